@@ -1,0 +1,5 @@
+//! ptqd.
+
+pub mod numeric;
+pub mod quant;
+pub mod tensor;

@@ -1,0 +1,155 @@
+//! [`DType`], the closed list of quantized element formats, and the facts that the rest of the code asks of each.
+
+use std::{fmt, str::FromStr};
+
+use serde::Serialize;
+
+use super::{E4m3fn, E5m2, Int8};
+
+/// The facts of one element format.
+#[derive(Clone, Copy, Debug)]
+pub struct DTypeSpec {
+    /// The name in TAO Quant's vocabulary, which users type and reports print.
+    pub name: &'static str,
+    /// Other spellings accepted on input.
+    pub aliases: &'static [&'static str],
+    /// Bits per element in storage.
+    pub bits: u32,
+    /// The most negative value of a code.
+    pub min: f32,
+    /// The largest finite value of a code.
+    pub max: f32,
+    /// The dtype string of a safetensors header.
+    pub safetensors: &'static str,
+    /// ONNX's `TensorProto.DataType` number.
+    pub onnx: i32,
+    /// The first ONNX opset whose QuantizeLinear and DequantizeLinear take this type.
+    pub onnx_opset: i64,
+}
+
+/// One element format with its arithmetic; a zero-sized type, so that kernels are compiled for each.
+pub trait Element: 'static + Send + Sync {
+    /// The format's facts.
+    const SPEC: DTypeSpec;
+    /// The scaled values at or beyond which rounding would leave the range of the codes: at most the first, at least
+    /// the second.
+    const CLIPPED: (f32, f32);
+    /// The code nearest to `x`, ties to even, saturating. A NaN encodes as the format's NaN, or as its least code.
+    fn encode(x: f32) -> u8;
+    /// The number that `code` stands for.
+    fn decode(code: u8) -> f32;
+}
+
+/// A computation that is generic over the element format; see [`DType::visit`].
+pub trait ElementVisitor {
+    /// What the computation returns.
+    type Output;
+    /// Runs the computation for the format `E`.
+    fn visit<E: Element>(self) -> Self::Output;
+}
+
+/// A quantized element format. `native` is not one of them: it is the decision not to quantize.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DType {
+    /// Signed 8-bit integer, two's complement.
+    Int8,
+    /// 8-bit float, 4 exponent and 3 mantissa bits, finite values and NaN only, largest 448.
+    Fp8E4m3fn,
+    /// 8-bit float, 5 exponent and 2 mantissa bits, with infinities, largest 57,344.
+    Fp8E5m2,
+}
+
+/// A name that no element format has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}` is not a dtype")]
+pub struct UnknownDType {
+    /// The name as it was given.
+    pub name: String,
+}
+
+impl DType {
+    /// Every format, in the order in which they are listed to users.
+    pub const ALL: [DType; 3] = [DType::Int8, DType::Fp8E4m3fn, DType::Fp8E5m2];
+
+    /// Runs `visitor` for this format. The one place where a format is told from another.
+    pub fn visit<V: ElementVisitor>(self, visitor: V) -> V::Output {
+        match self {
+            DType::Int8 => visitor.visit::<Int8>(),
+            DType::Fp8E4m3fn => visitor.visit::<E4m3fn>(),
+            DType::Fp8E5m2 => visitor.visit::<E5m2>(),
+        }
+    }
+
+    /// The format's facts.
+    pub fn spec(self) -> DTypeSpec {
+        struct Spec;
+        impl ElementVisitor for Spec {
+            type Output = DTypeSpec;
+            fn visit<E: Element>(self) -> DTypeSpec {
+                E::SPEC
+            }
+        }
+        self.visit(Spec)
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.spec().name)
+    }
+}
+
+impl FromStr for DType {
+    type Err = UnknownDType;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let lower = name.to_ascii_lowercase();
+        DType::ALL
+            .into_iter()
+            .find(|d| d.spec().name == lower || d.spec().aliases.contains(&lower.as_str()))
+            .ok_or_else(|| UnknownDType { name: name.to_owned() })
+    }
+}
+
+impl Serialize for DType {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.spec().name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_and_alias_parses_back_and_none_is_shared() {
+        let mut seen = std::collections::HashSet::new();
+        for dtype in DType::ALL {
+            let spec = dtype.spec();
+            for name in spec.aliases.iter().chain([&spec.name]) {
+                assert_eq!(name.parse(), Ok(dtype));
+                assert_eq!(name.to_uppercase().parse(), Ok(dtype));
+                assert!(seen.insert(*name), "{name} names two dtypes");
+            }
+        }
+        assert!("float9".parse::<DType>().is_err());
+    }
+
+    #[test]
+    fn the_limits_are_codes() {
+        struct Limits;
+        impl ElementVisitor for Limits {
+            type Output = ();
+            fn visit<E: Element>(self) {
+                assert_eq!(E::decode(E::encode(E::SPEC.max)), E::SPEC.max);
+                assert_eq!(E::decode(E::encode(E::SPEC.min)), E::SPEC.min);
+                assert_eq!(E::decode(E::encode(f32::INFINITY)), E::SPEC.max);
+                assert_eq!(E::decode(E::encode(f32::NEG_INFINITY)), E::SPEC.min);
+                assert_eq!(E::decode(E::encode(0.0)), 0.0);
+            }
+        }
+        for dtype in DType::ALL {
+            dtype.visit(Limits);
+        }
+    }
+}

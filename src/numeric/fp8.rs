@@ -1,0 +1,157 @@
+//! The 8-bit float formats of the OCP 8-bit floating point specification: E4M3FN and E5M2.
+//!
+//! Encoding works on the bits alone and has no data-dependent branch, so that the compiler vectorizes it.
+
+use super::{DTypeSpec, Element};
+
+/// 4 exponent bits (bias 7), 3 mantissa bits, no infinities; the largest value is 448.
+#[derive(Clone, Copy, Debug)]
+pub struct E4m3fn;
+
+/// 5 exponent bits (bias 15), 2 mantissa bits, with infinities; the largest finite value is 57,344.
+#[derive(Clone, Copy, Debug)]
+pub struct E5m2;
+
+impl Element for E4m3fn {
+    const SPEC: DTypeSpec = DTypeSpec {
+        name: "fp8_e4m3fn",
+        aliases: &["float8_e4m3fn"],
+        bits: 8,
+        min: -448.0,
+        max: 448.0,
+        safetensors: "F8_E4M3",
+        onnx: 17,
+        onnx_opset: 19,
+    };
+    // 464 lies between 448 and 480, which would be the NaN code; the tie goes to 448.
+    const CLIPPED: (f32, f32) = ((-464f32).next_down(), 464f32.next_up());
+
+    #[inline(always)]
+    fn encode(x: f32) -> u8 {
+        encode::<3, 7>(x, Self::SPEC.max)
+    }
+
+    #[inline(always)]
+    fn decode(code: u8) -> f32 {
+        let magnitude = decode::<3, 7>(code & 0x7f);
+        sign(code, if code & 0x7f == 0x7f { f32::NAN } else { magnitude })
+    }
+}
+
+impl Element for E5m2 {
+    const SPEC: DTypeSpec = DTypeSpec {
+        name: "fp8_e5m2",
+        aliases: &["float8_e5m2"],
+        bits: 8,
+        min: -57_344.0,
+        max: 57_344.0,
+        safetensors: "F8_E5M2",
+        onnx: 19,
+        onnx_opset: 19,
+    };
+    // 61,440 lies between 57,344 and 65,536, which is infinity; the tie goes there.
+    const CLIPPED: (f32, f32) = (-61_440.0, 61_440.0);
+
+    #[inline(always)]
+    fn encode(x: f32) -> u8 {
+        encode::<2, 15>(x, Self::SPEC.max)
+    }
+
+    #[inline(always)]
+    fn decode(code: u8) -> f32 {
+        let special = if code & 0x7f == 0x7c { f32::INFINITY } else { f32::NAN };
+        let finite = decode::<2, 15>(code & 0x7f);
+        sign(code, if code & 0x7c == 0x7c { special } else { finite })
+    }
+}
+
+/// Rounds half to even to `MANTISSA` bits under an exponent bias of `BIAS`, saturating at `max`, itself a code.
+#[inline(always)]
+fn encode<const MANTISSA: u32, const BIAS: u32>(x: f32, max: f32) -> u8 {
+    let bits = x.to_bits();
+    let magnitude = bits & 0x7fff_ffff;
+    let finite = magnitude.min(max.to_bits());
+
+    // Below the smallest normal number the step is constant: adding 2^k, whose own last bit is worth that step, makes
+    // the float unit do the rounding.
+    let step_exponent = 1 - BIAS as i32 - MANTISSA as i32;
+    let anchor = f32::from_bits(((step_exponent + 23 + 127) as u32) << 23);
+    let subnormal = (f32::from_bits(finite) + anchor).to_bits().wrapping_sub(anchor.to_bits());
+
+    // Above it: rebias the exponent, then add half a step less one, and one more if the last kept bit is odd.
+    let dropped = 23 - MANTISSA;
+    let odd = (finite >> dropped) & 1;
+    let rebias = (127 - BIAS) << 23;
+    let normal = finite.wrapping_sub(rebias).wrapping_add((1 << (dropped - 1)) - 1 + odd) >> dropped;
+
+    let smallest_normal = (128 - BIAS) << 23;
+    let code = if finite < smallest_normal { subnormal } else { normal };
+    let code = if magnitude > 0x7f80_0000 { 0x7f } else { code };
+    (code | (bits >> 24 & 0x80)) as u8
+}
+
+/// The magnitude of a code without its sign bit, special codes read as if they were finite.
+#[inline(always)]
+fn decode<const MANTISSA: u32, const BIAS: u32>(code: u8) -> f32 {
+    let exponent = u32::from(code) >> MANTISSA;
+    let mantissa = u32::from(code) & ((1 << MANTISSA) - 1);
+    let step = f32::from_bits((128 - BIAS - MANTISSA) << 23);
+    let subnormal = mantissa as f32 * step;
+    let normal = f32::from_bits((exponent + 127 - BIAS) << 23 | mantissa << (23 - MANTISSA));
+    if exponent == 0 { subnormal } else { normal }
+}
+
+#[inline(always)]
+fn sign(code: u8, magnitude: f32) -> f32 {
+    if code & 0x80 == 0 { magnitude } else { -magnitude }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The nearest code found by looking at every code: slow and obviously right.
+    fn encode_by_search<E: Element>(x: f32) -> f32 {
+        let x = x.clamp(E::SPEC.min, E::SPEC.max);
+        let mut best = (f64::INFINITY, 0u8);
+        for code in (0..=u8::MAX).filter(|&c| E::decode(c).is_finite()) {
+            let distance = (f64::from(E::decode(code)) - f64::from(x)).abs();
+            if distance < best.0 || (distance == best.0 && code & 1 == 0) {
+                best = (distance, code);
+            }
+        }
+        E::decode(best.1)
+    }
+
+    fn agrees_with_search<E: Element>() {
+        let mut state = 1u32;
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let exponent = (state >> 5) % 60 + 127 - 30;
+            let x = f32::from_bits((state & 0x8000_0000) | exponent << 23 | (state.rotate_left(7) & 0x7f_ffff));
+            assert_eq!(E::decode(E::encode(x)), encode_by_search::<E>(x), "{x:e}");
+        }
+    }
+
+    fn codes_survive<E: Element>() {
+        for code in 0..=u8::MAX {
+            let x = E::decode(code);
+            if x.is_finite() {
+                assert_eq!(E::encode(x), code);
+            }
+        }
+        assert!(E::decode(E::encode(f32::NAN)).is_nan());
+    }
+
+    #[test]
+    fn every_finite_code_survives_a_round_trip() {
+        codes_survive::<E4m3fn>();
+        codes_survive::<E5m2>();
+    }
+
+    #[test]
+    fn the_encoder_finds_the_nearest_code() {
+        agrees_with_search::<E4m3fn>();
+        agrees_with_search::<E5m2>();
+    }
+}
