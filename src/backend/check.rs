@@ -1,0 +1,209 @@
+//! Whether a backend can do what a `quantize` section asks, before any model is read.
+//!
+//! TAO Quant accepts some of these combinations and then ignores a part of them; here each is an objection.
+
+use serde_json::{Value, json};
+
+use super::{BACKENDS, Backend, Capabilities, find};
+use crate::{
+    calibration::{self, CALIBRATORS},
+    numeric::DType,
+    spec::{Half, Mode, Objection, ObjectionCode::*, QuantizeSpec, Warning, nearest},
+};
+
+/// Algorithms of TAO Quant's schema that only make sense for int4 weights.
+const INT4_ALGORITHMS: [&str; 4] = ["awq_clip", "awq_full", "awq_lite", "rtn_dq"];
+
+/// The backend that a section asks for, with everything that is wrong for it and everything worth a warning.
+/// `calibration` says whether the job brings calibration data.
+pub fn check(
+    spec: &QuantizeSpec,
+    calibration: bool,
+) -> (Option<&'static dyn Backend>, Vec<Objection>, Vec<Warning>) {
+    let mut check = Check { spec, objections: Vec::new(), warnings: Vec::new() };
+    let backend = check.backend();
+    if let Some(backend) = backend {
+        let capabilities = backend.capabilities();
+        check.mode(capabilities);
+        check.algorithm(capabilities);
+        check.rules(capabilities);
+        check.options(capabilities);
+        check.calibration(capabilities, calibration);
+    }
+    if spec.layers.is_empty() {
+        let objection = Objection::new(spec.at("layers"), NothingToQuantize, "there are no rules");
+        check
+            .objections
+            .push(objection.hint("add {\"module_name\": \"*\", \"weights\": {\"dtype\": \"int8\"}}"));
+    }
+    (backend, check.objections, check.warnings)
+}
+
+/// The section as it will be carried out: names canonical, defaults filled in. For `effective_config`.
+pub fn effective(spec: &QuantizeSpec, capabilities: &Capabilities) -> Value {
+    let mut value = json!(spec);
+    value["backend"] = json!(capabilities.name);
+    value["mode"] = json!(capabilities.mode);
+    if capabilities.calibrates() {
+        let algorithm = spec.algorithm.as_deref().and_then(calibration::find);
+        value["algorithm"] = json!(algorithm.map_or(CALIBRATORS[0].name, |row| row.name));
+    }
+    value
+}
+
+struct Check<'a> {
+    spec: &'a QuantizeSpec,
+    objections: Vec<Objection>,
+    warnings: Vec<Warning>,
+}
+
+impl Check<'_> {
+    fn backend(&mut self) -> Option<&'static dyn Backend> {
+        let name = &self.spec.backend;
+        if name.is_empty() {
+            return None; // parsing objected already
+        }
+        let pointer = self.spec.at("backend");
+        let found = find(name);
+        match found {
+            None => {
+                let names = || BACKENDS.iter().map(|b| b.capabilities().name);
+                let mut objection =
+                    Objection::new(pointer, UnknownBackend, format!("there is no backend `{name}`")).allowed(names());
+                if let Some(near) = nearest(name, names()).first() {
+                    objection = objection.hint(format!("did you mean `{near}`?"));
+                }
+                self.objections.push(objection);
+            }
+            Some(backend) if backend.capabilities().name != name => {
+                let note = format!("`{name}` was read as `{}`", backend.capabilities().name);
+                self.warnings.push(Warning::at(pointer, "field_aliased", note));
+            }
+            Some(_) => {}
+        }
+        found
+    }
+
+    fn mode(&mut self, capabilities: &Capabilities) {
+        let pointer = self.spec.at("mode");
+        match self.spec.mode {
+            None if capabilities.mode != Mode::WeightOnlyPtq => {
+                let note = format!("no mode was given; `{}` has only `{}`", capabilities.name, capabilities.mode.name());
+                self.warnings.push(Warning::at(pointer, "mode_defaulted", note));
+            }
+            Some(mode) if mode != capabilities.mode => {
+                let message = format!("backend `{}` has no mode `{}`", capabilities.name, mode.name());
+                let other = BACKENDS.iter().find(|b| b.capabilities().mode == mode).map(|b| b.capabilities().name);
+                let hint = other.map_or(String::new(), |other| {
+                    format!("use mode `{}`, or backend `{other}` for `{}`", capabilities.mode.name(), mode.name())
+                });
+                self.objections.push(
+                    Objection::new(pointer, UnsupportedMode, message).hint(hint).allowed([capabilities.mode.name()]),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn algorithm(&mut self, capabilities: &Capabilities) {
+        let Some(name) = self.spec.algorithm.as_deref() else { return };
+        let pointer = self.spec.at("algorithm");
+        let known = calibration::find(name);
+        let objection = if INT4_ALGORITHMS.contains(&name) {
+            Objection::new(pointer, UnsupportedAlgorithm, format!("`{name}` is for int4 weights"))
+        } else if !capabilities.calibrates() {
+            // `minmax` is the default that TAO's own tools write into every spec; it asks for nothing.
+            if known.is_some_and(|row| row.name == CALIBRATORS[0].name) {
+                let note = format!("backend `{}` has no calibration", capabilities.name);
+                self.warnings.push(Warning::at(pointer, "field_ignored", note));
+                return;
+            }
+            let message = format!("backend `{}` has no calibration, so no algorithm", capabilities.name);
+            Objection::new(pointer, UnsupportedAlgorithm, message).hint("remove the field")
+        } else if known.is_none() {
+            Objection::new(pointer, UnknownAlgorithm, format!("there is no algorithm `{name}`"))
+        } else {
+            return;
+        };
+        self.objections.push(objection.allowed(capabilities.algorithms()));
+    }
+
+    fn rules(&mut self, capabilities: &Capabilities) {
+        let spec = self.spec;
+        for rule in &spec.layers {
+            if let Some(weights) = rule.weights {
+                let pointer = format!("{}/weights", rule.pointer);
+                self.dtype(capabilities, &pointer, weights, capabilities.weight_dtypes);
+                match weights.quant_axis {
+                    None => {}
+                    Some(0) => self.warnings.push(Warning::at(
+                        format!("{pointer}/quant_axis"),
+                        "field_ignored",
+                        "weights are quantized per output channel without being asked",
+                    )),
+                    Some(_) => self.quant_axis(&pointer, "weights are quantized per output channel"),
+                }
+            }
+            let Some(activations) = rule.activations else { continue };
+            let pointer = format!("{}/activations", rule.pointer);
+            let quantized = activations.dtype.dtype().is_some();
+            if !capabilities.calibrates() {
+                if quantized {
+                    let note = format!("backend `{}` quantizes weights only", capabilities.name);
+                    self.warnings.push(Warning::at(pointer, "activations_ignored", note));
+                }
+                continue;
+            }
+            self.dtype(capabilities, &pointer, activations, capabilities.activation_dtypes);
+            if activations.quant_axis.is_some() {
+                self.quant_axis(&pointer, "activations are quantized per tensor");
+            }
+            if quantized && rule.weights.is_some_and(|w| w.dtype.dtype().is_none()) {
+                let message = "activations are quantized only where the weights are";
+                self.objections.push(
+                    Objection::new(pointer, ActivationsWithoutWeights, message)
+                        .hint("give the weights a dtype, or make the activations `native`"),
+                );
+            }
+        }
+    }
+
+    fn dtype(&mut self, capabilities: &Capabilities, pointer: &str, half: Half, supported: &[DType]) {
+        if half.dtype.dtype().is_some_and(|dtype| !supported.contains(&dtype)) {
+            let message = format!("backend `{}` does not make {}", capabilities.name, half.dtype.name());
+            let allowed = supported.iter().map(|d| d.spec().name).chain(["native"]);
+            self.objections
+                .push(Objection::new(format!("{pointer}/dtype"), UnsupportedDtype, message).allowed(allowed));
+        }
+    }
+
+    fn quant_axis(&mut self, pointer: &str, message: &str) {
+        let objection = Objection::new(format!("{pointer}/quant_axis"), UnsupportedQuantAxis, message);
+        self.objections.push(objection.hint("remove the field"));
+    }
+
+    fn calibration(&mut self, capabilities: &Capabilities, given: bool) {
+        let wanted = self.spec.layers.iter().any(|r| r.activations.is_some_and(|a| a.dtype.dtype().is_some()));
+        if given && !capabilities.calibrates() {
+            let message = format!("backend `{}` does not calibrate", capabilities.name);
+            self.objections.push(
+                Objection::new("/calibration", CalibrationNotApplicable, message)
+                    .hint("remove `calibration`, or use backend `modelopt` with mode `static_ptq`"),
+            );
+        } else if !given && wanted && capabilities.calibrates() {
+            let message = "ranges of activations come from calibration data, and there is none";
+            self.objections.push(
+                Objection::new("/calibration", CalibrationMissing, message)
+                    .hint("give `calibration.uri`: a .npz with an array for each input, samples on axis 0"),
+            );
+        }
+    }
+
+    fn options(&mut self, capabilities: &Capabilities) {
+        for key in self.spec.backend_kwargs.keys().filter(|key| !capabilities.options.contains(&key.as_str())) {
+            let pointer = self.spec.at(&format!("backend_kwargs/{key}"));
+            let message = format!("backend `{}` has no option `{key}`", capabilities.name);
+            self.objections.push(Objection::new(pointer, UnknownBackendOption, message).allowed(capabilities.options));
+        }
+    }
+}

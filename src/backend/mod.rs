@@ -1,0 +1,142 @@
+//! The PTQ backends.
+//!
+//! A backend opens a model, plans, and writes the quantized model with what it measured. [`BACKENDS`] is the only list
+//! of them: the API's catalogue and the validator read it. Knows local paths only, nothing of jobs or queues.
+
+mod check;
+mod error;
+mod modelopt;
+mod torchao;
+
+use std::{
+    fmt::Debug,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use crate::{
+    calibration::CALIBRATORS,
+    control::Control,
+    engine::EngineConfig,
+    numeric::DType,
+    report::{Comparison, LayerReport},
+    spec::{Mode, QuantizeSpec, Resolved},
+};
+
+pub use check::{check, effective};
+pub use error::BackendError;
+
+/// What a backend can do, for the catalogue and the validator.
+#[derive(Debug, Serialize)]
+pub struct Capabilities {
+    /// The name that users type.
+    pub name: &'static str,
+    /// TAO Quant's other spellings of it.
+    pub aliases: &'static [&'static str],
+    /// What it is, in a sentence.
+    pub summary: &'static str,
+    /// The one mode it has.
+    pub mode: Mode,
+    /// Names of the model formats it takes.
+    pub formats: &'static [&'static str],
+    /// The dtypes it gives to weights.
+    pub weight_dtypes: &'static [DType],
+    /// The dtypes it gives to activations; none if it has no calibration.
+    pub activation_dtypes: &'static [DType],
+    /// Keys of `backend_kwargs`.
+    pub options: &'static [&'static str],
+}
+
+impl Capabilities {
+    /// Whether it needs calibration data.
+    pub fn calibrates(&self) -> bool {
+        !self.activation_dtypes.is_empty()
+    }
+
+    /// The calibration algorithms it knows, the default first.
+    pub fn algorithms(&self) -> Vec<&'static str> {
+        CALIBRATORS.iter().filter(|_| self.calibrates()).map(|row| row.name).collect()
+    }
+}
+
+/// A data file on the local disk, and how much of it to use.
+#[derive(Clone, Debug)]
+pub struct DataSource {
+    /// The file.
+    pub path: PathBuf,
+    /// The most samples to use.
+    pub max_samples: Option<usize>,
+    /// Samples per forward pass.
+    pub batch_size: usize,
+}
+
+/// Labelled or unlabelled data to compare the two models on.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// The data.
+    pub data: DataSource,
+    /// The name of the array of labels, if the data is labelled.
+    pub labels: Option<String>,
+}
+
+/// What a run needs besides the model and the rules.
+#[derive(Clone, Debug)]
+pub struct RunInputs {
+    /// Calibration data.
+    pub calibration: Option<DataSource>,
+    /// Evaluation data.
+    pub evaluation: Option<Evaluation>,
+    /// Where the ONNX engine is and how many threads it may use.
+    pub engine: EngineConfig,
+}
+
+/// What a run made and measured.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Names of the files written, relative to the output folder.
+    pub files: Vec<String>,
+    /// Size of the input's files that hold weights.
+    pub bytes_before: u64,
+    /// The same of the output.
+    pub bytes_after: u64,
+    /// What was done to each layer that holds weights or could be quantized.
+    pub layers: Vec<LayerReport>,
+    /// The two models compared.
+    pub comparison: Option<Comparison>,
+    /// Samples that calibration saw.
+    pub samples_calibrated: Option<u64>,
+    /// Observed ranges, for `calibration.json`.
+    pub calibration: Option<serde_json::Value>,
+    /// The engine's version, if it was used.
+    pub engine_version: Option<String>,
+}
+
+/// A PTQ backend.
+pub trait Backend: Debug + Sync {
+    /// What it can do.
+    fn capabilities(&self) -> &'static Capabilities;
+
+    /// Reads the model's header or graph and resolves the rules against it. `spec` passed [`check`].
+    fn open(&self, spec: &QuantizeSpec, model: &Path) -> Result<Box<dyn Prepared>, BackendError>;
+}
+
+/// A model opened by a backend, with its plan.
+pub trait Prepared {
+    /// What will happen to each layer, and what is to be said about it.
+    fn resolved(&self) -> &Resolved;
+
+    /// Writes the quantized model into the folder `out`.
+    fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError>;
+}
+
+/// Every backend, sorted by name.
+pub static BACKENDS: [&dyn Backend; 2] = [&modelopt::ModelOpt, &torchao::TorchAo];
+
+/// The backend of this name or alias.
+pub fn find(name: &str) -> Option<&'static dyn Backend> {
+    BACKENDS.into_iter().find(|backend| {
+        let capabilities = backend.capabilities();
+        capabilities.name == name || capabilities.aliases.contains(&name)
+    })
+}

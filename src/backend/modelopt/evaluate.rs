@@ -1,0 +1,69 @@
+//! Comparing the quantized model with the original.
+
+use super::{Opened, batches, open};
+use crate::{
+    backend::{BackendError, DataSource, RunInputs},
+    control::{Control, Phase},
+    dataset::{Array, Dataset, DatasetError, Values},
+    engine::{Binding, Session},
+    report::Comparison,
+};
+
+/// Runs both models on the evaluation data, or without it on the calibration data.
+pub(super) fn compare(
+    opened: &Opened,
+    quantized: &[u8],
+    inputs: &RunInputs,
+    calibration: Option<&(&DataSource, Dataset)>,
+    control: &Control<'_>,
+) -> Result<Option<Comparison>, BackendError> {
+    let own;
+    let (source, data, labels) = match (&inputs.evaluation, calibration) {
+        (Some(evaluation), _) => {
+            let mut data = open(&evaluation.data)?;
+            let labels = evaluation.labels.as_deref().map(|name| labels(&mut data, name)).transpose()?;
+            own = data;
+            (&evaluation.data, &own, labels)
+        }
+        (None, Some((source, data))) => {
+            let note = "no evaluation data: the models were compared on the calibration data, which flatters";
+            control.warn("evaluated_on_calibration_data", note);
+            (*source, data, None)
+        }
+        (None, None) => return Ok(None),
+    };
+    let original = opened.model.to_bytes()?;
+    let mut before = Session::load(&original, None, &inputs.engine)?;
+    drop(original);
+    let mut after = Session::load(quantized, None, &inputs.engine)?;
+    let binding = Binding::new(before.inputs(), data, source.batch_size)?;
+    let batches = batches(&binding, data, source, control);
+    let total = batches.iter().map(|batch| batch.len() as u64).sum();
+    let mut meter = control.phase(Phase::Evaluating, total, "samples");
+    let mut comparison = Comparison::default();
+    for batch in batches {
+        let outputs = before.run(&binding, batch.clone())?.into_iter().zip(after.run(&binding, batch.clone())?);
+        for (number, (b, a)) in outputs.enumerate() {
+            let per_sample = (b.values.len() / batch.len()).max(1);
+            for (sample, (b, a)) in b.values.chunks(per_sample).zip(a.values.chunks(per_sample)).enumerate() {
+                // Classes are counted on the first output, [batch, classes]; the others enter the error alone.
+                if number == 0 {
+                    let label = labels.as_ref().and_then(|labels| labels.get(batch.start + sample).copied());
+                    comparison.add(b, a, label);
+                } else {
+                    b.iter().zip(a).for_each(|(&b, &a)| comparison.outputs.add(b, a));
+                }
+            }
+        }
+        meter.advance(batch.len() as u64)?;
+    }
+    Ok(Some(comparison))
+}
+
+fn labels(data: &mut Dataset, name: &str) -> Result<Vec<i64>, BackendError> {
+    let array: Array = data.take(name)?;
+    match (array.values(), array.shape().rank()) {
+        (Values::Int(labels), 1) => Ok(labels.clone()),
+        _ => Err(DatasetError::Labels { array: name.to_owned(), shape: array.shape().clone() }.into()),
+    }
+}

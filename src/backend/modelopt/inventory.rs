@@ -1,0 +1,96 @@
+//! The nodes of a graph as layers: what they are called, and whether they can be quantized.
+
+use std::ops::ControlFlow;
+
+use crate::{
+    model::onnx::{Constant, GraphIndex, Model, OnnxError, constant, int_attribute, node_name, proto::NodeProto},
+    numeric::FloatFormat,
+    spec::{Layer, Reason, Support},
+};
+
+/// A node that can be quantized.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    /// Its position in the graph.
+    pub(super) node: usize,
+    /// The tensor that it computes on.
+    pub(super) activation: String,
+    /// Which input the weight is.
+    pub(super) weight_input: usize,
+    /// The axis of the weight's output channels.
+    pub(super) axis: usize,
+}
+
+/// Whether layers of this operator hold weights worth reporting.
+pub(super) fn is_compute(op_type: &str) -> bool {
+    ["Conv", "Gemm", "MatMul"].contains(&op_type)
+}
+
+/// All nodes of the main graph as layers, each with its candidate if it can be quantized. Constants are not layers.
+pub(super) fn inventory(model: &Model) -> Result<(Vec<Layer>, Vec<Option<Candidate>>), OnnxError> {
+    let graph = model.graph();
+    let index = GraphIndex::new(graph)?;
+    let (mut layers, mut candidates) = (Vec::new(), Vec::new());
+    for (position, node) in graph.node.iter().enumerate() {
+        let op_type = node.op_type.clone().unwrap_or_default();
+        if op_type == "Constant" {
+            continue;
+        }
+        let mut layer = Layer {
+            name: node_name(node),
+            aliases: node.output.first().cloned().into_iter().collect(),
+            classes: vec![op_type.clone()],
+            support: Support::No(Reason::OpUnsupported),
+        };
+        let own_domain = node.domain.as_deref().is_none_or(str::is_empty);
+        let mut candidate = None;
+        if own_domain && is_compute(&op_type) {
+            let weight = node.input.get(1).map(|name| constant(graph, &index, name)).transpose()?.flatten();
+            match classify(node, &op_type, weight.as_ref()) {
+                ControlFlow::Continue(axis) => {
+                    layer.support = Support::Yes;
+                    let activation = node.input[0].clone();
+                    candidate = Some(Candidate { node: position, activation, weight_input: 1, axis });
+                }
+                ControlFlow::Break(reason) => layer.support = Support::No(reason),
+            }
+            if let Some(weight) = weight {
+                layer.classes.push(torch_class(&op_type, weight.shape.rank()));
+                // The module that the weight belongs to is how the model's author knows the layer.
+                layer.aliases.extend(weight.source.strip_suffix(".weight").map(str::to_owned));
+                layer.aliases.push(weight.source);
+            }
+        }
+        layers.push(layer);
+        candidates.push(candidate);
+    }
+    Ok((layers, candidates))
+}
+
+/// The axis of the output channels, or why the node cannot be quantized.
+fn classify(node: &NodeProto, op_type: &str, weight: Option<&Constant<'_>>) -> ControlFlow<Reason, usize> {
+    let Some(weight) = weight else { return ControlFlow::Break(Reason::WeightNotConstant) };
+    if node.input.first().is_none_or(String::is_empty) {
+        return ControlFlow::Break(Reason::ShapeUnsupported);
+    }
+    if weight.format != FloatFormat::F32 {
+        return ControlFlow::Break(Reason::DtypeUnsupported);
+    }
+    if weight.shape.elements() == 0 {
+        return ControlFlow::Break(Reason::Empty);
+    }
+    match (op_type, weight.shape.rank()) {
+        ("Conv", 3..) => ControlFlow::Continue(0),
+        ("Gemm", 2) => ControlFlow::Continue(usize::from(int_attribute(node, "transB").unwrap_or(0) == 0)),
+        ("MatMul", 2) => ControlFlow::Continue(1),
+        _ => ControlFlow::Break(Reason::ShapeUnsupported),
+    }
+}
+
+/// What PyTorch calls a layer with this operator and rank of weight.
+fn torch_class(op_type: &str, rank: usize) -> String {
+    match op_type {
+        "Conv" => format!("Conv{}d", rank.saturating_sub(2)),
+        _ => "Linear".to_owned(),
+    }
+}

@@ -1,0 +1,181 @@
+//! How a long computation and the one who started it talk: progress outwards, cancellation inwards.
+//!
+//! Near a leaf, so that backends and pipeline share it. Knows nothing of queues, terminals or threads.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Warning;
+
+/// The stages of a job. An open set: users are told to expect more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Reading the model's header or graph, resolving the plan.
+    Validating,
+    /// Bringing inputs to the worker's disk.
+    Staging,
+    /// Changing the graph ahead of calibration.
+    Preparing,
+    /// Running calibration data through the model.
+    Calibrating,
+    /// Turning weights into codes and writing them.
+    Quantizing,
+    /// Comparing the result with the original.
+    Evaluating,
+    /// Moving the artifacts to the store.
+    Publishing,
+}
+
+impl Phase {
+    /// The name in jobs, events and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Validating => "validating",
+            Phase::Staging => "staging",
+            Phase::Preparing => "preparing",
+            Phase::Calibrating => "calibrating",
+            Phase::Quantizing => "quantizing",
+            Phase::Evaluating => "evaluating",
+            Phase::Publishing => "publishing",
+        }
+    }
+}
+
+/// How far a phase has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Units finished in this phase.
+    pub units_done: u64,
+    /// Units in this phase.
+    pub units_total: u64,
+    /// What a unit is, in the plural: `tensors`, `samples`.
+    pub unit: String,
+    /// Seconds left in this phase at the pace so far; unknown before the first unit.
+    pub eta_seconds: Option<f64>,
+}
+
+/// Something worth telling whoever watches the job.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// A phase begins.
+    Phase(Phase),
+    /// A phase has come further.
+    Progress(Phase, Progress),
+    /// The plan of the job, resolved, as JSON.
+    Plan(serde_json::Value),
+    /// Something the user should know that is not an error.
+    Warning(Warning),
+}
+
+/// The work was asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the job was cancelled")]
+pub struct Cancelled;
+
+/// Handed down to whatever takes time.
+pub struct Control<'a> {
+    notify: &'a (dyn Fn(Notice) + Sync),
+    cancel: &'a AtomicBool,
+}
+
+impl std::fmt::Debug for Control<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("cancelled", &self.cancel).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Control<'a> {
+    /// `notify` is called from whichever thread works, and must be quick; `cancel` is set by whoever wants an end.
+    pub fn new(notify: &'a (dyn Fn(Notice) + Sync), cancel: &'a AtomicBool) -> Self {
+        Control { notify, cancel }
+    }
+
+    /// The same cancellation, another listener.
+    pub fn listening<'b>(&self, notify: &'b (dyn Fn(Notice) + Sync)) -> Control<'b>
+    where
+        'a: 'b,
+    {
+        Control { notify, cancel: self.cancel }
+    }
+
+    /// An error if the work should stop. Called between units, and within those that take long.
+    pub fn checkpoint(&self) -> Result<(), Cancelled> {
+        if self.cancel.load(Ordering::Relaxed) { Err(Cancelled) } else { Ok(()) }
+    }
+
+    /// Tells the watcher something.
+    pub fn notify(&self, notice: Notice) {
+        (self.notify)(notice);
+    }
+
+    /// Tells the watcher of something odd.
+    pub fn warn(&self, code: &str, message: impl Into<String>) {
+        self.notify(Notice::Warning(Warning::new(code, message)));
+    }
+
+    /// Begins a phase of `total` units.
+    pub fn phase(&self, phase: Phase, total: u64, unit: &'static str) -> PhaseMeter<'_> {
+        self.notify(Notice::Phase(phase));
+        PhaseMeter { control: self, phase, total, unit, done: 0, began: Instant::now() }
+    }
+}
+
+/// Counts the units of one phase.
+#[derive(Debug)]
+pub struct PhaseMeter<'a> {
+    control: &'a Control<'a>,
+    phase: Phase,
+    total: u64,
+    unit: &'static str,
+    done: u64,
+    began: Instant,
+}
+
+impl PhaseMeter<'_> {
+    /// `units` more are done. An error if the work should stop.
+    pub fn advance(&mut self, units: u64) -> Result<(), Cancelled> {
+        self.done += units;
+        let pace = self.began.elapsed().as_secs_f64() / self.done.max(1) as f64;
+        self.control.notify(Notice::Progress(
+            self.phase,
+            Progress {
+                units_done: self.done,
+                units_total: self.total,
+                unit: self.unit.to_owned(),
+                eta_seconds: (self.done > 0).then(|| pace * self.total.saturating_sub(self.done) as f64),
+            },
+        ));
+        self.control.checkpoint()
+    }
+
+    /// The control, for checkpoints inside a unit.
+    pub fn control(&self) -> &Control<'_> {
+        self.control
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn a_phase_counts_its_units_and_stops_when_asked() {
+        let (heard, cancel) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+        let notify = |notice| heard.lock().unwrap().push(notice);
+        let control = Control::new(&notify, &cancel);
+        let mut meter = control.phase(Phase::Quantizing, 3, "tensors");
+        assert_eq!(meter.advance(2), Ok(()));
+        cancel.store(true, Ordering::Relaxed);
+        assert_eq!(meter.advance(1), Err(Cancelled));
+        let heard = heard.into_inner().unwrap();
+        assert!(matches!(&heard[..], [Notice::Phase(Phase::Quantizing), Notice::Progress(_, a), Notice::Progress(_, b)]
+            if (a.units_done, b.units_done, b.eta_seconds) == (2, 3, Some(0.0))));
+    }
+}

@@ -1,0 +1,144 @@
+//! What can be wrong with a data file.
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    fault::{Fault, FaultKind},
+    tensor::{Shape, ShapeError},
+};
+
+/// What can be wrong with a data file.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// It cannot be read.
+    #[error("cannot read the data file {path}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is neither `.npy` nor `.npz`.
+    #[error("{path} is neither a .npy nor a .npz file", path = path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is damaged.
+    #[error("array `{array}` cannot be read: {reason}")]
+    Corrupt {
+        /// The array.
+        array: String,
+        /// Why.
+        reason: String,
+    },
+    /// An array has an impossible shape.
+    #[error("array `{array}` has an impossible shape")]
+    Shape {
+        /// The array.
+        array: String,
+        /// Why.
+        #[source]
+        source: ShapeError,
+    },
+    /// An array's element type is not a number.
+    #[error("array `{array}` has elements of type {found}, which are not plain numbers")]
+    ElementType {
+        /// The array.
+        array: String,
+        /// NumPy's name of the type.
+        found: String,
+    },
+    /// An array does not fit the limit.
+    #[error("array `{array}` needs {bytes} bytes, more than the limit of {limit}")]
+    TooLarge {
+        /// The array.
+        array: String,
+        /// Its size in memory.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// An array has no sample axis.
+    #[error("array `{array}` is a scalar; the first axis counts samples")]
+    Scalar {
+        /// The array.
+        array: String,
+    },
+    /// Two arrays have different numbers of samples.
+    #[error("array `{array}` has {found} samples where `{first}` has {expected}")]
+    SampleCounts {
+        /// The first array.
+        first: String,
+        /// Its samples.
+        expected: usize,
+        /// The other array.
+        array: String,
+        /// Its samples.
+        found: usize,
+    },
+    /// A value is NaN or infinite.
+    #[error("array `{array}` holds a NaN or an infinity in sample {sample}")]
+    NotFinite {
+        /// The array.
+        array: String,
+        /// The first such sample.
+        sample: usize,
+    },
+    /// No array, or no sample.
+    #[error("the data file holds no samples")]
+    Empty,
+    /// An array that was asked for is not there.
+    #[error("the data file has no array `{array}`; it has {available:?}")]
+    NoSuchArray {
+        /// The array.
+        array: String,
+        /// Those it has.
+        available: Vec<String>,
+    },
+    /// The labels are not one integer for each sample.
+    #[error("the labels `{array}` have shape {shape}; they need to be integers, one for each sample")]
+    Labels {
+        /// The array.
+        array: String,
+        /// Its shape.
+        shape: Shape,
+    },
+}
+
+impl Fault for DatasetError {
+    fn code(&self) -> &'static str {
+        match self {
+            DatasetError::Read { .. } => "dataset_unreadable",
+            DatasetError::Format { .. } => "dataset_format_unknown",
+            DatasetError::Corrupt { .. } | DatasetError::Shape { .. } => "dataset_corrupt",
+            DatasetError::ElementType { .. } => "dataset_type_unsupported",
+            DatasetError::TooLarge { .. } => "dataset_too_large",
+            DatasetError::Scalar { .. } | DatasetError::SampleCounts { .. } => "dataset_samples_disagree",
+            DatasetError::NotFinite { .. } => "dataset_not_finite",
+            DatasetError::Empty => "dataset_empty",
+            DatasetError::NoSuchArray { .. } => "dataset_array_missing",
+            DatasetError::Labels { .. } => "dataset_labels_invalid",
+        }
+    }
+
+    fn kind(&self) -> FaultKind {
+        FaultKind::Invalid
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            DatasetError::Format { .. } => "save it with numpy.savez(path, input_name=array)",
+            DatasetError::Corrupt { .. } => "the file may be truncated: compare its size and digest with the source",
+            DatasetError::NotFinite { .. } => "repair or remove the sample; it would ruin the calibrated ranges",
+            DatasetError::Scalar { .. } | DatasetError::SampleCounts { .. } => {
+                "every array needs the same number of samples on axis 0"
+            }
+            DatasetError::TooLarge { .. } => "use fewer samples; a few hundred representative ones are enough",
+            DatasetError::ElementType { .. } => "save it as float32 or int64",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}

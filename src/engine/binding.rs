@@ -1,0 +1,133 @@
+//! [`Binding`]: which array of a data file goes to which input of a model, checked before the first forward pass.
+
+use std::ops::Range;
+
+use ort::{
+    session::SessionInputValue,
+    value::{Tensor, TensorElementType},
+};
+
+use super::EngineError;
+use crate::dataset::{Array, Dataset, UNNAMED, Values};
+
+/// An input of a model.
+#[derive(Clone, Debug)]
+pub struct InputInfo {
+    /// Its name.
+    pub name: String,
+    /// Its element type.
+    pub element: TensorElementType,
+    /// Its dimensions, batch first; −1 where dynamic.
+    pub dims: Vec<i64>,
+}
+
+/// A dataset bound to a model's inputs.
+#[derive(Debug)]
+pub struct Binding<'a> {
+    inputs: Vec<(InputInfo, &'a Array)>,
+    samples: usize,
+    batch: usize,
+}
+
+impl<'a> Binding<'a> {
+    /// Finds an array for each input and checks type and shape. `wanted_batch` is used where the model leaves it open.
+    pub fn new(inputs: &[InputInfo], data: &'a Dataset, wanted_batch: usize) -> Result<Self, EngineError> {
+        let mut bound = Vec::new();
+        let mut fixed = None;
+        for input in inputs {
+            let unnamed = data.arrays().get(UNNAMED).filter(|_| inputs.len() == 1);
+            let array = data.arrays().get(&input.name).or(unnamed).ok_or_else(|| EngineError::MissingInput {
+                input: input.name.clone(),
+                available: data.arrays().keys().cloned().collect(),
+            })?;
+            check(input, array)?;
+            fixed = fixed.or(input.dims.first().and_then(|&d| usize::try_from(d).ok()));
+            bound.push((input.clone(), array));
+        }
+        let batch = fixed.unwrap_or(wanted_batch).max(1);
+        if fixed.is_some() && data.samples() < batch {
+            return Err(EngineError::TooFewSamples { batch, samples: data.samples() });
+        }
+        Ok(Binding { inputs: bound, samples: data.samples(), batch: batch.min(data.samples()) })
+    }
+
+    /// The batches of the first `most` samples. A rest too small for a model with a fixed batch is left out.
+    pub fn batches(&self, most: Option<usize>) -> Vec<Range<usize>> {
+        let samples = self.samples.min(most.unwrap_or(usize::MAX)).max(1);
+        let fixed = self.inputs.iter().any(|(input, _)| input.dims.first().is_some_and(|&d| d >= 0));
+        (0..samples)
+            .step_by(self.batch)
+            .map(|start| start..(start + self.batch).min(samples))
+            .filter(|range| !fixed || range.len() == self.batch)
+            .collect()
+    }
+
+    /// The engine's values for some samples.
+    pub(super) fn values(
+        &self,
+        samples: Range<usize>,
+    ) -> Result<Vec<(String, SessionInputValue<'static>)>, EngineError> {
+        self.inputs.iter().map(|(input, array)| Ok((input.name.clone(), value(input, array, samples.clone())?))).collect()
+    }
+}
+
+fn check(input: &InputInfo, array: &Array) -> Result<(), EngineError> {
+    let found = array.shape().dims();
+    let fits = input.dims.len() == found.len()
+        && input.dims.iter().zip(found).skip(1).all(|(&want, &have)| want < 0 || want as usize == have);
+    if !fits {
+        let dims: Vec<String> =
+            input.dims.iter().skip(1).map(|&d| if d < 0 { "?".to_owned() } else { d.to_string() }).collect();
+        return Err(EngineError::WrongShape {
+            input: input.name.clone(),
+            found: found.iter().skip(1).copied().collect(),
+            expected: format!("[{}]", dims.join(", ")),
+        });
+    }
+    let wrong = |found| {
+        Err(EngineError::WrongType { input: input.name.clone(), found, expected: type_name(input.element) })
+    };
+    match (input.element, array.values()) {
+        (TensorElementType::Float32, Values::Float(_))
+        | (TensorElementType::Int64 | TensorElementType::Int32 | TensorElementType::Bool, Values::Int(_)) => Ok(()),
+        (TensorElementType::Float32, Values::Int(_)) => wrong("integers"),
+        (TensorElementType::Int64 | TensorElementType::Int32 | TensorElementType::Bool, _) => wrong("floats"),
+        (other, _) => {
+            Err(EngineError::InputUnsupported { input: input.name.clone(), found: type_name(other) })
+        }
+    }
+}
+
+fn type_name(element: TensorElementType) -> String {
+    format!("{element:?}").to_lowercase()
+}
+
+fn value(
+    input: &InputInfo,
+    array: &Array,
+    samples: Range<usize>,
+) -> Result<SessionInputValue<'static>, EngineError> {
+    let shape: Vec<i64> = std::iter::once(samples.len())
+        .chain(array.shape().dims().iter().skip(1).copied())
+        .map(|d| i64::try_from(d).unwrap_or(i64::MAX))
+        .collect();
+    let range = array.range(samples);
+    let failed = |e: ort::Error| EngineError::Run { reason: e.to_string() };
+    let out_of_range = |_| EngineError::WrongType {
+        input: input.name.clone(),
+        found: "integers beyond the input's range",
+        expected: type_name(input.element),
+    };
+    Ok(match (array.values(), input.element) {
+        (Values::Float(v), _) => Tensor::from_array((shape, v[range].to_vec())).map_err(failed)?.into(),
+        (Values::Int(v), TensorElementType::Int32) => {
+            let narrow = v[range].iter().map(|&x| i32::try_from(x)).collect::<Result<Vec<_>, _>>();
+            Tensor::from_array((shape, narrow.map_err(out_of_range)?)).map_err(failed)?.into()
+        }
+        (Values::Int(v), TensorElementType::Bool) => {
+            let bits: Vec<bool> = v[range].iter().map(|&x| x != 0).collect();
+            Tensor::from_array((shape, bits)).map_err(failed)?.into()
+        }
+        (Values::Int(v), _) => Tensor::from_array((shape, v[range].to_vec())).map_err(failed)?.into(),
+    })
+}

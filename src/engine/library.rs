@@ -1,0 +1,26 @@
+//! Loading the engine's library, once per process.
+
+use std::sync::{Mutex, PoisonError};
+
+use ort::environment::Environment;
+
+use super::{EngineConfig, EngineError};
+
+/// The process's environment. A failed attempt is not kept: the library may be there for the next job.
+static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+
+/// The environment, made from `config.library` by the first caller.
+pub(super) fn environment(config: &EngineConfig) -> Result<Environment, EngineError> {
+    let mut slot = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(environment) = &*slot {
+        return Ok(environment.clone());
+    }
+    let failed = |reason: String| EngineError::Library { library: config.library.clone(), reason };
+    let environment = ort::init_from(&config.library)
+        .map_err(|e| failed(e.to_string()))?
+        .with_name("ptqd")
+        .with_telemetry(false)
+        .build()
+        .map_err(|e| failed(e.to_string()))?;
+    Ok(slot.insert(environment).clone())
+}

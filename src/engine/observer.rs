@@ -1,0 +1,101 @@
+//! The operator that watches a tensor: `Y = X`, and an observer sees the values on the way.
+//!
+//! It is put in line, between a tensor and its consumers, with its output aliasing its input, so the engine neither
+//! keeps an activation longer than without it nor copies one.
+
+use std::{
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use ort::{
+    operator::{BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput},
+    value::TensorElementType,
+};
+
+use crate::calibration::{Observer, Range};
+
+/// The operator's domain.
+pub const OBSERVER_DOMAIN: &str = "ptqd";
+/// The operator's name. Its integer attribute `slot` says which observer sees the values.
+pub const OBSERVER_OP: &str = "Observe";
+
+/// The observers of one session, by slot.
+#[derive(Clone, Default)]
+pub struct Slots(Arc<Vec<Mutex<Box<dyn Observer>>>>);
+
+impl std::fmt::Debug for Slots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Slots({})", self.0.len())
+    }
+}
+
+impl Slots {
+    /// One slot for each observer.
+    pub fn new(observers: impl IntoIterator<Item = Box<dyn Observer>>) -> Self {
+        Slots(Arc::new(observers.into_iter().map(Mutex::new).collect()))
+    }
+
+    /// What each observer has concluded so far.
+    pub fn ranges(&self) -> Vec<Option<Range>> {
+        self.0.iter().map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).range()).collect()
+    }
+
+    fn observe(&self, slot: usize, values: &[f32]) -> ort::Result<()> {
+        let slot = self.0.get(slot).ok_or_else(|| ort::Error::new("no such observer slot"))?;
+        slot.lock().unwrap_or_else(PoisonError::into_inner).observe(values);
+        Ok(())
+    }
+}
+
+/// The domain to register with a session whose graph has observers.
+pub(super) fn domain(slots: &Slots) -> ort::Result<OperatorDomain> {
+    OperatorDomain::new(OBSERVER_DOMAIN)?.add(Observe(slots.clone()))
+}
+
+struct Observe(Slots);
+
+impl Operator for Observe {
+    type Kernel<'attr> = BoxedKernel<'attr>;
+
+    const ALIASES: &[(u32, u32)] = &[(0, 0)];
+
+    fn name(&self) -> &str {
+        OBSERVER_OP
+    }
+
+    fn versions(&self) -> RangeInclusive<u32> {
+        1..=1
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        [OperatorInput::required(TensorElementType::Float32)]
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(TensorElementType::Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Self::Kernel<'attr>> {
+        let slot: i64 = context.get("slot").ok_or_else(|| ort::Error::new("an observer without a slot"))?;
+        let slot = usize::try_from(slot).map_err(|_| ort::Error::new("a negative observer slot"))?;
+        let slots = self.0.clone();
+        Ok(Box::new(move |context: &ComputeContext| {
+            let missing = || ort::Error::new("an observer without an input");
+            let (shape, source) = {
+                let input = context.input(0)?.ok_or_else(missing)?;
+                let (shape, values) = input.try_extract_tensor::<f32>()?;
+                slots.observe(slot, values)?;
+                (shape.to_vec(), values.as_ptr())
+            };
+            let mut output = context.output(0, shape)?.ok_or_else(missing)?;
+            let (_, target) = output.try_extract_tensor_mut::<f32>()?;
+            // The alias is a promise of ours that the engine need not use: a graph output has memory of its own.
+            if !std::ptr::eq(source, target.as_ptr()) {
+                let input = context.input(0)?.ok_or_else(missing)?;
+                target.copy_from_slice(input.try_extract_tensor::<f32>()?.1);
+            }
+            Ok(())
+        }))
+    }
+}

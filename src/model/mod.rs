@@ -1,0 +1,75 @@
+//! Model files ⇄ memory.
+//!
+//! [`FORMATS`] lists what can be read; a format is one folder. Knows nothing of rules or backends.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::fault::{Fault, FaultKind};
+
+pub mod mapped;
+pub mod onnx;
+pub mod safetensors;
+
+/// A kind of model file.
+#[derive(Debug)]
+pub struct ModelFormat {
+    /// The name in errors and the backends' catalogue.
+    pub name: &'static str,
+    /// What such a model looks like on disk, for people.
+    pub described: &'static str,
+    /// Whether the file or folder at this path looks like one, by name and first bytes.
+    pub recognise: fn(&Path) -> bool,
+}
+
+/// Every format, sorted by name.
+pub static FORMATS: [ModelFormat; 2] = [onnx::FORMAT, safetensors::FORMAT];
+
+/// Why a path is not a model.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    /// There is nothing at the path, or it cannot be read.
+    #[error("cannot read the model {path}", path = path.display())]
+    Unreadable {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No format recognises it.
+    #[error("{path} is not a model of a known kind", path = path.display())]
+    Unknown {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+impl Fault for DetectError {
+    fn code(&self) -> &'static str {
+        match self {
+            DetectError::Unreadable { .. } => "model_unreadable",
+            DetectError::Unknown { .. } => "model_format_unknown",
+        }
+    }
+
+    fn kind(&self) -> FaultKind {
+        FaultKind::Invalid
+    }
+
+    fn hint(&self) -> Option<String> {
+        let known: Vec<&str> = FORMATS.iter().map(|format| format.described).collect();
+        matches!(self, DetectError::Unknown { .. }).then(|| format!("known kinds: {}", known.join("; ")))
+    }
+}
+
+/// The format of the model at `path`.
+pub fn detect(path: &Path) -> Result<&'static ModelFormat, DetectError> {
+    std::fs::metadata(path).map_err(|source| DetectError::Unreadable { path: path.to_owned(), source })?;
+    FORMATS
+        .iter()
+        .find(|format| (format.recognise)(path))
+        .ok_or_else(|| DetectError::Unknown { path: path.to_owned() })
+}

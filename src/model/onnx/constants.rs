@@ -1,0 +1,113 @@
+//! Constants of a graph: initializers, and `Constant` nodes, also behind the `Transpose` that exporters leave.
+
+use std::borrow::Cow;
+
+use super::{
+    GraphIndex, OnnxError,
+    proto::{GraphProto, TensorProto, data_type},
+};
+use crate::{
+    numeric::FloatFormat,
+    tensor::{Channels, Shape, TensorView},
+};
+
+/// A constant float tensor.
+#[derive(Clone, Debug)]
+pub struct Constant<'a> {
+    /// The name of the initializer, or of the `Constant` node's output.
+    pub source: String,
+    /// Whether the graph transposes it (rank 2); `bytes` and `shape` are those after.
+    pub transposed: bool,
+    /// The element format.
+    pub format: FloatFormat,
+    /// The shape.
+    pub shape: Shape,
+    bytes: Cow<'a, [u8]>,
+}
+
+impl Constant<'_> {
+    /// The tensor's elements.
+    pub fn view(&self) -> Option<TensorView<'_>> {
+        TensorView::new(self.format, &self.shape, &self.bytes)
+    }
+}
+
+/// The float constant that a tensor of the graph is, if it is one.
+pub fn constant<'g>(
+    graph: &'g GraphProto,
+    index: &GraphIndex,
+    tensor: &str,
+) -> Result<Option<Constant<'g>>, OnnxError> {
+    let Some((source, proto, transposed)) = find(graph, index, tensor) else { return Ok(None) };
+    let format = match proto.data_type {
+        Some(data_type::FLOAT) => FloatFormat::F32,
+        Some(data_type::FLOAT16) => FloatFormat::F16,
+        Some(data_type::BFLOAT16) => FloatFormat::Bf16,
+        _ => return Ok(None),
+    };
+    let shape = Shape::from_signed(&proto.dims)
+        .map_err(|error| OnnxError::Shape { tensor: source.to_owned(), source: error })?;
+    let bytes = data(proto, format);
+    let expected = shape.bytes(8 * format.size()).unwrap_or(usize::MAX);
+    if bytes.len() != expected {
+        return Err(OnnxError::Length { tensor: source.to_owned(), found: bytes.len(), expected });
+    }
+    let source = source.to_owned();
+    if !transposed {
+        return Ok(Some(Constant { source, transposed, format, shape, bytes }));
+    }
+    let [rows, columns] = *shape.dims() else { return Ok(None) };
+    let across = Channels { outer: rows, channels: columns, inner: 1 };
+    let moved = match format {
+        FloatFormat::F32 => transpose::<4>(&across, &bytes),
+        FloatFormat::F16 | FloatFormat::Bf16 => transpose::<2>(&across, &bytes),
+    };
+    let shape = Shape::new(vec![columns, rows])
+        .map_err(|error| OnnxError::Shape { tensor: source.clone(), source: error })?;
+    Ok(Some(Constant { source, transposed, format, shape, bytes: Cow::Owned(moved) }))
+}
+
+fn transpose<const SIZE: usize>(across: &Channels, bytes: &[u8]) -> Vec<u8> {
+    let mut moved = Vec::new();
+    across.to_front(bytes.as_chunks::<SIZE>().0, &mut moved);
+    moved.into_flattened()
+}
+
+/// The tensor message behind a name, its own name, and whether a `Transpose` of rank 2 stands between.
+fn find<'g>(graph: &'g GraphProto, index: &GraphIndex, tensor: &str) -> Option<(&'g str, &'g TensorProto, bool)> {
+    if let Some(position) = index.initializer(tensor) {
+        let proto = &graph.initializer[position];
+        return Some((proto.name.as_deref().unwrap_or_default(), proto, false));
+    }
+    let node = &graph.node[index.producer(tensor)?];
+    match node.op_type.as_deref()? {
+        "Constant" => {
+            let value = node.attribute.iter().find(|a| a.name.as_deref() == Some("value"))?;
+            Some((node.output.first()?, value.t.as_option()?, false))
+        }
+        "Transpose" => {
+            // One step only: a second Transpose would undo the first, and no exporter writes that.
+            let perm = node.attribute.iter().find(|a| a.name.as_deref() == Some("perm"));
+            let swaps = perm.is_none_or(|p| p.ints == [1, 0]);
+            let position = index.initializer(node.input.first()?)?;
+            let proto = &graph.initializer[position];
+            let rank_two = proto.dims.len() == 2;
+            (swaps && rank_two).then(|| (proto.name.as_deref().unwrap_or_default(), proto, true))
+        }
+        _ => None,
+    }
+}
+
+/// The little-endian bytes of a tensor, from whichever field holds them.
+fn data(proto: &TensorProto, format: FloatFormat) -> Cow<'_, [u8]> {
+    if let Some(raw) = &proto.raw_data {
+        return Cow::Borrowed(raw);
+    }
+    match format {
+        FloatFormat::F32 => proto.float_data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        // ONNX stores 16-bit patterns one to an int32.
+        FloatFormat::F16 | FloatFormat::Bf16 => {
+            proto.int32_data.iter().flat_map(|&x| (x as u16).to_le_bytes()).collect()
+        }
+    }
+}

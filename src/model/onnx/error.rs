@@ -1,0 +1,125 @@
+//! What can be wrong with an ONNX model.
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    fault::{Fault, FaultKind},
+    tensor::ShapeError,
+};
+
+/// What can be wrong with an ONNX model.
+#[derive(Debug, thiserror::Error)]
+pub enum OnnxError {
+    /// The file cannot be read.
+    #[error("cannot read the model {path}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write the model {path}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The bytes are not a protobuf message of this kind.
+    #[error("{path} is not a whole ONNX model: {reason}", path = path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        reason: String,
+    },
+    /// There is no graph or no version of the operator set.
+    #[error("{path} is not an ONNX model: it has no {what}", path = path.display())]
+    Incomplete {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// Two nodes give a tensor of the same name.
+    #[error("tensor `{tensor}` is produced twice")]
+    Duplicate {
+        /// The tensor.
+        tensor: String,
+    },
+    /// A constant's shape is impossible.
+    #[error("constant `{tensor}` has an impossible shape")]
+    Shape {
+        /// The tensor.
+        tensor: String,
+        /// Why.
+        #[source]
+        source: ShapeError,
+    },
+    /// A constant's data is not as long as its shape says.
+    #[error("constant `{tensor}` has {found} bytes of data where its shape needs {expected}")]
+    Length {
+        /// The tensor.
+        tensor: String,
+        /// Bytes there are.
+        found: usize,
+        /// Bytes needed.
+        expected: usize,
+    },
+    /// A tensor's data is in another file.
+    #[error("tensor `{tensor}` is stored outside the model file, which is not supported yet")]
+    ExternalData {
+        /// The tensor.
+        tensor: String,
+    },
+    /// The operator set is too old for per-channel Q/DQ.
+    #[error("the model uses opset {found}, and the quantized one needs {needed} or later")]
+    Opset {
+        /// The model's version.
+        found: i64,
+        /// The least version.
+        needed: i64,
+    },
+    /// The result would be larger than protobuf allows.
+    #[error("the model is larger than a protobuf message may be")]
+    TooLarge,
+}
+
+impl Fault for OnnxError {
+    fn code(&self) -> &'static str {
+        match self {
+            OnnxError::Read { .. } => "model_unreadable",
+            OnnxError::Write { .. } => "artifact_unwritable",
+            OnnxError::Decode { .. } | OnnxError::Incomplete { .. } => "model_corrupt",
+            OnnxError::Duplicate { .. } | OnnxError::Shape { .. } | OnnxError::Length { .. } => "model_invalid",
+            OnnxError::ExternalData { .. } => "external_data_unsupported",
+            OnnxError::Opset { .. } => "opset_too_old",
+            OnnxError::TooLarge => "model_too_large",
+        }
+    }
+
+    fn kind(&self) -> FaultKind {
+        match self {
+            OnnxError::Write { .. } => FaultKind::Environment,
+            OnnxError::ExternalData { .. } | OnnxError::Opset { .. } | OnnxError::TooLarge => FaultKind::Unsupported,
+            _ => FaultKind::Invalid,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            OnnxError::Decode { .. } | OnnxError::Length { .. } => {
+                "the file may be truncated: compare its size and digest with the source"
+            }
+            OnnxError::Incomplete { .. } => "is it another kind of file with the name of a model?",
+            OnnxError::ExternalData { .. } => "save the model in one file, if it is below 2 GB",
+            OnnxError::Opset { .. } => "export the model again with opset_version=17 or later",
+            OnnxError::Write { .. } => "is the disk full?",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}

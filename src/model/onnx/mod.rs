@@ -1,0 +1,28 @@
+//! ONNX models: reading and writing with every unknown field kept, constants, and Q/DQ insertion.
+
+mod constants;
+mod error;
+mod graph;
+mod io;
+mod node;
+mod prune;
+pub mod proto;
+mod qdq;
+
+use std::path::Path;
+
+pub use constants::{Constant, constant};
+pub use error::OnnxError;
+pub use graph::GraphIndex;
+pub use io::Model;
+pub use node::{attribute_int, int_attribute, new_node, node_name};
+pub use qdq::{QdqWriter, QuantizedWeight};
+
+use super::ModelFormat;
+
+/// How ONNX models are recognised.
+pub const FORMAT: ModelFormat = ModelFormat { name: "onnx", described: "ONNX (a .onnx file)", recognise };
+
+fn recognise(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}

@@ -1,0 +1,41 @@
+//! Small facts about nodes and their attributes.
+
+use super::proto::{AttributeProto, NodeProto, attribute_type};
+
+/// A node's name; one without is named after its operator and first output, which is unique.
+pub fn node_name(node: &NodeProto) -> String {
+    match node.name.as_deref() {
+        Some(name) if !name.is_empty() => name.to_owned(),
+        _ => {
+            let output = node.output.first().map_or("", String::as_str);
+            format!("{}:{output}", node.op_type.as_deref().unwrap_or_default())
+        }
+    }
+}
+
+/// An integer attribute of a node.
+pub fn int_attribute(node: &NodeProto, name: &str) -> Option<i64> {
+    node.attribute.iter().find(|a| a.name.as_deref() == Some(name)).and_then(|a| a.i)
+}
+
+/// A new integer attribute.
+pub fn attribute_int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.to_owned()),
+        i: Some(value),
+        r#type: Some(attribute_type::INT),
+        ..Default::default()
+    }
+}
+
+/// A new node with one output, which it is named after.
+pub fn new_node(op_type: &str, domain: &str, inputs: Vec<String>, output: &str) -> NodeProto {
+    NodeProto {
+        name: Some(format!("{output}/{op_type}")),
+        op_type: Some(op_type.to_owned()),
+        domain: (!domain.is_empty()).then(|| domain.to_owned()),
+        input: inputs,
+        output: vec![output.to_owned()],
+        ..Default::default()
+    }
+}

@@ -1,0 +1,29 @@
+//! The messages of `onnx.proto`, generated at build time. Fields it does not name are kept as unknown fields.
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
+
+include!(concat!(env!("OUT_DIR"), "/onnx.mod.rs"));
+
+/// ONNX's numbers for tensor element types, as far as they are used here.
+pub mod data_type {
+    /// 32-bit float.
+    pub const FLOAT: i32 = 1;
+    /// 16-bit float.
+    pub const FLOAT16: i32 = 10;
+    /// Brain float.
+    pub const BFLOAT16: i32 = 16;
+}
+
+/// ONNX's numbers for attribute types, as far as they are used here.
+pub mod attribute_type {
+    /// An integer.
+    pub const INT: i32 = 2;
+}

@@ -1,0 +1,107 @@
+//! What can be wrong with a checkpoint.
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    fault::{Fault, FaultKind},
+    tensor::ShapeError,
+};
+
+/// What can be wrong with a checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum SafetensorsError {
+    /// A file cannot be read.
+    #[error("cannot read {path}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The header is not that of a safetensors file, or does not agree with the file's size.
+    #[error("{path} is not a whole safetensors file", path = path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: safetensors::SafeTensorError,
+    },
+    /// A tensor has an impossible shape.
+    #[error("tensor `{tensor}` has an impossible shape")]
+    Shape {
+        /// The tensor.
+        tensor: String,
+        /// Why.
+        #[source]
+        source: ShapeError,
+    },
+    /// The index file is not JSON, or lacks its `weight_map`.
+    #[error("{path} is not an index of shards: {reason}", path = path.display())]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The index names a file outside its folder.
+    #[error("the index names the shard `{shard}`, which is not a plain file name")]
+    ShardName {
+        /// The name.
+        shard: String,
+    },
+    /// A tensor stands in two shards, or the index and the shards disagree.
+    #[error("the index and the shards disagree on tensor `{tensor}`")]
+    Disagree {
+        /// The tensor.
+        tensor: String,
+    },
+    /// There is no shard at all.
+    #[error("{path} holds no .safetensors file", path = path.display())]
+    NoShards {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl Fault for SafetensorsError {
+    fn code(&self) -> &'static str {
+        match self {
+            SafetensorsError::Read { .. } => "model_unreadable",
+            SafetensorsError::Write { .. } => "artifact_unwritable",
+            SafetensorsError::Header { .. } | SafetensorsError::Shape { .. } => "model_corrupt",
+            SafetensorsError::Index { .. }
+            | SafetensorsError::ShardName { .. }
+            | SafetensorsError::Disagree { .. }
+            | SafetensorsError::NoShards { .. } => "checkpoint_index_invalid",
+        }
+    }
+
+    fn kind(&self) -> FaultKind {
+        match self {
+            SafetensorsError::Write { .. } => FaultKind::Environment,
+            _ => FaultKind::Invalid,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            SafetensorsError::Header { .. } => "the file may be truncated: compare its size and digest with the source",
+            SafetensorsError::Read { .. } => "is a shard missing?",
+            SafetensorsError::Disagree { .. } => "write the checkpoint anew, or remove shards of an earlier one",
+            SafetensorsError::Write { .. } => "is the disk full?",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}

@@ -1,0 +1,87 @@
+//! What can go wrong with a job.
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    backend::BackendError,
+    control::Cancelled,
+    fault::{Fault, FaultKind},
+    model::DetectError,
+    spec::Objection,
+};
+
+/// What can go wrong with a job.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The request cannot be carried out on this model.
+    #[error("{}", objections(.0))]
+    Objections(Vec<Objection>),
+    /// The model's kind.
+    #[error(transparent)]
+    Detect(#[from] DetectError),
+    /// The backend.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// A file cannot be written.
+    #[error("cannot write {path}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file cannot be read again for its digest.
+    #[error("cannot read {path}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+fn objections(all: &[Objection]) -> String {
+    match all {
+        [one] => one.message.clone(),
+        [first, rest @ ..] => format!("{} (and {} more objections)", first.message, rest.len()),
+        [] => "the request cannot be carried out".to_owned(),
+    }
+}
+
+impl Fault for PipelineError {
+    fn code(&self) -> &'static str {
+        match self {
+            PipelineError::Objections(_) => "invalid_job",
+            PipelineError::Detect(e) => e.code(),
+            PipelineError::Backend(e) => e.code(),
+            PipelineError::Write { .. } => "artifact_unwritable",
+            PipelineError::Read { .. } => "input_unreadable",
+            PipelineError::Cancelled(_) => "cancelled",
+        }
+    }
+
+    fn kind(&self) -> FaultKind {
+        match self {
+            PipelineError::Objections(_) => FaultKind::Invalid,
+            PipelineError::Detect(e) => e.kind(),
+            PipelineError::Backend(e) => e.kind(),
+            PipelineError::Write { .. } | PipelineError::Read { .. } => FaultKind::Environment,
+            PipelineError::Cancelled(_) => FaultKind::Cancelled,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            PipelineError::Objections(all) => all.iter().find_map(|objection| objection.hint.clone()),
+            PipelineError::Detect(e) => e.hint(),
+            PipelineError::Backend(e) => e.hint(),
+            PipelineError::Write { .. } => Some("is the disk full?".to_owned()),
+            PipelineError::Read { .. } | PipelineError::Cancelled(_) => None,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `manifest.json`: what went in, what came out, with digests. Written last.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{LocalJob, PipelineError, PlannedJob, write_json};
+use crate::{control::Control, report::Report, spec::Decision};
+
+/// A file of the result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its name, relative to the job's folder.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// Its media type.
+    pub media_type: String,
+}
+
+/// The media type of a file with this name.
+pub fn media_type(name: &str) -> &'static str {
+    match name.rsplit('.').next() {
+        Some("json") => "application/json",
+        Some("txt") => "text/plain",
+        _ => "application/octet-stream",
+    }
+}
+
+/// Writes the manifest and returns every file with it, the manifest last.
+pub(super) fn write(
+    job: &LocalJob,
+    planned: &PlannedJob<'_>,
+    report: &Report,
+    files: Vec<String>,
+    out: &Path,
+    control: &Control<'_>,
+) -> Result<Vec<Artifact>, PipelineError> {
+    let mut artifacts = Vec::new();
+    for name in files {
+        artifacts.push(artifact(out, name, control)?);
+    }
+    let config = planned.effective_config();
+    let layers = report.layers.iter().filter(|layer| layer.decision == Decision::Quantize);
+    let tensors: Vec<Value> = layers
+        .filter_map(|layer| layer.weights.as_ref())
+        .map(|w| {
+            json!({"tensor": w.tensor, "dtype": w.dtype, "granularity": w.granularity, "scale_rule": w.scale_rule,
+                   "quotient": w.quotient})
+        })
+        .collect();
+    let data = [
+        ("calibration", job.inputs.calibration.as_ref().map(|source| &source.path)),
+        ("evaluation", job.inputs.evaluation.as_ref().map(|evaluation| &evaluation.data.path)),
+    ];
+    let mut inputs = json!({"model": digests(&job.model, control)?});
+    for (name, path) in data {
+        inputs[name] = path.map(|path| digests(path, control)).transpose()?.unwrap_or(Value::Null);
+    }
+    let manifest = json!({
+        "ptqd_version": report.environment.ptqd_version,
+        "onnxruntime": report.environment.onnxruntime,
+        "inputs": inputs,
+        "effective_config_sha256": hex(&Sha256::digest(config.to_string().as_bytes())),
+        "effective_config": config,
+        "policies": report.policies,
+        "tensors": tensors,
+        "files": artifacts,
+    });
+    let name = write_json(out, "manifest.json", &manifest)?;
+    artifacts.push(artifact(out, name, control)?);
+    Ok(artifacts)
+}
+
+fn artifact(out: &Path, name: String, control: &Control<'_>) -> Result<Artifact, PipelineError> {
+    let (size, sha256) = digest(&out.join(&name), control)?;
+    Ok(Artifact { media_type: media_type(&name).to_owned(), name, size, sha256 })
+}
+
+/// Digest and size of a file, or of each file of a folder, sorted by name.
+fn digests(path: &Path, control: &Control<'_>) -> Result<Value, PipelineError> {
+    let one = |path: &Path| {
+        let (size, sha256) = digest(path, control)?;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        Ok::<_, PipelineError>(json!({"name": name, "size": size, "sha256": sha256}))
+    };
+    if !path.is_dir() {
+        return Ok(json!([one(path)?]));
+    }
+    let read = |source| PipelineError::Read { path: path.to_owned(), source };
+    let entries: io::Result<Vec<_>> = fs::read_dir(path).map_err(read)?.collect();
+    let files = entries.map_err(read)?.into_iter().map(|entry| entry.path()).filter(|path| path.is_file());
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    Ok(Value::Array(files.iter().map(|file| one(file)).collect::<Result<_, _>>()?))
+}
+
+fn digest(path: &Path, control: &Control<'_>) -> Result<(u64, String), PipelineError> {
+    let read = |source| PipelineError::Read { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(read)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut size = 0;
+    loop {
+        control.checkpoint()?;
+        match file.read(&mut buffer).map_err(read)? {
+            0 => return Ok((size, hex(&hasher.finalize()))),
+            n => {
+                hasher.update(&buffer[..n]);
+                size += n as u64;
+            }
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,215 @@
+//! One job from local inputs to a folder of artifacts: plan, run, report, manifest.
+//!
+//! Synchronous and local. Knows nothing of queues, stores or URIs; the command line and the workers both call it.
+
+mod error;
+mod manifest;
+mod process;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Mutex,
+    time::Instant,
+};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    backend::{self, Backend, Outcome, Prepared, RunInputs},
+    control::{Control, Notice, Phase},
+    model,
+    quant::kernels,
+    report::{Environment, Policies, QualityGate, Report, Summary},
+    spec::{Decision, Objection, ObjectionCode, Plan, QuantizeSpec, Warning},
+};
+
+pub use error::PipelineError;
+pub use manifest::{Artifact, media_type};
+
+/// A job whose inputs lie on the local disk.
+#[derive(Debug)]
+pub struct LocalJob {
+    /// The rules.
+    pub spec: QuantizeSpec,
+    /// Warnings from parsing the rules.
+    pub warnings: Vec<Warning>,
+    /// The model's file or folder.
+    pub model: PathBuf,
+    /// Data and engine.
+    pub inputs: RunInputs,
+    /// What the result should reach.
+    pub quality_gate: QualityGate,
+}
+
+/// What a finished job leaves in its folder.
+#[derive(Debug)]
+pub struct Finished {
+    /// The report, also in `report.json`.
+    pub report: Report,
+    /// All files, the manifest last.
+    pub artifacts: Vec<Artifact>,
+}
+
+/// A job that passed every check, its model opened and its plan made.
+pub struct PlannedJob<'a> {
+    job: &'a LocalJob,
+    backend: &'static dyn Backend,
+    prepared: Box<dyn Prepared>,
+    warnings: Vec<Warning>,
+}
+
+impl std::fmt::Debug for PlannedJob<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlannedJob").field("job", self.job).finish_non_exhaustive()
+    }
+}
+
+/// Checks a job and opens its model. Every objection is reported, those of the rules before those of the model.
+pub fn plan<'a>(job: &'a LocalJob) -> Result<PlannedJob<'a>, PipelineError> {
+    let (backend, objections, warnings) = backend::check(&job.spec, job.inputs.calibration.is_some());
+    let (Some(backend), true) = (backend, objections.is_empty()) else {
+        return Err(PipelineError::Objections(objections));
+    };
+    let format = model::detect(&job.model)?;
+    let capabilities = backend.capabilities();
+    if !capabilities.formats.contains(&format.name) {
+        let message = format!("backend `{}` does not take {} models", capabilities.name, format.name);
+        let takers = backend::BACKENDS.iter().map(|b| b.capabilities()).filter(|c| c.formats.contains(&format.name));
+        let takers: Vec<String> = takers.map(|c| format!("`{}` ({})", c.name, c.mode.name())).collect();
+        let hint = match takers.as_slice() {
+            [] => format!("it takes {}", capabilities.formats.join(", ")),
+            takers => format!("for {} models use backend {}", format.name, takers.join(" or ")),
+        };
+        let objection = Objection::new("/model/uri", ObjectionCode::UnsupportedModelFormat, message).hint(hint);
+        return Err(PipelineError::Objections(vec![objection.allowed(capabilities.formats)]));
+    }
+    let prepared = backend.open(&job.spec, &job.model)?;
+    let resolved = prepared.resolved();
+    if !resolved.objections.is_empty() {
+        return Err(PipelineError::Objections(resolved.objections.clone()));
+    }
+    let warnings = [&job.warnings[..], &warnings, &resolved.warnings].concat();
+    Ok(PlannedJob { job, backend, prepared, warnings })
+}
+
+impl PlannedJob<'_> {
+    /// What will happen to each layer.
+    pub fn plan(&self) -> &Plan {
+        &self.prepared.resolved().plan
+    }
+
+    /// The rules as they will be carried out.
+    pub fn effective_config(&self) -> Value {
+        backend::effective(&self.job.spec, self.backend.capabilities())
+    }
+
+    /// Warnings so far.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+}
+
+/// Runs a job and writes its artifacts into the empty folder `out`.
+pub fn run(job: &LocalJob, out: &Path, control: &Control<'_>) -> Result<Finished, PipelineError> {
+    let clock = PhaseClock::default();
+    let collected = Mutex::new(Vec::new());
+    let notify = |notice: Notice| {
+        clock.hear(&notice);
+        if let (Notice::Warning(warning), Ok(mut all)) = (&notice, collected.lock()) {
+            all.push(warning.clone());
+        }
+        control.notify(notice);
+    };
+    let control = control.listening(&notify);
+    control.notify(Notice::Phase(Phase::Validating));
+    let mut planned = plan(job)?;
+    let plan_json = json!({"effective_config": planned.effective_config(), "plan": planned.plan()});
+    control.notify(Notice::Plan(plan_json.clone()));
+    for warning in planned.warnings() {
+        control.notify(Notice::Warning(warning.clone()));
+    }
+    control.checkpoint()?;
+    let outcome = planned.prepared.run(&job.inputs, out, &control)?;
+    let mut files = outcome.files.clone();
+    files.push(write_json(out, "plan.json", &plan_json)?);
+    if let Some(calibration) = &outcome.calibration {
+        files.push(write_json(out, "calibration.json", calibration)?);
+    }
+    let warnings = collected.lock().map(|all| all.clone()).unwrap_or_default();
+    let report = report(job, &outcome, warnings, clock.finish());
+    files.push(write_json(out, "report.json", &report)?);
+    let artifacts = manifest::write(job, &planned, &report, files, out, &control)?;
+    Ok(Finished { report, artifacts })
+}
+
+fn report(job: &LocalJob, outcome: &Outcome, warnings: Vec<Warning>, seconds: BTreeMap<String, f64>) -> Report {
+    let count = |decision| outcome.layers.iter().filter(|layer| layer.decision == decision).count();
+    let comparison = outcome.comparison.as_ref();
+    let accuracies = comparison.and_then(|c| c.accuracies());
+    let summary = Summary {
+        bytes_before: outcome.bytes_before,
+        bytes_after: outcome.bytes_after,
+        compression: outcome.bytes_before as f64 / outcome.bytes_after.max(1) as f64,
+        layers_quantized: count(Decision::Quantize),
+        layers_native: count(Decision::Native),
+        output_sqnr_db: comparison.and_then(|c| c.outputs.sqnr_db()),
+        output_cosine: comparison.and_then(|c| c.outputs.cosine()),
+        top1_agreement: comparison.and_then(|c| c.top1_agreement()),
+        accuracy_before: accuracies.map(|(before, _)| before),
+        accuracy_after: accuracies.map(|(_, after)| after),
+        accuracy_drop: accuracies.map(|(before, after)| before - after),
+        samples_calibrated: outcome.samples_calibrated,
+        samples_evaluated: comparison.map(|c| c.samples),
+        seconds,
+        peak_rss_bytes: process::peak_rss_bytes(),
+    };
+    Report {
+        quality_gate: job.quality_gate.judge(&summary),
+        summary,
+        layers: outcome.layers.clone(),
+        warnings,
+        policies: Policies::default(),
+        environment: Environment {
+            ptqd_version: env!("CARGO_PKG_VERSION"),
+            instruction_set: kernels::instruction_set(),
+            threads: rayon::current_num_threads(),
+            onnxruntime: outcome.engine_version.clone(),
+        },
+    }
+}
+
+fn write_json(out: &Path, name: &str, value: &impl Serialize) -> Result<String, PipelineError> {
+    let path = out.join(name);
+    let text = serde_json::to_string_pretty(value).map_err(std::io::Error::other);
+    text.and_then(|text| fs::write(&path, text + "\n")).map_err(|source| PipelineError::Write { path, source })?;
+    Ok(name.to_owned())
+}
+
+/// Wall time by phase, told by the notices that begin them.
+#[derive(Default)]
+struct PhaseClock(Mutex<(Option<(Phase, Instant)>, BTreeMap<String, f64>)>);
+
+impl PhaseClock {
+    fn hear(&self, notice: &Notice) {
+        if let Notice::Phase(phase) = notice {
+            self.turn(Some(*phase));
+        }
+    }
+
+    fn turn(&self, next: Option<Phase>) {
+        let Ok(mut state) = self.0.lock() else { return };
+        let (current, seconds) = &mut *state;
+        if let Some((phase, began)) = current.take() {
+            *seconds.entry(phase.name().to_owned()).or_default() += began.elapsed().as_secs_f64();
+        }
+        *current = next.map(|phase| (phase, Instant::now()));
+    }
+
+    fn finish(&self) -> BTreeMap<String, f64> {
+        self.turn(None);
+        self.0.lock().map(|mut state| std::mem::take(&mut state.1)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,22 @@
+//! The `quantize` section of a job, in the vocabulary of NVIDIA's TAO Quant, and the plan it makes for a model.
+//!
+//! Parsing collects every objection instead of stopping at the first. What a backend can do is not known here: it
+//! comes in as the inventory's [`Support`] and is checked by the backend itself.
+
+mod objection;
+mod parse;
+mod pattern;
+mod plan;
+mod quantize;
+mod reason;
+mod suggest;
+
+pub use objection::{Objection, ObjectionCode};
+pub use parse::{Parsed, find_section, parse, parse_text};
+pub use pattern::{Pattern, PatternError};
+pub use plan::{Decision, Layer, LayerPlan, PatternUse, Plan, Resolved, Support, resolve};
+pub use quantize::{Choice, Half, LayerRule, Mode, QuantizeSpec};
+pub use reason::Reason;
+pub use suggest::nearest;
+
+pub use crate::fault::Warning;

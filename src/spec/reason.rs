@@ -1,0 +1,48 @@
+//! [`Reason`]: why a layer is quantized or is not.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a layer got its decision. The names in snake case are part of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// A rule asks for it.
+    Rule,
+    /// The last matching rule says `native`.
+    RuleNative,
+    /// `skip_names` matches it.
+    Skipped,
+    /// No rule matches it; unmatched layers stay as they are.
+    Unmatched,
+    /// The backend does not quantize this kind of layer.
+    OpUnsupported,
+    /// There is no weight that is constant.
+    WeightNotConstant,
+    /// The weight is not f32, f16 or bf16.
+    DtypeUnsupported,
+    /// The weight's shape is not one that the backend handles.
+    ShapeUnsupported,
+    /// The weight has no elements.
+    Empty,
+    /// A convolution under a bare `*`; name it to have it quantized.
+    ConvolutionNotNamed,
+    /// An embedding under a bare `*`; name it to have it quantized.
+    EmbeddingNotNamed,
+    /// An output head under a bare `*`; name it to have it quantized.
+    HeadNotNamed,
+    /// Calibration saw no value of its input.
+    NoCalibration,
+    /// Its input was 0 for all calibration data, so there is no range.
+    AmaxZero,
+    /// Its input was NaN or infinite for some calibration data.
+    NotFinite,
+    /// It is quantized already.
+    AlreadyQuantized,
+}
+
+impl Reason {
+    /// The name in snake case.
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+}
