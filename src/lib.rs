@@ -6,6 +6,7 @@ pub mod control;
 pub mod dataset;
 pub mod engine;
 pub mod fault;
+pub mod job;
 pub mod model;
 pub mod numeric;
 pub mod pipeline;
@@ -13,3 +14,5 @@ pub mod quant;
 pub mod report;
 pub mod spec;
 pub mod tensor;
+#[cfg(feature = "service")]
+pub mod store;

@@ -1,0 +1,63 @@
+//! [`Event`]: one line of a job's log.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What an event tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventKind {
+    /// The status changed: `{status}`, and `error` if it failed.
+    #[serde(rename = "job.status_changed")]
+    StatusChanged,
+    /// A phase began: `{phase}`.
+    #[serde(rename = "job.phase")]
+    Phase,
+    /// A phase has come further: `{phase, units_done, units_total, unit, eta_seconds}`.
+    #[serde(rename = "job.progress")]
+    Progress,
+    /// Something the user should know: `{code, message, pointer}`.
+    #[serde(rename = "job.warning")]
+    Warning,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [EventKind; 4] =
+        [EventKind::StatusChanged, EventKind::Phase, EventKind::Progress, EventKind::Warning];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::StatusChanged => "job.status_changed",
+            EventKind::Phase => "job.phase",
+            EventKind::Progress => "job.progress",
+            EventKind::Warning => "job.warning",
+        }
+    }
+}
+
+/// One line of a job's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number within the job, from 1, without gaps.
+    pub seq: i64,
+    /// When it happened, in milliseconds since 1970, by the database's clock.
+    pub at: i64,
+    /// What it tells.
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    /// The particulars.
+    pub data: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_match_the_wire() {
+        for kind in EventKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+}
