@@ -1,4 +1,23 @@
-//! ptqd.
+//! Post-training quantization as a service.
+//!
+//! A functional core (synchronous, local paths) under an imperative shell (HTTP, SQL, object stores). The shell is behind
+//! the feature `service`; without it this is a library that quantizes models.
+//!
+//! | core | |
+//! |---|---|
+//! | [`numeric`] | element formats, bit for bit |
+//! | [`tensor`] | shapes and views |
+//! | [`quant`] | floats → codes → floats; kernels and their slow twins |
+//! | [`calibration`] | watching activations to choose ranges |
+//! | [`spec`] | the `quantize` section and the plan it makes |
+//! | [`model`] | files ⇄ memory |
+//! | [`dataset`] | calibration and evaluation data |
+//! | [`engine`] | running ONNX graphs |
+//! | [`backend`] | the PTQ backends |
+//! | [`report`] | what was done and what it cost |
+//! | [`pipeline`] | one job, from local inputs to a folder of artifacts |
+//! | [`job`] | what a job is, and the ports to where jobs and artifacts are kept |
+//! | [`control`], [`fault`] | leaves that all share: progress and cancellation; what an error says of itself |
 
 pub mod backend;
 pub mod calibration;
@@ -14,5 +33,20 @@ pub mod quant;
 pub mod report;
 pub mod spec;
 pub mod tensor;
+
+#[cfg(feature = "service")]
+pub mod api;
+#[cfg(feature = "service")]
+pub mod app;
+#[cfg(feature = "service")]
+pub mod cli;
+#[cfg(feature = "service")]
+pub mod config;
+#[cfg(feature = "service")]
+pub mod storage;
 #[cfg(feature = "service")]
 pub mod store;
+#[cfg(feature = "service")]
+pub mod telemetry;
+#[cfg(feature = "service")]
+pub mod worker;

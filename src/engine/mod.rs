@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub use binding::{Binding, InputInfo};
 pub use error::EngineError;
 pub use observer::{OBSERVER_DOMAIN, OBSERVER_OP, Slots};
-pub use session::{Output, Session};
+pub use session::{Optimisation, Output, Session};
 
 /// Where the engine is and how much of the machine it may use.
 #[derive(Clone, Debug)]

@@ -16,6 +16,15 @@ pub struct Session {
     inputs: Vec<InputInfo>,
 }
 
+/// How far the engine may rewrite a graph before it runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Optimisation {
+    /// Redundant nodes go; Q/DQ pairs are computed as the graph says, and observed tensors stay where they are.
+    Basic,
+    /// What users get who set nothing: Q/DQ pairs are fused into integer kernels.
+    Full,
+}
+
 /// One output of a forward pass, if it holds floats.
 #[derive(Clone, Debug)]
 pub struct Output {
@@ -28,15 +37,30 @@ pub struct Output {
 }
 
 impl Session {
-    /// Loads a serialized model. `slots` are the observers its graph refers to, if any.
-    ///
-    /// Optimisation stops at the basic level: layouts and fusions beyond it would move the observed tensors.
-    pub fn load(model: &[u8], slots: Option<&Slots>, config: &EngineConfig) -> Result<Self, EngineError> {
+    /// Loads a serialized model.
+    pub fn load(model: &[u8], optimisation: Optimisation, config: &EngineConfig) -> Result<Self, EngineError> {
+        Self::load_with(model, optimisation, None, config)
+    }
+
+    /// Loads a serialized model whose graph has observers.
+    pub fn load_observed(model: &[u8], slots: &Slots, config: &EngineConfig) -> Result<Self, EngineError> {
+        Self::load_with(model, Optimisation::Basic, Some(slots), config)
+    }
+
+    fn load_with(
+        model: &[u8],
+        optimisation: Optimisation,
+        slots: Option<&Slots>,
+        config: &EngineConfig,
+    ) -> Result<Self, EngineError> {
         let environment = library::environment(config)?;
         let load = |reason: String| EngineError::Load { reason };
         let mut builder = OrtSession::builder(&environment)
             .map_err(|e| load(e.to_string()))?
-            .with_optimization_level(GraphOptimizationLevel::Level1)
+            .with_optimization_level(match optimisation {
+                Optimisation::Basic => GraphOptimizationLevel::Level1,
+                Optimisation::Full => GraphOptimizationLevel::All,
+            })
             .map_err(|e| load(e.to_string()))?
             .with_intra_threads(config.threads)
             .map_err(|e| load(e.to_string()))?;

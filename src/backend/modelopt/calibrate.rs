@@ -46,7 +46,7 @@ pub(super) fn observe(
     let watched: Vec<String> = watched.into_iter().collect();
     let slots = Slots::new(watched.iter().map(|_| (opened.calibrator.observer)()));
     let model = with_observers(&opened.model, &watched)?.to_bytes()?;
-    let mut session = Session::load(&model, Some(&slots), &inputs.engine)?;
+    let mut session = Session::load_observed(&model, &slots, &inputs.engine)?;
     drop(model);
     let binding = Binding::new(session.inputs(), data, source.batch_size)?;
     let batches = batches(&binding, data, source, control);

@@ -20,10 +20,14 @@ pub mod data_type {
     pub const FLOAT16: i32 = 10;
     /// Brain float.
     pub const BFLOAT16: i32 = 16;
+    /// 64-bit integer.
+    pub const INT64: i32 = 7;
 }
 
 /// ONNX's numbers for attribute types, as far as they are used here.
 pub mod attribute_type {
     /// An integer.
     pub const INT: i32 = 2;
+    /// A tensor.
+    pub const TENSOR: i32 = 4;
 }

@@ -2,7 +2,42 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{graph::for_each_read, proto::GraphProto};
+use super::{
+    graph::for_each_read,
+    node::int_attribute,
+    proto::{AttributeProto, GraphProto, TensorProto, attribute_type, data_type},
+};
+
+/// Turns `Shape` of one of these initializers into a constant. Exporters compute the shape of a missing bias from that
+/// of the weight, which would keep the float weight in the file for its dimensions alone.
+pub(super) fn fold_shapes(graph: &mut GraphProto, initializers: &BTreeSet<String>) {
+    let dims: BTreeMap<&String, &Vec<i64>> = graph
+        .initializer
+        .iter()
+        .filter_map(|tensor| Some((tensor.name.as_ref()?, &tensor.dims)))
+        .filter(|(name, _)| initializers.contains(*name))
+        .collect();
+    for node in &mut graph.node {
+        // From the first to the last dimension, which is what the attributes `start` and `end` say when absent.
+        let whole = int_attribute(node, "start").unwrap_or(0) == 0 && int_attribute(node, "end").is_none();
+        let shape = node.op_type.as_deref() == Some("Shape") && whole;
+        let Some(dims) = node.input.first().filter(|_| shape).and_then(|input| dims.get(input)) else { continue };
+        let value = TensorProto {
+            dims: vec![dims.len() as i64],
+            data_type: Some(data_type::INT64),
+            int64_data: (*dims).clone(),
+            ..Default::default()
+        };
+        node.op_type = Some("Constant".to_owned());
+        node.input.clear();
+        node.attribute = vec![AttributeProto {
+            name: Some("value".to_owned()),
+            t: value.into(),
+            r#type: Some(attribute_type::TENSOR),
+            ..Default::default()
+        }];
+    }
+}
 
 /// Removes the nodes and initializers that `orphans` name and that nothing reads any more, and whatever only they read.
 /// What nothing read to begin with stays as it was.

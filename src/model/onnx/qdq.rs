@@ -1,20 +1,20 @@
 //! [`QdqWriter`]: putting QuantizeLinear and DequantizeLinear into a graph.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use buffa::bytes::Bytes;
 
 use super::{
     GraphIndex, OnnxError, attribute_int, new_node,
     proto::{GraphProto, NodeProto, TensorProto, data_type},
-    prune::prune,
+    prune::{fold_shapes, prune},
 };
 use crate::{numeric::DType, quant::Quantized, tensor::Shape};
 
 /// A weight in low precision, to take the place of a float constant.
 #[derive(Debug)]
 pub struct QuantizedWeight {
-    /// The name that its tensors are named after.
+    /// The name of the float constant; its tensors are named after it.
     pub name: String,
     /// The shape of the codes.
     pub shape: Shape,
@@ -36,13 +36,15 @@ pub struct QdqWriter<'g> {
     /// Dequantized tensors made so far, by what they were made of.
     pairs: BTreeMap<String, String>,
     orphans: Vec<String>,
+    /// Constants whose values are stored in low precision now.
+    replaced: BTreeSet<String>,
 }
 
 impl<'g> QdqWriter<'g> {
     /// For a graph that no one else changes meanwhile.
     pub fn new(graph: &'g mut GraphProto) -> Result<Self, OnnxError> {
         let index = GraphIndex::new(graph)?;
-        Ok(QdqWriter { graph, index, before: BTreeMap::new(), pairs: BTreeMap::new(), orphans: Vec::new() })
+        Ok(QdqWriter { graph, index, before: BTreeMap::new(), pairs: BTreeMap::new(), orphans: Vec::new(), replaced: BTreeSet::new() })
     }
 
     /// Puts a Q/DQ pair (symmetric, one scale) before one input of a node. Consumers of one tensor share the pair, which
@@ -88,6 +90,7 @@ impl<'g> QdqWriter<'g> {
         self.before.entry(node).or_default().push(dq);
         let replaced = std::mem::replace(&mut self.graph.node[node].input[input], dequantized);
         self.orphans.push(replaced);
+        self.replaced.insert(name.clone());
     }
 
     fn initializer(&mut self, name: &str, dims: &[usize], element: i32, bytes: Vec<u8>) -> String {
@@ -104,7 +107,8 @@ impl<'g> QdqWriter<'g> {
 
     /// Makes the changes, and removes the float constants that nothing reads any more.
     pub fn finish(self) {
-        let QdqWriter { graph, mut before, orphans, .. } = self;
+        let QdqWriter { graph, mut before, orphans, replaced, .. } = self;
+        fold_shapes(graph, &replaced);
         for (position, node) in std::mem::take(&mut graph.node).into_iter().enumerate() {
             graph.node.extend(before.remove(&position).unwrap_or_default());
             graph.node.push(node);

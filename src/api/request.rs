@@ -1,0 +1,156 @@
+//! What a client sends to create a job.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::error::ApiError;
+use crate::{
+    job::{CalibrationRef, EvaluationRef, JobSpec, ModelRef},
+    report::QualityGate,
+};
+
+/// The model to quantize.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ModelInput {
+    /// Where it is: an ONNX file, a safetensors file, an index of shards, or a folder.
+    #[schema(example = "file:///models/convnet.onnx")]
+    uri: String,
+}
+
+/// Data to calibrate with.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CalibrationInput {
+    /// Where it is: a .npz with an array for each input, samples on axis 0; or a .npy for a model with one input.
+    #[schema(example = "file:///data/calibration.npz")]
+    uri: String,
+    /// The most samples to use; all without it.
+    #[schema(nullable = false, minimum = 1, maximum = 1_000_000)]
+    max_samples: Option<u32>,
+    /// Samples per forward pass, where the model leaves it open.
+    #[schema(nullable = false, minimum = 1, maximum = 4096)]
+    batch_size: Option<u32>,
+}
+
+/// Data to compare the models on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EvaluationInput {
+    /// Where it is, in the same form as calibration data.
+    #[schema(example = "file:///data/evaluation.npz")]
+    uri: String,
+    /// The name of the array of labels, if there is one.
+    #[schema(nullable = false, example = "y")]
+    labels: Option<String>,
+    /// The most samples to use; all without it.
+    #[schema(nullable = false, minimum = 1, maximum = 10_000_000)]
+    max_samples: Option<u32>,
+    /// Samples per forward pass, where the model leaves it open.
+    #[schema(nullable = false, minimum = 1, maximum = 4096)]
+    batch_size: Option<u32>,
+}
+
+/// What the result should reach. One that does not is reported, and kept.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct QualityGateInput {
+    /// The least SQNR of the outputs, in dB.
+    #[schema(nullable = false)]
+    min_output_sqnr_db: Option<f64>,
+    /// The largest loss of accuracy, as a fraction: 0.01 is one point.
+    #[schema(nullable = false)]
+    max_accuracy_drop: Option<f64>,
+}
+
+/// A job to be done.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobRequest {
+    /// A name for people.
+    #[schema(nullable = false, min_length = 1, max_length = 200)]
+    name: Option<String>,
+    model: ModelInput,
+    #[schema(nullable = false)]
+    calibration: Option<CalibrationInput>,
+    #[schema(nullable = false)]
+    evaluation: Option<EvaluationInput>,
+    /// The `quantize` section, in the vocabulary of TAO Quant.
+    #[schema(value_type = Object, example = json!({
+        "backend": "modelopt", "mode": "static_ptq", "algorithm": "minmax",
+        "layers": [{"module_name": "*", "weights": {"dtype": "int8"}, "activations": {"dtype": "int8"}}],
+        "skip_names": ["*head*"]
+    }))]
+    quantize: Value,
+    #[schema(nullable = false)]
+    quality_gate: Option<QualityGateInput>,
+    /// Free labels.
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    /// Higher runs first.
+    #[serde(default)]
+    priority: i32,
+    /// The longest an attempt may run.
+    #[schema(nullable = false, minimum = 1, maximum = 604_800)]
+    timeout_seconds: Option<u32>,
+    /// The most attempts; 3 without it.
+    #[schema(nullable = false, minimum = 1, maximum = 20)]
+    max_attempts: Option<u32>,
+}
+
+impl JobRequest {
+    /// Reads a request body.
+    pub(super) fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let mut json = serde_json::Deserializer::from_slice(body);
+        serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let pointer = pointer(error.path());
+            ApiError::Malformed { detail: error.into_inner().to_string(), pointer }
+        })
+    }
+}
+
+/// The JSON pointer to where reading stopped.
+fn pointer(path: &serde_path_to_error::Path) -> Option<String> {
+    use serde_path_to_error::Segment;
+    let tokens = path.iter().map(|segment| match segment {
+        Segment::Seq { index } => index.to_string(),
+        Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+        Segment::Enum { variant } => variant.clone(),
+        Segment::Unknown => "?".to_owned(),
+    });
+    let pointer: String = tokens.map(|token| format!("/{token}")).collect();
+    (!pointer.is_empty()).then_some(pointer)
+}
+
+impl From<JobRequest> for JobSpec {
+    fn from(request: JobRequest) -> Self {
+        let gate = request.quality_gate.unwrap_or_default();
+        JobSpec {
+            name: request.name,
+            model: ModelRef { uri: request.model.uri },
+            calibration: request.calibration.map(|c| CalibrationRef {
+                uri: c.uri,
+                max_samples: c.max_samples,
+                batch_size: c.batch_size,
+            }),
+            evaluation: request.evaluation.map(|e| EvaluationRef {
+                uri: e.uri,
+                labels: e.labels,
+                max_samples: e.max_samples,
+                batch_size: e.batch_size,
+            }),
+            quantize: request.quantize,
+            quality_gate: QualityGate {
+                min_output_sqnr_db: gate.min_output_sqnr_db,
+                max_accuracy_drop: gate.max_accuracy_drop,
+            },
+            labels: request.labels,
+            priority: request.priority,
+            timeout_seconds: request.timeout_seconds,
+            max_attempts: request.max_attempts,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The command line: one file for each subcommand.
+
+mod demo;
+mod migrate;
+mod openapi;
+mod quantize;
+mod serve;
+mod table;
+mod watch;
+
+use std::{error::Error, io::Write, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{fault::chain, telemetry};
+
+/// Post-training quantization as a service.
+#[derive(Debug, Parser)]
+#[command(name = "ptqd", version, about, propagate_version = true)]
+struct Cli {
+    /// What to log, e.g. `info` or `ptqd=debug`.
+    #[arg(long, env = "PTQD_LOG", global = true, value_name = "FILTER")]
+    log: Option<String>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API, with workers in the same process.
+    Serve(crate::config::ServeConfig),
+    /// Run workers alone, on the same database and store as a server.
+    Worker(serve::WorkerArgs),
+    /// Quantize one model here and now, without a server.
+    Quantize(quantize::QuantizeArgs),
+    /// Start a server, run real jobs on a small trained model, and show the reports.
+    Demo(demo::DemoArgs),
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Bring the database's tables up to date.
+    Migrate(crate::config::StorageConfig),
+}
+
+/// Runs the command that the arguments name. Exit code 0: done; 2: the input is invalid; 1: anything else.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = matches!(cli.command, Command::Quantize(_) | Command::Demo(_));
+    telemetry::start(cli.log.as_deref().unwrap_or(if quiet { "warn" } else { "info" }));
+    let result: Result<ExitCode, Box<dyn Error>> = match cli.command {
+        Command::Serve(config) => serve::serve(&config),
+        Command::Worker(args) => serve::work(&args),
+        Command::Quantize(args) => quantize::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Openapi => openapi::run(),
+        Command::Migrate(config) => migrate::run(&config),
+    };
+    result.unwrap_or_else(|error| {
+        say(&format!("ptqd: {}", chain(error.as_ref())));
+        ExitCode::FAILURE
+    })
+}
+
+/// A line on stderr. A closed stderr is no reason to fail.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A line on stdout.
+fn print(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Runs a future on a runtime of its own.
+fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future))
+}

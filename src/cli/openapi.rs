@@ -1,0 +1,11 @@
+//! `ptqd openapi`.
+
+use std::{error::Error, process::ExitCode};
+
+use super::print;
+use crate::api;
+
+pub(super) fn run() -> Result<ExitCode, Box<dyn Error>> {
+    print(&api::openapi().to_pretty_json()?);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,182 @@
+//! `ptqd quantize`: the pipeline without a server.
+
+use std::{
+    error::Error,
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use clap::Args;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::{print, say, table, watch::Watcher};
+use crate::{
+    backend::{DataSource, Evaluation, RunInputs},
+    config::ComputeConfig,
+    control::{Control, Notice},
+    fault::{Fault, FaultKind, chain},
+    pipeline::{self, LocalJob, PipelineError},
+    report::QualityGate,
+    spec::{Objection, find_section, parse, parse_text},
+    storage::Sources,
+};
+
+#[derive(Args, Debug)]
+pub(super) struct QuantizeArgs {
+    /// The model: a path or a file:// URI of an ONNX file, a safetensors file, an index of shards, or a folder.
+    #[arg(long, value_name = "PATH|URI")]
+    model: String,
+
+    /// The rules: YAML or JSON, a `quantize` section or an experiment spec that has one.
+    #[arg(long, value_name = "FILE")]
+    spec: PathBuf,
+
+    /// Calibration data: .npz or .npy, samples on axis 0.
+    #[arg(long, value_name = "PATH|URI")]
+    calibration: Option<String>,
+
+    /// Evaluation data, in the same form.
+    #[arg(long, value_name = "PATH|URI")]
+    evaluation: Option<String>,
+
+    /// The name of the array of labels in the evaluation data.
+    #[arg(long, value_name = "NAME", requires = "evaluation")]
+    labels: Option<String>,
+
+    /// The most calibration samples to use.
+    #[arg(long, value_name = "N")]
+    max_samples: Option<usize>,
+
+    /// Samples per forward pass, where the model leaves it open.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    batch_size: usize,
+
+    /// Only print the plan, as JSON.
+    #[arg(long)]
+    plan_only: bool,
+
+    /// The folder for the result; created, and may not hold anything yet.
+    #[arg(long, value_name = "DIR", required_unless_present = "plan_only")]
+    out: Option<PathBuf>,
+
+    #[command(flatten)]
+    compute: ComputeConfig,
+}
+
+const INVALID: u8 = 2;
+
+pub(super) fn run(args: &QuantizeArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let text = fs::read_to_string(&args.spec)
+        .map_err(|e| io::Error::new(e.kind(), format!("cannot read {}: {e}", args.spec.display())))?;
+    let document = match parse_text(&text) {
+        Ok(document) => document,
+        Err(objection) => return Ok(refuse(&[objection])),
+    };
+    let (section, pointer) = find_section(&document);
+    let parsed = parse(section, pointer);
+    let (_, more, _) = crate::backend::check(&parsed.spec, args.calibration.is_some() || args.plan_only);
+    if !parsed.objections.is_empty() {
+        return Ok(refuse(&[parsed.objections, more].concat()));
+    }
+    let source = |given: &String| -> Result<DataSource, Box<dyn Error>> {
+        Ok(DataSource { path: local(given)?, max_samples: args.max_samples, batch_size: args.batch_size })
+    };
+    let evaluation = args.evaluation.as_ref().map(|given| -> Result<Evaluation, Box<dyn Error>> {
+        let data = DataSource { path: local(given)?, max_samples: None, batch_size: args.batch_size };
+        Ok(Evaluation { data, labels: args.labels.clone() })
+    });
+    let job = LocalJob {
+        model: local(&args.model)?,
+        inputs: RunInputs {
+            calibration: args.calibration.as_ref().map(source).transpose()?,
+            evaluation: evaluation.transpose()?,
+            engine: args.compute.engine(),
+        },
+        spec: parsed.spec,
+        warnings: parsed.warnings,
+        quality_gate: QualityGate::default(),
+    };
+    let result = if args.plan_only { plan(&job) } else { quantize(args, &job) };
+    match result {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(PipelineError::Objections(objections)) => Ok(refuse(&objections)),
+        Err(error) => {
+            say(&format!("error: {} [{}]", chain(&error), error.code()));
+            if let Some(hint) = error.hint() {
+                say(&format!("  hint: {hint}"));
+            }
+            Ok(if error.kind() == FaultKind::Invalid { ExitCode::from(INVALID) } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+fn plan(job: &LocalJob) -> Result<(), PipelineError> {
+    let planned = pipeline::plan(job)?;
+    let text = json!({"effective_config": planned.effective_config(), "plan": planned.plan(),
+        "warnings": planned.warnings()});
+    print(&format!("{text:#}"));
+    Ok(())
+}
+
+fn quantize(args: &QuantizeArgs, job: &LocalJob) -> Result<(), PipelineError> {
+    let out = args.out.clone().unwrap_or_default();
+    prepare(&out).map_err(|source| PipelineError::Write { path: out.clone(), source })?;
+    let watcher = Watcher::new();
+    let notify = |notice: Notice| watcher.show(&notice);
+    let cancel = Arc::new(AtomicBool::new(false));
+    let _listener = listen_for_interrupt(Arc::clone(&cancel));
+    let result = pipeline::run(job, &out, &Control::new(&notify, &cancel));
+    watcher.finish();
+    let finished = result?;
+    print(&table::table(&json!(finished.report)));
+    for artifact in &finished.artifacts {
+        print(&format!("  {}", out.join(&artifact.name).display()));
+    }
+    Ok(())
+}
+
+/// Sets the flag on SIGINT, so that the pipeline ends at its next checkpoint. Ends when the result is dropped.
+fn listen_for_interrupt(cancel: Arc<AtomicBool>) -> oneshot::Sender<()> {
+    let (done, ended) = oneshot::channel();
+    std::thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(async {
+            tokio::select! {
+                Ok(()) = tokio::signal::ctrl_c() => cancel.store(true, std::sync::atomic::Ordering::Relaxed),
+                _ = ended => {}
+            }
+        });
+    });
+    done
+}
+
+/// Makes the folder. One that holds something is refused: a result is not mixed with what was there.
+fn prepare(out: &Path) -> io::Result<()> {
+    fs::create_dir_all(out)?;
+    if fs::read_dir(out)?.next().is_some() {
+        return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "the folder is not empty"));
+    }
+    Ok(())
+}
+
+/// The local path of an argument.
+fn local(given: &str) -> Result<PathBuf, Box<dyn Error>> {
+    if given.contains("://") { Ok(Sources::default().locate(given)?) } else { Ok(given.into()) }
+}
+
+fn refuse(objections: &[Objection]) -> ExitCode {
+    for objection in objections {
+        let at = if objection.pointer.is_empty() { "(document)" } else { &objection.pointer };
+        say(&format!("error: {at}: {} [{}]", objection.message, objection.code.name()));
+        if let Some(hint) = &objection.hint {
+            say(&format!("  hint: {hint}"));
+        }
+        if !objection.allowed.is_empty() {
+            say(&format!("  accepted: {}", objection.allowed.join(", ")));
+        }
+    }
+    ExitCode::from(INVALID)
+}

@@ -1,0 +1,38 @@
+//! The engine and the threads.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::engine::EngineConfig;
+
+/// The engine and the threads.
+#[derive(Args, Clone, Debug)]
+pub struct ComputeConfig {
+    /// The ONNX Runtime shared library, version 1.31 or later. Only static PTQ needs it.
+    #[arg(long, env = "ORT_DYLIB_PATH", value_name = "FILE")]
+    pub onnxruntime: Option<PathBuf>,
+
+    /// Threads of one job; all cores without it.
+    #[arg(long, env = "PTQD_THREADS", value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+impl ComputeConfig {
+    /// Threads of one job.
+    pub fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.threads.filter(|&n| n > 0).unwrap_or_else(cores)
+    }
+
+    /// The engine's settings. Without a library named, one beside the program, or the system's.
+    pub fn engine(&self) -> EngineConfig {
+        const LIBRARY: &str = "libonnxruntime.so";
+        let beside = std::env::current_exe()
+            .ok()
+            .and_then(|exe| Some(exe.parent()?.join(LIBRARY)))
+            .filter(|path| Path::exists(path));
+        let library = self.onnxruntime.clone().or(beside).unwrap_or_else(|| LIBRARY.into());
+        EngineConfig { library, threads: self.threads() }
+    }
+}

@@ -1,0 +1,55 @@
+//! The server and the workers.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Args;
+
+use super::{ComputeConfig, StorageConfig};
+
+/// Workers.
+#[derive(Args, Clone, Debug)]
+pub struct WorkerConfig {
+    /// How long a worker may be silent before its job is given to another, in seconds.
+    #[arg(long, env = "PTQD_LEASE_SECONDS", value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    pub lease_seconds: u32,
+
+    /// How often an idle worker looks for jobs, in milliseconds.
+    #[arg(long, env = "PTQD_POLL_MILLISECONDS", value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..))]
+    pub poll_milliseconds: u32,
+
+    /// The engine and the threads.
+    #[command(flatten)]
+    pub compute: ComputeConfig,
+
+    /// Where things are kept.
+    #[command(flatten)]
+    pub storage: StorageConfig,
+}
+
+impl WorkerConfig {
+    /// How long a lease lasts.
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs(u64::from(self.lease_seconds))
+    }
+
+    /// How long an idle worker waits.
+    pub fn poll(&self) -> Duration {
+        Duration::from_millis(u64::from(self.poll_milliseconds))
+    }
+}
+
+/// The server.
+#[derive(Args, Clone, Debug)]
+pub struct ServeConfig {
+    /// The address to listen on.
+    #[arg(long, env = "PTQD_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// Workers inside this process; 0 serves the API alone.
+    #[arg(long, env = "PTQD_WORKERS", value_name = "N", default_value_t = 1)]
+    pub workers: usize,
+
+    /// The workers' settings.
+    #[command(flatten)]
+    pub worker: WorkerConfig,
+}
