@@ -200,10 +200,17 @@ impl Check<'_> {
     }
 
     fn options(&mut self, capabilities: &Capabilities) {
-        for key in self.spec.backend_kwargs.keys().filter(|key| !capabilities.options.contains(&key.as_str())) {
+        let names = || capabilities.options.iter().map(|option| option.name);
+        for (key, value) in &self.spec.backend_kwargs {
             let pointer = self.spec.at(&format!("backend_kwargs/{key}"));
-            let message = format!("backend `{}` has no option `{key}`", capabilities.name);
-            self.objections.push(Objection::new(pointer, UnknownBackendOption, message).allowed(capabilities.options));
+            self.objections.push(if !names().any(|name| name == key) {
+                let message = format!("backend `{}` has no option `{key}`", capabilities.name);
+                Objection::new(pointer, UnknownBackendOption, message).allowed(names())
+            } else if !value.is_boolean() {
+                Objection::new(pointer, WrongType, format!("`{key}` is true or false")).allowed(["true", "false"])
+            } else {
+                continue;
+            });
         }
     }
 }

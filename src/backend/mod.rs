@@ -45,7 +45,16 @@ pub struct Capabilities {
     /// The dtypes it gives to activations; none if it has no calibration.
     pub activation_dtypes: &'static [DType],
     /// Keys of `backend_kwargs`.
-    pub options: &'static [&'static str],
+    pub options: &'static [BackendOption],
+}
+
+/// An option of a backend, a switch.
+#[derive(Debug, Serialize)]
+pub struct BackendOption {
+    /// Its key in `backend_kwargs`.
+    pub name: &'static str,
+    /// What it does when true.
+    pub summary: &'static str,
 }
 
 impl Capabilities {

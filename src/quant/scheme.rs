@@ -37,6 +37,8 @@ impl Serialize for Granularity {
 pub enum ScaleRule {
     /// `amax / 127`: int8 of modelopt, onnxruntime and TensorRT; codes stay within ±127.
     AmaxOver127,
+    /// `amax / 63`: int8 with one bit to spare, for CPUs whose integer kernels add pairs of products in 16 bits.
+    AmaxOver63,
     /// `amax / 127.5`: int8 of torchao and compressed-tensors; −amax gets −128 and +amax saturates at 127.
     AmaxOver127Half,
     /// `amax / m`, where `m` is the largest code of a float format: 448 for E4M3FN, 57,344 for E5M2.
@@ -48,6 +50,7 @@ impl ScaleRule {
     pub fn divisor(self, dtype: DType) -> f32 {
         match self {
             ScaleRule::AmaxOver127 => 127.0,
+            ScaleRule::AmaxOver63 => 63.0,
             ScaleRule::AmaxOver127Half => 127.5,
             ScaleRule::AmaxOverMax => dtype.spec().max,
         }

@@ -89,7 +89,8 @@ fn check_fused(
             format!(
                 "on this machine's CPU onnxruntime's fused int8 kernels are only {db:.1} dB from what the model says \
                  (8-bit products saturate without VNNI instructions); the figures of this report are those of the \
-                 model itself. On such CPUs run it with graph optimization level ORT_ENABLE_BASIC",
+                 model itself. For such CPUs set backend_kwargs.reduce_range to true, or run the model with graph \
+                 optimization level ORT_ENABLE_BASIC",
             ),
         );
     }

@@ -11,7 +11,7 @@ mod rewrite;
 use std::{ops::Range, path::Path};
 
 use self::inventory::Candidate;
-use super::{Backend, BackendError, Capabilities, DataSource, Outcome, Prepared, RunInputs};
+use super::{Backend, BackendError, BackendOption, Capabilities, DataSource, Outcome, Prepared, RunInputs};
 use crate::{
     calibration::{self, CALIBRATORS, Calibrator},
     control::Control,
@@ -27,6 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub struct ModelOpt;
 
+const REDUCE_RANGE: &str = "reduce_range";
+
 static CAPABILITIES: Capabilities = Capabilities {
     name: "modelopt",
     aliases: &["modelopt.onnx", "modelopt.pytorch", "modelopt_onnx"],
@@ -35,7 +37,10 @@ static CAPABILITIES: Capabilities = Capabilities {
     formats: &["onnx"],
     weight_dtypes: &[DType::Int8],
     activation_dtypes: &[DType::Int8],
-    options: &[],
+    options: &[BackendOption {
+        name: REDUCE_RANGE,
+        summary: "weights use 7 of their 8 bits, so that integer kernels of x86 CPUs without VNNI do not saturate",
+    }],
 };
 
 impl Backend for ModelOpt {
@@ -49,7 +54,8 @@ impl Backend for ModelOpt {
         let resolved = resolve(spec, &layers);
         let wanted = spec.algorithm.as_deref().and_then(calibration::find);
         let calibrator = wanted.unwrap_or(&CALIBRATORS[0]);
-        Ok(Box::new(Opened { model, candidates, resolved, calibrator }))
+        let reduce_range = spec.backend_kwargs.get(REDUCE_RANGE).and_then(|v| v.as_bool()).unwrap_or(false);
+        Ok(Box::new(Opened { model, candidates, resolved, calibrator, reduce_range }))
     }
 }
 
@@ -59,6 +65,8 @@ struct Opened {
     candidates: Vec<Option<Candidate>>,
     resolved: Resolved,
     calibrator: &'static Calibrator,
+    /// Whether int8 weights leave one bit unused.
+    reduce_range: bool,
 }
 
 impl Prepared for Opened {

@@ -9,7 +9,7 @@ use crate::{
     control::{Control, Phase},
     model::onnx::{Constant, GraphIndex, QdqWriter, QuantizedWeight, constant},
     numeric::{DType, FloatFormat},
-    quant::{Granularity, Scheme, quantize, scale_for},
+    quant::{Granularity, ScaleRule, Scheme, quantize, scale_for},
     report::{ActivationReport, LayerReport, WeightReport},
     spec::{Decision, Reason},
 };
@@ -62,7 +62,7 @@ pub(super) fn rewrite(
             writer.quantize_activation(candidate.node, 0, scale, report.dtype);
             layer.activations = Some(report);
         }
-        let (quantized, report) = quantize_weight(&weight, candidate.axis, dtype)?;
+        let (quantized, report) = quantize_weight(&weight, candidate.axis, opened.weight_scheme(dtype, candidate.axis))?;
         writer.quantize_weight(candidate.node, candidate.weight_input, &quantized);
         layer.weights = Some(report);
         meter.advance(1)?;
@@ -71,6 +71,17 @@ pub(super) fn rewrite(
     let bytes = model.to_bytes()?;
     model.write(&out.join(FILE))?;
     Ok(Rewritten { bytes, layers: layers.into_iter().map(|(_, layer)| layer).collect() })
+}
+
+impl Opened {
+    /// How weights of `dtype` are quantized along `axis`.
+    fn weight_scheme(&self, dtype: DType, axis: usize) -> Scheme {
+        let scheme = Scheme::onnx(dtype, Granularity::PerChannel { axis });
+        match dtype {
+            DType::Int8 if self.reduce_range => Scheme { rule: ScaleRule::AmaxOver63, ..scheme },
+            _ => scheme,
+        }
+    }
 }
 
 /// The scale of a layer's input, or why it has none.
@@ -112,10 +123,9 @@ fn explain(reason: Reason, candidate: &Candidate) -> String {
 fn quantize_weight(
     weight: &Constant<'_>,
     axis: usize,
-    dtype: DType,
+    scheme: Scheme,
 ) -> Result<(QuantizedWeight, WeightReport), BackendError> {
     let tensor = weight.source.clone();
-    let scheme = Scheme::onnx(dtype, Granularity::PerChannel { axis });
     let lengths = |source| BackendError::Weight { tensor: tensor.clone(), source };
     let view = weight.view().ok_or(crate::quant::QuantError::NoSuchAxis { axis, rank: 0 }).map_err(lengths)?;
     let values = quantize(view, &scheme).map_err(lengths)?;
@@ -123,5 +133,5 @@ fn quantize_weight(
     let after = (values.codes.len() + 5 * values.scales.len()) as u64;
     let report = WeightReport::new(&weight.source, &scheme, &values.error, (before, after));
     let name = weight.source.clone();
-    Ok((QuantizedWeight { name, shape: weight.shape.clone(), axis: Some(axis), dtype, values }, report))
+    Ok((QuantizedWeight { name, shape: weight.shape.clone(), axis: Some(axis), dtype: scheme.dtype, values }, report))
 }

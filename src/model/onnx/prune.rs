@@ -18,14 +18,17 @@ pub(super) fn fold_shapes(graph: &mut GraphProto, initializers: &BTreeSet<String
         .filter(|(name, _)| initializers.contains(*name))
         .collect();
     for node in &mut graph.node {
-        // From the first to the last dimension, which is what the attributes `start` and `end` say when absent.
-        let whole = int_attribute(node, "start").unwrap_or(0) == 0 && int_attribute(node, "end").is_none();
-        let shape = node.op_type.as_deref() == Some("Shape") && whole;
+        let shape = node.op_type.as_deref() == Some("Shape");
         let Some(dims) = node.input.first().filter(|_| shape).and_then(|input| dims.get(input)) else { continue };
+        // ONNX counts a negative axis from the end and clamps both to the rank.
+        let rank = dims.len() as i64;
+        let axis = |at: i64| (if at < 0 { at.saturating_add(rank) } else { at }).clamp(0, rank) as usize;
+        let (start, end) = (int_attribute(node, "start").unwrap_or(0), int_attribute(node, "end").unwrap_or(rank));
+        let asked = dims.get(axis(start)..axis(end)).unwrap_or_default().to_vec();
         let value = TensorProto {
-            dims: vec![dims.len() as i64],
+            dims: vec![asked.len() as i64],
             data_type: Some(data_type::INT64),
-            int64_data: (*dims).clone(),
+            int64_data: asked,
             ..Default::default()
         };
         node.op_type = Some("Constant".to_owned());
