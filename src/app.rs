@@ -96,8 +96,8 @@ async fn open_stores(config: &WorkerConfig) -> Result<Stores, AppError> {
 }
 
 fn lock(data: &std::path::Path) -> Result<File, AppError> {
-    let file = File::create(data.join("ptqd.lock"))
-        .map_err(|source| AppError::DataDir { path: data.to_owned(), source })?;
+    let file =
+        File::create(data.join("ptqd.lock")).map_err(|source| AppError::DataDir { path: data.to_owned(), source })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(AppError::Locked { path: data.to_owned() }),

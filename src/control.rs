@@ -175,7 +175,9 @@ mod tests {
         cancel.store(true, Ordering::Relaxed);
         assert_eq!(meter.advance(1), Err(Cancelled));
         let heard = heard.into_inner().unwrap();
-        assert!(matches!(&heard[..], [Notice::Phase(Phase::Quantizing), Notice::Progress(_, a), Notice::Progress(_, b)]
-            if (a.units_done, b.units_done, b.eta_seconds) == (2, 3, Some(0.0))));
+        assert!(
+            matches!(&heard[..], [Notice::Phase(Phase::Quantizing), Notice::Progress(_, a), Notice::Progress(_, b)]
+            if (a.units_done, b.units_done, b.eta_seconds) == (2, 3, Some(0.0)))
+        );
     }
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     job::{ArtifactBody, JobResult},
-    pipeline::Artifact,
+    report::Artifact,
 };
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {

@@ -120,9 +120,10 @@ async fn list(
     if !(1..=100).contains(&limit) {
         return Err(malformed("`limit` must be between 1 and 100".to_owned()));
     }
-    let after = params.cursor.as_deref().map(|cursor| {
-        read_cursor(cursor).ok_or_else(|| malformed("`cursor` is not one that a page gave".to_owned()))
-    });
+    let after = params
+        .cursor
+        .as_deref()
+        .map(|cursor| read_cursor(cursor).ok_or_else(|| malformed("`cursor` is not one that a page gave".to_owned())));
     // One more than asked for tells whether there is a next page.
     let query = ListQuery { status: params.status, after: after.transpose()?, limit: limit + 1 };
     let mut jobs = state.store.list(query).await?;

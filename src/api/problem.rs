@@ -15,22 +15,22 @@ use crate::spec::Objection;
 
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ProblemError {
+pub(super) struct ProblemError {
     /// JSON pointer to the value in the request.
     #[schema(example = "/quantize/layers/0/weights/dtype")]
-    pub pointer: String,
+    pub(super) pointer: String,
     /// Stable name in snake case.
     #[schema(example = "unknown_dtype")]
-    pub code: String,
+    pub(super) code: String,
     /// The sentence for a person.
-    pub message: String,
+    pub(super) message: String,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub hint: Option<String>,
+    pub(super) hint: Option<String>,
     /// The values that would have been accepted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed: Vec<String>,
+    pub(super) allowed: Vec<String>,
 }
 
 impl From<&Objection> for ProblemError {
@@ -47,29 +47,29 @@ impl From<&Objection> for ProblemError {
 
 /// What went wrong.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Problem {
+pub(super) struct Problem {
     /// A URI for the kind of problem.
     #[serde(rename = "type")]
     #[schema(example = "urn:ptqd:problem:invalid_job")]
-    pub kind: String,
+    pub(super) kind: String,
     /// The kind in words.
-    pub title: String,
+    pub(super) title: String,
     /// The HTTP status.
     #[schema(example = 422)]
-    pub status: u16,
+    pub(super) status: u16,
     /// The sentence for a person.
-    pub detail: String,
+    pub(super) detail: String,
     /// The path that was asked for.
-    pub instance: String,
+    pub(super) instance: String,
     /// Stable name in snake case.
     #[schema(example = "invalid_job")]
-    pub code: String,
+    pub(super) code: String,
     /// The id of this request, also in the `x-request-id` header and the server's log.
-    pub request_id: String,
+    pub(super) request_id: String,
     /// Whether the same request may succeed later.
-    pub retryable: bool,
+    pub(super) retryable: bool,
     /// Everything that is wrong, at once.
-    pub errors: Vec<ProblemError>,
+    pub(super) errors: Vec<ProblemError>,
 }
 
 impl IntoResponse for Problem {

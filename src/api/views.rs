@@ -12,7 +12,7 @@ use crate::{
     control::Progress,
     fault::Warning,
     job::{Failure, Job, JobStatus},
-    pipeline::Artifact,
+    report::Artifact,
 };
 
 /// How far the phase has come.
@@ -195,11 +195,13 @@ impl From<Job> for JobView {
             effective_config: planned.or_else(|| effective(&job)).unwrap_or(Value::Null),
             config: serde_json::to_value(&job.spec).unwrap_or(Value::Null),
             id: job.id.to_string(),
-            progress: job.progress.as_ref().map(|Progress { units_done, units_total, unit, eta_seconds }| ProgressView {
-                units_done: *units_done,
-                units_total: *units_total,
-                unit: unit.clone(),
-                eta_seconds: *eta_seconds,
+            progress: job.progress.as_ref().map(|Progress { units_done, units_total, unit, eta_seconds }| {
+                ProgressView {
+                    units_done: *units_done,
+                    units_total: *units_total,
+                    unit: unit.clone(),
+                    eta_seconds: *eta_seconds,
+                }
             }),
             warnings: job.warnings.iter().map(WarningView::from).collect(),
             error: job.error.as_ref().map(FailureView::from),

@@ -16,10 +16,7 @@ const INT4_ALGORITHMS: [&str; 4] = ["awq_clip", "awq_full", "awq_lite", "rtn_dq"
 
 /// The backend that a section asks for, with everything that is wrong for it and everything worth a warning.
 /// `calibration` says whether the job brings calibration data.
-pub fn check(
-    spec: &QuantizeSpec,
-    calibration: bool,
-) -> (Option<&'static dyn Backend>, Vec<Objection>, Vec<Warning>) {
+pub fn check(spec: &QuantizeSpec, calibration: bool) -> (Option<&'static dyn Backend>, Vec<Objection>, Vec<Warning>) {
     let mut check = Check { spec, objections: Vec::new(), warnings: Vec::new() };
     let backend = check.backend();
     if let Some(backend) = backend {
@@ -29,12 +26,6 @@ pub fn check(
         check.rules(capabilities);
         check.options(capabilities);
         check.calibration(capabilities, calibration);
-    }
-    if spec.layers.is_empty() {
-        let objection = Objection::new(spec.at("layers"), NothingToQuantize, "there are no rules");
-        check
-            .objections
-            .push(objection.hint("add {\"module_name\": \"*\", \"weights\": {\"dtype\": \"int8\"}}"));
     }
     (backend, check.objections, check.warnings)
 }
@@ -88,7 +79,8 @@ impl Check<'_> {
         let pointer = self.spec.at("mode");
         match self.spec.mode {
             None if capabilities.mode != Mode::WeightOnlyPtq => {
-                let note = format!("no mode was given; `{}` has only `{}`", capabilities.name, capabilities.mode.name());
+                let note =
+                    format!("no mode was given; `{}` has only `{}`", capabilities.name, capabilities.mode.name());
                 self.warnings.push(Warning::at(pointer, "mode_defaulted", note));
             }
             Some(mode) if mode != capabilities.mode => {

@@ -126,7 +126,7 @@ pub trait Backend: Debug + Sync {
     /// What it can do.
     fn capabilities(&self) -> &'static Capabilities;
 
-    /// Reads the model's header or graph and resolves the rules against it. `spec` passed [`check`].
+    /// Reads the model's header or graph and resolves the rules against it. `spec` passed [`check()`].
     fn open(&self, spec: &QuantizeSpec, model: &Path) -> Result<Box<dyn Prepared>, BackendError>;
 }
 

@@ -105,7 +105,10 @@ fn submit_all(url: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
         print(&format!("    curl -s {url}/v1/jobs -H 'content-type: application/json' -d '{body}'"));
         print(&format!("    curl -N {url}/v1/jobs/{id}/events"));
         print(&format!("    curl -s {url}/v1/jobs/{id}/report"));
-        print(&format!("    curl -sO {url}/v1/jobs/{id}/artifacts/{}", job["result"]["artifacts"][0]["name"].as_str().unwrap_or("")));
+        print(&format!(
+            "    curl -sO {url}/v1/jobs/{id}/artifacts/{}",
+            job["result"]["artifacts"][0]["name"].as_str().unwrap_or("")
+        ));
     }
     print(&format!("\nEverything is in {}", folder.display()));
     print("The server of this demo has ended; `ptqd serve` starts one for the curl lines, on port 8080.");
@@ -113,11 +116,8 @@ fn submit_all(url: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 fn submit(url: &str, body: &Value) -> Result<String, Box<dyn Error>> {
-    let mut response = ureq::post(format!("{url}/v1/jobs"))
-        .config()
-        .http_status_as_error(false)
-        .build()
-        .send_json(body)?;
+    let mut response =
+        ureq::post(format!("{url}/v1/jobs")).config().http_status_as_error(false).build().send_json(body)?;
     let answer: Value = response.body_mut().read_json()?;
     match answer["id"].as_str() {
         Some(id) => Ok(id.to_owned()),
@@ -150,7 +150,11 @@ fn follow(url: &str, id: &str) -> Result<(), Box<dyn Error>> {
             ),
             _ => continue,
         };
-        print(&if terminal { format!("  \x1b[2mevent {}: {shown}\x1b[0m", event["seq"]) } else { format!("  event {}: {shown}", event["seq"]) });
+        print(&if terminal {
+            format!("  \x1b[2mevent {}: {shown}\x1b[0m", event["seq"])
+        } else {
+            format!("  event {}: {shown}", event["seq"])
+        });
     }
     Ok(())
 }

@@ -67,7 +67,10 @@ impl<'a> Binding<'a> {
         &self,
         samples: Range<usize>,
     ) -> Result<Vec<(String, SessionInputValue<'static>)>, EngineError> {
-        self.inputs.iter().map(|(input, array)| Ok((input.name.clone(), value(input, array, samples.clone())?))).collect()
+        self.inputs
+            .iter()
+            .map(|(input, array)| Ok((input.name.clone(), value(input, array, samples.clone())?)))
+            .collect()
     }
 }
 
@@ -84,17 +87,14 @@ fn check(input: &InputInfo, array: &Array) -> Result<(), EngineError> {
             expected: format!("[{}]", dims.join(", ")),
         });
     }
-    let wrong = |found| {
-        Err(EngineError::WrongType { input: input.name.clone(), found, expected: type_name(input.element) })
-    };
+    let wrong =
+        |found| Err(EngineError::WrongType { input: input.name.clone(), found, expected: type_name(input.element) });
     match (input.element, array.values()) {
         (TensorElementType::Float32, Values::Float(_))
         | (TensorElementType::Int64 | TensorElementType::Int32 | TensorElementType::Bool, Values::Int(_)) => Ok(()),
         (TensorElementType::Float32, Values::Int(_)) => wrong("integers"),
         (TensorElementType::Int64 | TensorElementType::Int32 | TensorElementType::Bool, _) => wrong("floats"),
-        (other, _) => {
-            Err(EngineError::InputUnsupported { input: input.name.clone(), found: type_name(other) })
-        }
+        (other, _) => Err(EngineError::InputUnsupported { input: input.name.clone(), found: type_name(other) }),
     }
 }
 
@@ -102,11 +102,7 @@ fn type_name(element: TensorElementType) -> String {
     format!("{element:?}").to_lowercase()
 }
 
-fn value(
-    input: &InputInfo,
-    array: &Array,
-    samples: Range<usize>,
-) -> Result<SessionInputValue<'static>, EngineError> {
+fn value(input: &InputInfo, array: &Array, samples: Range<usize>) -> Result<SessionInputValue<'static>, EngineError> {
     let shape: Vec<i64> = std::iter::once(samples.len())
         .chain(array.shape().dims().iter().skip(1).copied())
         .map(|d| i64::try_from(d).unwrap_or(i64::MAX))

@@ -102,7 +102,9 @@ impl Fault for EngineError {
             }
             EngineError::Load { .. } => "does the model pass onnx.checker and run in onnxruntime?".to_owned(),
             EngineError::Run { .. } => "run the same batch in onnxruntime to see whether the model takes it".to_owned(),
-            EngineError::MissingInput { input, .. } => format!("save it with numpy.savez(path, **{{{input:?}: array}})"),
+            EngineError::MissingInput { input, .. } => {
+                format!("save it with numpy.savez(path, **{{{input:?}: array}})")
+            }
             EngineError::WrongShape { .. } => "axis 0 of an array counts samples; is the layout NCHW?".to_owned(),
             EngineError::WrongType { expected, .. } => format!("convert the array with array.astype({expected:?})"),
             EngineError::TooFewSamples { .. } => "add samples, or export the model with a dynamic batch".to_owned(),

@@ -73,9 +73,7 @@ impl Session {
             ValueType::Tensor { ty, shape, .. } => {
                 Ok(InputInfo { name: input.name().to_owned(), element: *ty, dims: shape.to_vec() })
             }
-            other => {
-                Err(EngineError::InputUnsupported { input: input.name().to_owned(), found: format!("{other:?}") })
-            }
+            other => Err(EngineError::InputUnsupported { input: input.name().to_owned(), found: format!("{other:?}") }),
         });
         Ok(Session { inputs: inputs.collect::<Result<_, _>>()?, session })
     }

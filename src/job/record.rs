@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Failure, JobId, JobSpec, JobStatus};
-use crate::{control::Progress, fault::Warning, pipeline::Artifact};
+use crate::{control::Progress, fault::Warning, report::Artifact};
 
 /// What a finished job leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

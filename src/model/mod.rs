@@ -68,8 +68,5 @@ impl Fault for DetectError {
 /// The format of the model at `path`.
 pub fn detect(path: &Path) -> Result<&'static ModelFormat, DetectError> {
     std::fs::metadata(path).map_err(|source| DetectError::Unreadable { path: path.to_owned(), source })?;
-    FORMATS
-        .iter()
-        .find(|format| (format.recognise)(path))
-        .ok_or_else(|| DetectError::Unknown { path: path.to_owned() })
+    FORMATS.iter().find(|format| (format.recognise)(path)).ok_or_else(|| DetectError::Unknown { path: path.to_owned() })
 }

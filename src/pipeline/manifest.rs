@@ -6,34 +6,15 @@ use std::{
     path::Path,
 };
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{LocalJob, PipelineError, PlannedJob, write_json};
-use crate::{control::Control, report::Report, spec::Decision};
-
-/// A file of the result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Artifact {
-    /// Its name, relative to the job's folder.
-    pub name: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its SHA-256 in hexadecimal.
-    pub sha256: String,
-    /// Its media type.
-    pub media_type: String,
-}
-
-/// The media type of a file with this name.
-pub fn media_type(name: &str) -> &'static str {
-    match name.rsplit('.').next() {
-        Some("json") => "application/json",
-        Some("txt") => "text/plain",
-        _ => "application/octet-stream",
-    }
-}
+use crate::{
+    control::Control,
+    report::{Artifact, Report, media_type},
+    spec::Decision,
+};
 
 /// Writes the manifest and returns every file with it, the manifest last.
 pub(super) fn write(

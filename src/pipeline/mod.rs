@@ -22,12 +22,11 @@ use crate::{
     control::{Control, Notice, Phase},
     model,
     quant::kernels,
-    report::{Environment, Policies, QualityGate, Report, Summary},
+    report::{Artifact, Environment, Policies, QualityGate, Report, Summary},
     spec::{Decision, Objection, ObjectionCode, Plan, QuantizeSpec, Warning},
 };
 
 pub use error::PipelineError;
-pub use manifest::{Artifact, media_type};
 
 /// A job whose inputs lie on the local disk.
 #[derive(Debug)]
@@ -190,7 +189,13 @@ fn write_json(out: &Path, name: &str, value: &impl Serialize) -> Result<String, 
 
 /// Wall time by phase, told by the notices that begin them.
 #[derive(Default)]
-struct PhaseClock(Mutex<(Option<(Phase, Instant)>, BTreeMap<String, f64>)>);
+struct PhaseClock(Mutex<PhaseTimes>);
+
+#[derive(Default)]
+struct PhaseTimes {
+    current: Option<(Phase, Instant)>,
+    seconds: BTreeMap<String, f64>,
+}
 
 impl PhaseClock {
     fn hear(&self, notice: &Notice) {
@@ -201,15 +206,14 @@ impl PhaseClock {
 
     fn turn(&self, next: Option<Phase>) {
         let Ok(mut state) = self.0.lock() else { return };
-        let (current, seconds) = &mut *state;
-        if let Some((phase, began)) = current.take() {
-            *seconds.entry(phase.name().to_owned()).or_default() += began.elapsed().as_secs_f64();
+        if let Some((phase, began)) = state.current.take() {
+            *state.seconds.entry(phase.name().to_owned()).or_default() += began.elapsed().as_secs_f64();
         }
-        *current = next.map(|phase| (phase, Instant::now()));
+        state.current = next.map(|phase| (phase, Instant::now()));
     }
 
     fn finish(&self) -> BTreeMap<String, f64> {
         self.turn(None);
-        self.0.lock().map(|mut state| std::mem::take(&mut state.1)).unwrap_or_default()
+        self.0.lock().map(|mut state| std::mem::take(&mut state.seconds)).unwrap_or_default()
     }
 }

@@ -1,6 +1,6 @@
 //! From floats to codes and scales, and what the way back costs.
 //!
-//! Pure computation on slices. [`reference`] is slow and obviously right; [`kernels`] is what runs, and is tested
+//! Pure computation on slices. [`mod@reference`] is slow and obviously right; [`kernels`] is what runs, and is tested
 //! against it. Knows nothing of files, layers or jobs.
 
 mod error_stats;

@@ -78,7 +78,7 @@ pub enum Quotient {
 }
 
 impl Quotient {
-    /// The number that [`Quotient::apply`] combines with each value.
+    /// The number that each value is divided by, or multiplied with.
     pub(crate) fn operand(self, scale: f32) -> f32 {
         match self {
             Quotient::Division => scale,

@@ -33,7 +33,9 @@ impl QualityGate {
             let Some(limit) = limit else { return };
             match found {
                 None => failures.push(format!("{name} was not measured; the job has no data for it")),
-                Some(found) if !holds(found, limit) => failures.push(format!("{name} is {found:.4}, the limit {limit}")),
+                Some(found) if !holds(found, limit) => {
+                    failures.push(format!("{name} is {found:.4}, the limit {limit}"))
+                }
                 Some(_) => {}
             }
         };
@@ -42,7 +44,7 @@ impl QualityGate {
         let sqnr = if perfect { Some(f64::INFINITY) } else { summary.output_sqnr_db };
         ask(self.min_output_sqnr_db, "output_sqnr_db", sqnr, |found, limit| found >= limit);
         ask(self.max_accuracy_drop, "accuracy_drop", summary.accuracy_drop, |found, limit| found <= limit);
-        (*self != QualityGate::default()).then(|| GateResult { passed: failures.is_empty(), failures })
+        (*self != QualityGate::default()).then_some(GateResult { passed: failures.is_empty(), failures })
     }
 }
 

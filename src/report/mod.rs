@@ -2,6 +2,7 @@
 //!
 //! Plain data that serializes to `report.json`. A figure that does not apply is null, never invented.
 
+mod artifact;
 mod comparison;
 mod gate;
 
@@ -13,6 +14,7 @@ use crate::{
     spec::{Decision, LayerPlan, Reason, Warning},
 };
 
+pub use artifact::{Artifact, media_type};
 pub use comparison::{Accuracy, Comparison};
 pub use gate::{GateResult, QualityGate};
 

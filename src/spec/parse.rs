@@ -145,6 +145,11 @@ impl Parser {
         let rules = self.list(map, base, "layers");
         spec.layers =
             rules.iter().enumerate().filter_map(|(i, rule)| self.rule(rule, format!("{base}/layers/{i}"))).collect();
+        if rules.is_empty() {
+            let objection = Objection::new(format!("{base}/layers"), NothingToQuantize, "there are no rules");
+            let hint = "add {\"module_name\": \"*\", \"weights\": {\"dtype\": \"int8\"}}";
+            self.objections.push(objection.hint(hint));
+        }
         let skips = self.list(map, base, "skip_names");
         spec.skip_names = skips
             .iter()

@@ -69,7 +69,8 @@ impl Pattern {
     ) -> bool {
         let hit = |text: &str| self.matcher.is_match(text);
         classes.into_iter().any(hit)
-            || (!self.classes_only && names.into_iter().any(|name| hit(name) || hit(&dotted(name)) || hit(&slashed(name))))
+            || (!self.classes_only
+                && names.into_iter().any(|name| hit(name) || hit(&dotted(name)) || hit(&slashed(name))))
     }
 }
 

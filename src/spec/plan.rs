@@ -157,7 +157,7 @@ fn pattern_uses(spec: &QuantizeSpec, rules: &[Vec<bool>], skips: &[Vec<bool>]) -
 
 fn unmatched(spec: &QuantizeSpec, plan: &Plan, layers: &[Layer]) -> (Vec<Objection>, Vec<Warning>) {
     let (mut objections, mut warnings) = (Vec::new(), Vec::new());
-    let names = || layers.iter().flat_map(|l| l.classes.iter().chain([&l.name])).map(String::as_str);
+    let names = || layers.iter().flat_map(|l| l.classes.iter().chain([&l.name]).chain(&l.aliases)).map(String::as_str);
     for used in plan.patterns.iter().filter(|used| used.matches == 0) {
         let message = format!("`{}` matches none of the model's {} layers", used.pattern, layers.len());
         if spec.allow_unmatched {
@@ -169,7 +169,8 @@ fn unmatched(spec: &QuantizeSpec, plan: &Plan, layers: &[Layer]) -> (Vec<Objecti
             [] => "`ptqd quantize --plan-only` lists the names; `allow_unmatched: true` accepts this".to_owned(),
             near => format!("did you mean {}?", near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or ")),
         };
-        objections.push(Objection::new(&used.pointer, ObjectionCode::UnmatchedPattern, message).hint(hint).allowed(near));
+        objections
+            .push(Objection::new(&used.pointer, ObjectionCode::UnmatchedPattern, message).hint(hint).allowed(near));
     }
     if objections.is_empty() && plan.layers.iter().all(|layer| layer.decision == Decision::Native) {
         let mut why: Vec<String> = plan.layers.iter().map(|layer| layer.reason.name()).collect();
@@ -237,10 +238,14 @@ mod tests {
 
     #[test]
     fn a_pattern_that_matches_nothing_is_an_objection_with_the_nearest_names_or_a_warning() {
-        let quantize = json!({"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}], "skip_names": ["body.fc3"]});
+        let quantize =
+            json!({"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}], "skip_names": ["body.fc3"]});
         let resolved = plan(quantize.clone());
         let [objection] = &resolved.objections[..] else { panic!("{:?}", resolved.objections) };
-        assert_eq!((objection.code, &objection.pointer[..]), (ObjectionCode::UnmatchedPattern, "/quantize/skip_names/0"));
+        assert_eq!(
+            (objection.code, &objection.pointer[..]),
+            (ObjectionCode::UnmatchedPattern, "/quantize/skip_names/0")
+        );
         assert_eq!(objection.allowed[..2], ["body.fc1", "body.fc2"]);
 
         let mut allowed = quantize;

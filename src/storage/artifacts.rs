@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt;
 use super::StorageError;
 use crate::{
     job::{ArtifactBody, ArtifactError, ArtifactReader},
-    pipeline::Artifact,
+    report::Artifact,
 };
 
 /// The store of results. Keys are `<prefix>/<name>`.
@@ -22,12 +22,11 @@ pub struct Artifacts {
 impl Artifacts {
     /// A store in a local folder, which is created.
     pub fn local(folder: &Path) -> Result<Self, StorageError> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| StorageError::Store {
-            path: folder.to_owned(),
-            source,
-        };
+        let failed =
+            |source: Box<dyn std::error::Error + Send + Sync>| StorageError::Store { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(|e| failed(e.into()))?;
-        let store = LocalFileSystem::new_with_prefix(folder).map_err(|e| failed(e.into()))?.with_automatic_cleanup(true);
+        let store =
+            LocalFileSystem::new_with_prefix(folder).map_err(|e| failed(e.into()))?.with_automatic_cleanup(true);
         Ok(Artifacts { store: Arc::new(store) })
     }
 

@@ -81,8 +81,7 @@ impl EventRow {
     /// The event, of the job with this id.
     pub(super) fn into_event(self, job: &str) -> Result<Event, StoreError> {
         let corrupt = |column| StoreError::Corrupt { job: job.to_owned(), column };
-        let kind: EventKind =
-            serde_json::from_value(Value::String(self.kind)).map_err(|_| corrupt("events.kind"))?;
+        let kind: EventKind = serde_json::from_value(Value::String(self.kind)).map_err(|_| corrupt("events.kind"))?;
         let data = from_json(&self.data).ok_or_else(|| corrupt("events.data"))?;
         Ok(Event { seq: self.seq, at: self.at, kind, data })
     }

@@ -38,7 +38,8 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(10));
         // One connection: SQLite has one writer anyway, and waiting in the pool is fairer than its busy handler.
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(OpenError::Connect)?;
+        let pool =
+            SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(OpenError::Connect)?;
         sqlx::migrate!("migrations/sqlite").run(&pool).await.map_err(OpenError::Migrate)?;
         Ok(SqliteStore { pool })
     }

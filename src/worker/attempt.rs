@@ -55,7 +55,8 @@ pub(super) async fn run(shop: &Workshop, claim: Claim, stop: watch::Receiver<boo
             }
             Stop::Shutdown => Finish::Released,
             Stop::Deadline => {
-                let message = format!("the job ran longer than its limit of {} s", deadline.unwrap_or_default().as_secs());
+                let message =
+                    format!("the job ran longer than its limit of {} s", deadline.unwrap_or_default().as_secs());
                 let mut failure = Failure { phase: failure.phase, ..Failure::plain("timed_out", message, false) };
                 failure.hint = Some("raise `timeout_seconds`, or use fewer samples".to_owned());
                 Finish::TimedOut(failure)
@@ -148,9 +149,10 @@ fn stage(shop: &Workshop, spec: JobSpec) -> Result<LocalJob, StorageError> {
         })
     };
     let calibration = spec.calibration.as_ref().map(|c| source(&c.uri, c.max_samples, c.batch_size));
-    let evaluation = spec.evaluation.as_ref().map(|e| {
-        Ok(Evaluation { data: source(&e.uri, e.max_samples, e.batch_size)?, labels: e.labels.clone() })
-    });
+    let evaluation = spec
+        .evaluation
+        .as_ref()
+        .map(|e| Ok(Evaluation { data: source(&e.uri, e.max_samples, e.batch_size)?, labels: e.labels.clone() }));
     Ok(LocalJob {
         model: shop.sources.locate(&spec.model.uri)?,
         inputs: RunInputs {

@@ -25,7 +25,7 @@ use crate::{
 
 /// Static PTQ.
 #[derive(Debug)]
-pub struct ModelOpt;
+pub(super) struct ModelOpt;
 
 const REDUCE_RANGE: &str = "reduce_range";
 

@@ -62,7 +62,8 @@ pub(super) fn rewrite(
             writer.quantize_activation(candidate.node, 0, scale, report.dtype);
             layer.activations = Some(report);
         }
-        let (quantized, report) = quantize_weight(&weight, candidate.axis, opened.weight_scheme(dtype, candidate.axis))?;
+        let (quantized, report) =
+            quantize_weight(&weight, candidate.axis, opened.weight_scheme(dtype, candidate.axis))?;
         writer.quantize_weight(candidate.node, candidate.weight_input, &quantized);
         layer.weights = Some(report);
         meter.advance(1)?;

@@ -54,12 +54,7 @@ fn layer(shard: &Shard, tensor: &TensorInfo) -> Layer {
         _ if tensor.shape.elements() == 0 => Support::No(Reason::Empty),
         _ => support,
     };
-    Layer {
-        name: module.to_owned(),
-        aliases: vec![tensor.name.clone()],
-        classes: vec![class.to_owned()],
-        support,
-    }
+    Layer { name: module.to_owned(), aliases: vec![tensor.name.clone()], classes: vec![class.to_owned()], support }
 }
 
 fn is_quantized(shard: &Shard, tensor: &TensorInfo) -> bool {

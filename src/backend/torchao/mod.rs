@@ -20,7 +20,7 @@ use crate::{
 
 /// Weight-only PTQ.
 #[derive(Debug)]
-pub struct TorchAo;
+pub(super) struct TorchAo;
 
 static CAPABILITIES: Capabilities = Capabilities {
     name: "torchao",
@@ -98,7 +98,8 @@ impl Opened {
     fn copy_side_files(&self, out: &Path, outcome: &mut Outcome, control: &Control<'_>) -> Result<(), BackendError> {
         for name in &self.checkpoint.side_files {
             let path = out.join(name);
-            fs::copy(self.checkpoint.folder.join(name), &path).map_err(|source| BackendError::Write { path, source })?;
+            fs::copy(self.checkpoint.folder.join(name), &path)
+                .map_err(|source| BackendError::Write { path, source })?;
             outcome.files.push(name.clone());
         }
         let quantized = self.resolved.plan.layers.iter().any(|layer| layer.decision == Decision::Quantize);

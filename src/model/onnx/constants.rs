@@ -62,8 +62,8 @@ pub fn constant<'g>(
         FloatFormat::F32 => transpose::<4>(&across, &bytes),
         FloatFormat::F16 | FloatFormat::Bf16 => transpose::<2>(&across, &bytes),
     };
-    let shape = Shape::new(vec![columns, rows])
-        .map_err(|error| OnnxError::Shape { tensor: source.clone(), source: error })?;
+    let shape =
+        Shape::new(vec![columns, rows]).map_err(|error| OnnxError::Shape { tensor: source.clone(), source: error })?;
     Ok(Some(Constant { source, transposed, format, shape, bytes: Cow::Owned(moved) }))
 }
 

@@ -21,8 +21,7 @@ pub struct GraphIndex {
 impl GraphIndex {
     /// Indexes the main graph; names used in subgraphs count as in use.
     pub fn new(graph: &GraphProto) -> Result<Self, OnnxError> {
-        let mut index =
-            GraphIndex { producer: BTreeMap::new(), initializer: BTreeMap::new(), names: BTreeSet::new() };
+        let mut index = GraphIndex { producer: BTreeMap::new(), initializer: BTreeMap::new(), names: BTreeSet::new() };
         for (position, tensor) in graph.initializer.iter().enumerate() {
             let name = tensor.name.clone().unwrap_or_default();
             if index.initializer.insert(name.clone(), position).is_some() {

@@ -5,8 +5,8 @@ mod error;
 mod graph;
 mod io;
 mod node;
-mod prune;
 pub mod proto;
+mod prune;
 mod qdq;
 
 use std::path::Path;

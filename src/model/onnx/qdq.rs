@@ -44,7 +44,14 @@ impl<'g> QdqWriter<'g> {
     /// For a graph that no one else changes meanwhile.
     pub fn new(graph: &'g mut GraphProto) -> Result<Self, OnnxError> {
         let index = GraphIndex::new(graph)?;
-        Ok(QdqWriter { graph, index, before: BTreeMap::new(), pairs: BTreeMap::new(), orphans: Vec::new(), replaced: BTreeSet::new() })
+        Ok(QdqWriter {
+            graph,
+            index,
+            before: BTreeMap::new(),
+            pairs: BTreeMap::new(),
+            orphans: Vec::new(),
+            replaced: BTreeSet::new(),
+        })
     }
 
     /// Puts a Q/DQ pair (symmetric, one scale) before one input of a node. Consumers of one tensor share the pair, which
@@ -77,8 +84,7 @@ impl<'g> QdqWriter<'g> {
         let spec = dtype.spec();
         let per: Vec<usize> = axis.iter().map(|_| values.scales.len()).collect();
         let scales = values.scales.iter().flat_map(|s| s.to_le_bytes()).collect();
-        let codes =
-            self.initializer(&format!("{name}.quantized"), shape.dims(), spec.onnx, values.codes.clone());
+        let codes = self.initializer(&format!("{name}.quantized"), shape.dims(), spec.onnx, values.codes.clone());
         let scale = self.initializer(&format!("{name}.scale"), &per, data_type::FLOAT, scales);
         let zeros = vec![0; values.scales.len()];
         let zero = self.initializer(&format!("{name}.zero_point"), &per, spec.onnx, zeros);

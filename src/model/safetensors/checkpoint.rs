@@ -159,8 +159,7 @@ impl Checkpoint {
             weight_map.insert(tensor.as_str(), shard);
         }
         let names: BTreeSet<&str> = weight_map.values().copied().collect();
-        let shards: Vec<Shard> =
-            names.iter().map(|name| Shard::open(&folder.join(name))).collect::<Result<_, _>>()?;
+        let shards: Vec<Shard> = names.iter().map(|name| Shard::open(&folder.join(name))).collect::<Result<_, _>>()?;
         for (shard, tensor) in shards.iter().flat_map(|s| s.tensors.iter().map(move |t| (s, t))) {
             if weight_map.remove(tensor.name.as_str()) != Some(shard.file_name.as_str()) {
                 return Err(SafetensorsError::Disagree { tensor: tensor.name.clone() });

@@ -1,0 +1,194 @@
+//! The border between the modules, and the size of the rooms. See the map in `src/lib.rs`.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    missing_debug_implementations,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking, and is no library"
+)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Which modules each module may name, besides itself. Leaves that all may name: `control`, `fault`.
+const MAY_NAME: [(&str, &[&str]); 22] = [
+    // core
+    ("fault", &[]),
+    ("control", &[]),
+    ("numeric", &[]),
+    ("tensor", &["numeric"]),
+    ("quant", &["numeric", "tensor"]),
+    ("calibration", &["numeric", "tensor", "quant"]),
+    ("spec", &["numeric", "quant"]),
+    ("model", &["numeric", "tensor", "quant"]),
+    ("dataset", &["numeric", "tensor"]),
+    ("engine", &["calibration", "dataset", "model"]),
+    ("report", &["numeric", "quant", "spec"]),
+    ("backend", &["calibration", "dataset", "engine", "model", "numeric", "quant", "report", "spec", "tensor"]),
+    ("pipeline", &["backend", "dataset", "model", "quant", "report", "spec"]),
+    ("job", &["report", "spec"]),
+    // shell
+    ("config", &["engine"]),
+    ("store", &["config", "job"]),
+    ("storage", &["config", "job", "report", "spec"]),
+    ("telemetry", &["config"]),
+    ("worker", &["backend", "config", "engine", "job", "pipeline", "spec", "storage"]),
+    ("api", &["backend", "job", "report", "spec"]),
+    ("app", &["api", "config", "job", "storage", "store", "telemetry", "worker"]),
+    ("cli", &["api", "app", "backend", "config", "pipeline", "report", "spec", "storage", "store", "telemetry"]),
+];
+const LEAVES: [&str; 2] = ["control", "fault"];
+const SHELL: [&str; 8] = ["config", "store", "storage", "telemetry", "worker", "api", "app", "cli"];
+
+/// A text that may stand only in files whose path begins with one of these.
+const ONLY_IN: [(&str, &[&str]); 11] = [
+    ("axum::", &["api/", "app.rs"]),
+    ("tokio::", &["api/", "app.rs", "cli/", "storage/", "store/", "worker/"]),
+    ("sqlx::", &["store/"]),
+    ("object_store::", &["storage/"]),
+    ("utoipa", &["api/"]),
+    ("StatusCode", &["api/"]),
+    ("std::env", &["config/"]),
+    ("unsafe {", &["quant/kernels/", "model/mapped.rs"]),
+    (" ort::", &["engine/"]),
+    ("clap::", &["cli/", "config/"]),
+    ("cfg(feature", &["lib.rs"]),
+];
+
+struct Source {
+    /// Relative to `src`.
+    path: String,
+    /// Without its tests and comments.
+    code: String,
+    /// Lines without its tests.
+    lines: usize,
+}
+
+fn sources() -> Vec<Source> {
+    fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+            if entry.is_dir() {
+                walk(&entry, files);
+            } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                files.push(entry);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    walk(&root, &mut files);
+    let read = |file: PathBuf| {
+        let text = fs::read_to_string(&file).expect("a source file");
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+        let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let path = file.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned();
+        Source { path, code: code.join("\n"), lines: text.lines().count() }
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn module_of(path: &str) -> &str {
+    path.split('/').next().unwrap_or(path).trim_end_matches(".rs")
+}
+
+/// The top-level modules that a source names by `crate::`, in a path or in a braced list.
+fn named(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let Some(list) = rest.strip_prefix('{') else {
+            found.insert(identifier(rest));
+            continue;
+        };
+        let mut depth = 0;
+        let mut item = String::new();
+        for c in list.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    found.insert(identifier(std::mem::take(&mut item).trim()));
+                }
+                _ => {}
+            }
+            if depth == 0 && c != ',' {
+                item.push(c);
+            }
+        }
+        found.insert(identifier(item.trim()));
+    }
+    found.remove("");
+    found
+}
+
+fn identifier(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn modules_name_only_what_they_may() {
+    let table: BTreeMap<&str, &[&str]> = MAY_NAME.into_iter().collect();
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    for source in sources() {
+        let module = module_of(&source.path);
+        if ["lib", "main"].contains(&module) {
+            continue;
+        }
+        seen.insert(module.to_owned());
+        let allowed = table.get(module).unwrap_or_else(|| panic!("module `{module}` is not in the table"));
+        for name in named(&source.code) {
+            let fine = name == module || LEAVES.contains(&&*name) || allowed.contains(&&*name);
+            if !fine && table.contains_key(&*name) {
+                wrong.push(format!("{} names `{name}`", source.path));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    assert_eq!(seen, table.keys().map(|m| (*m).to_owned()).collect(), "the table lists modules that are not there");
+}
+
+#[test]
+fn the_core_does_not_name_the_shell() {
+    for (module, allowed) in MAY_NAME.iter().filter(|(module, _)| !SHELL.contains(module)) {
+        assert!(!allowed.iter().any(|name| SHELL.contains(name)), "core module `{module}` may name the shell");
+    }
+}
+
+#[test]
+fn libraries_and_dangers_stay_in_their_rooms() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (text, rooms) in ONLY_IN {
+            if source.code.contains(text) && !rooms.iter().any(|room| source.path.starts_with(room)) {
+                wrong.push(format!("{} has `{text}`", source.path));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn files_keep_to_the_size_budget() {
+    const MEDIAN: usize = 150;
+    const LARGEST: usize = 500;
+    let mut lines: Vec<(usize, String)> = sources().into_iter().map(|source| (source.lines, source.path)).collect();
+    lines.sort();
+    let (median, _) = lines[lines.len() / 2];
+    assert!(median <= MEDIAN, "the median file has {median} lines");
+    let large: Vec<_> = lines.iter().filter(|(lines, _)| *lines > LARGEST).collect();
+    assert!(large.is_empty(), "too large: {large:?}");
+}
+
+#[test]
+fn the_reader_of_names_reads_them() {
+    let code = "use crate::{\n    a::{b, c},\n    d,\n    e::f,\n};\nlet x = crate::g::h();";
+    assert_eq!(named(code), ["a", "d", "e", "g"].map(str::to_owned).into());
+}

@@ -1,0 +1,176 @@
+//! Bad inputs: each a failed job with a clear code and hint, and a server that goes on.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::{Server, fixture, uri};
+
+fn static_ptq(model: String, calibration: String) -> Value {
+    let int8 = json!({"dtype": "int8"});
+    json!({"model": {"uri": model}, "calibration": {"uri": calibration}, "max_attempts": 1,
+        "quantize": {"backend": "modelopt", "layers": [{"module_name": "*", "weights": int8, "activations": int8}]}})
+}
+
+/// The bytes of a .npz with one stored (not compressed) f32 array.
+fn npz(name: &str, dims: &[usize], values: &[f32]) -> Vec<u8> {
+    use std::io::Write;
+    let shape: Vec<String> = dims.iter().map(|d| format!("{d},")).collect();
+    let mut header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", shape.concat()).into_bytes();
+    header.resize((header.len() + 11).next_multiple_of(64) - 11, b' ');
+    header.push(b'\n');
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    archive.start_file(format!("{name}.npy"), stored).unwrap();
+    archive.write_all(b"\x93NUMPY\x01\x00").unwrap();
+    archive.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
+    archive.write_all(&header).unwrap();
+    archive.write_all(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>()).unwrap();
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn bad_inputs_fail_with_a_cause_and_the_server_goes_on() {
+    let server = Server::start();
+    let folder = server.folder.path();
+    let file = |name: &str, bytes: &[u8]| {
+        fs::write(folder.join(name), bytes).unwrap();
+        uri(&folder.join(name))
+    };
+    let model = fs::read(fixture("convnet.onnx")).unwrap();
+    let checkpoint = fs::read(fixture("vit.safetensors")).unwrap();
+    let (good_model, good_data) = (uri(&fixture("convnet.onnx")), uri(&fixture("calibration.npz")));
+    let mut image = vec![0.5f32; 2 * 64];
+    let two_good = npz("input", &[2, 1, 8, 8], &image);
+    image[70] = f32::NAN;
+    let weights = |model: String| {
+        json!({"model": {"uri": model}, "quantize": {"backend": "torchao",
+            "layers": [{"module_name": "Linear", "weights": {"dtype": "int8"}}]}})
+    };
+    let missing = uri(&folder.join("not-there.onnx"));
+    let mut typo = static_ptq(good_model.clone(), good_data.clone());
+    typo["quantize"]["skip_names"] = json!(["block1.conv9"]);
+
+    let cases = [
+        (
+            "a truncated model",
+            static_ptq(file("cut.onnx", &model[..model.len() / 2]), good_data.clone()),
+            "model_corrupt",
+        ),
+        ("a truncated checkpoint", weights(file("cut.safetensors", &checkpoint[..9_000])), "model_corrupt"),
+        (
+            "an image named as a model",
+            static_ptq(file("x.onnx", b"\x89PNG\r\n\x1a\n"), good_data.clone()),
+            "model_corrupt",
+        ),
+        ("an unknown kind of file", weights(file("x.bin", b"x")), "model_format_unknown"),
+        (
+            "a checkpoint for static PTQ",
+            static_ptq(file("v.safetensors", &checkpoint), good_data.clone()),
+            "invalid_job",
+        ),
+        (
+            "NaN in the data",
+            static_ptq(good_model.clone(), file("nan.npz", &npz("input", &[2, 1, 8, 8], &image))),
+            "dataset_not_finite",
+        ),
+        (
+            "a missing input",
+            static_ptq(good_model.clone(), file("name.npz", &npz("image", &[2, 1, 8, 8], &image[..64].repeat(2)))),
+            "dataset_input_missing",
+        ),
+        (
+            "a wrong shape",
+            static_ptq(good_model.clone(), file("shape.npz", &npz("input", &[2, 8, 8, 1], &image[..64].repeat(2)))),
+            "dataset_shape_mismatch",
+        ),
+        ("truncated data", static_ptq(good_model.clone(), file("cut.npz", &two_good[..200])), "dataset_corrupt"),
+        ("no data file at all", static_ptq(good_model.clone(), file("x.npz", b"")), "dataset_format_unknown"),
+        ("an unreachable URI", static_ptq(missing, good_data.clone()), "input_unreachable"),
+        ("a pattern that matches nothing", typo, "invalid_job"),
+    ];
+    for (what, job, code) in cases {
+        let failed = server.client.wait(&server.client.submit(&job));
+        let error = &failed["error"];
+        assert_eq!((&failed["status"], &error["code"]), (&json!("failed"), &json!(code)), "{what}: {error:#}");
+        assert!(error["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{what} has no hint: {error:#}");
+        assert!(error["phase"].is_string() && error["retryable"] == false, "{what}: {error:#}");
+        assert_eq!(failed["result"], Value::Null);
+        if what.starts_with("a pattern") {
+            assert_eq!(error["errors"][0]["pointer"], "/quantize/skip_names/0");
+            assert!(error["errors"][0]["hint"].as_str().unwrap().contains("block1.conv"), "{error:#}");
+        }
+        if what.starts_with("a checkpoint") {
+            assert!(error["errors"][0]["hint"].as_str().unwrap().contains("torchao"), "{error:#}");
+        }
+    }
+    assert_eq!(server.client.json("/healthz")["status"], "ok");
+    let fine = server
+        .client
+        .wait(&server.client.submit(&static_ptq(good_model, uri(&folder.join("name.npz")).replace("name", "fine"))));
+    assert_eq!(fine["error"]["code"], "input_unreachable");
+    fs::write(folder.join("fine.npz"), two_good).unwrap();
+    let fine = server
+        .client
+        .wait(&server.client.submit(&static_ptq(uri(&fixture("convnet.onnx")), uri(&folder.join("fine.npz")))));
+    assert_eq!(fine["status"], "succeeded", "{:#}", fine["error"]);
+}
+
+#[test]
+fn a_missing_engine_is_named_and_the_job_is_tried_again() {
+    let server =
+        Server::start_with(|config| config.worker.compute.onnxruntime = Some("/nowhere/libonnxruntime.so".into()));
+    let job = static_ptq(uri(&fixture("convnet.onnx")), uri(&fixture("calibration.npz")));
+    let failed = server.client.wait(&server.client.submit(&job));
+    // Another test of this process may have loaded the library already, and a process loads one.
+    if failed["status"] == "failed" {
+        assert_eq!(
+            (&failed["error"]["code"], &failed["error"]["retryable"]),
+            (&json!("engine_unavailable"), &json!(true))
+        );
+        assert!(failed["error"]["hint"].as_str().unwrap().contains("ORT_DYLIB_PATH"));
+    }
+}
+
+#[test]
+fn a_dead_input_stays_native_with_its_reason() {
+    let server = Server::start();
+    let path = server.folder.path().join("zeros.npz");
+    fs::write(&path, npz("input", &[2, 1, 8, 8], &[0.0; 128])).unwrap();
+    let job = static_ptq(uri(&fixture("convnet.onnx")), uri(&path));
+    let id = server.client.submit(&job);
+    let done = server.client.wait(&id);
+    assert_eq!(done["status"], "succeeded", "{:#}", done["error"]);
+    let report = server.client.json(&format!("/v1/jobs/{id}/report"));
+    assert_eq!(
+        (&report["layers"][0]["decision"], &report["layers"][0]["reason"]),
+        (&json!("native"), &json!("amax_zero"))
+    );
+    assert!(done["warnings"].as_array().unwrap().iter().any(|w| w["code"] == "amax_zero"));
+}
+
+#[test]
+fn files_outside_the_roots_are_refused() {
+    let server = Server::start_with(|config| {
+        config.worker.storage.file_roots = vec![config.worker.storage.data_dir.clone()];
+    });
+    let failed = server
+        .client
+        .wait(&server.client.submit(&static_ptq("file:///etc/passwd".into(), "file:///etc/passwd".into())));
+    assert_eq!(failed["error"]["code"], "uri_not_allowed");
+}
+
+#[test]
+fn a_job_that_takes_too_long_times_out() {
+    let server = Server::start();
+    // Enough samples to be computing when the limit comes.
+    let path = server.folder.path().join("many.npz");
+    let samples = 60_000;
+    fs::write(&path, npz("input", &[samples, 1, 8, 8], &vec![0.5; samples * 64])).unwrap();
+    let mut job = static_ptq(uri(&fixture("vit.onnx")), uri(&path));
+    job["timeout_seconds"] = json!(1);
+    job["calibration"]["batch_size"] = json!(1);
+    let ended = server.client.wait(&server.client.submit(&job));
+    assert_eq!((&ended["status"], &ended["error"]["code"]), (&json!("timed_out"), &json!("timed_out")));
+}

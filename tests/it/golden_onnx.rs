@@ -1,0 +1,70 @@
+//! QuantizeLinear, DequantizeLinear and weight quantization against onnxruntime's.
+
+use std::path::Path;
+
+use ptqd::{
+    model::onnx::{GraphIndex, Model, constant},
+    numeric::{DType, Element, ElementVisitor},
+    quant::{Granularity, Quotient, Scheme, kernels, quantize},
+};
+
+use crate::support::Golden;
+
+struct Case<'a> {
+    golden: &'a Golden,
+    name: &'a str,
+}
+
+impl ElementVisitor for Case<'_> {
+    type Output = ();
+
+    fn visit<E: Element>(self) {
+        let vector = |field: &str| format!("{}.{field}", self.name);
+        let (x, scales) = (self.golden.floats(&vector("x")), self.golden.floats(&vector("scale")));
+        let (q, y) = (self.golden.bytes(&vector("q")), self.golden.floats(&vector("y")));
+        if self.golden.has(&vector("zp")) {
+            assert!(self.golden.bytes(&vector("zp")).iter().all(|&z| z == 0), "{} is not symmetric", self.name);
+        }
+        let columns = x.len() / scales.len();
+        for (row, &scale) in scales.iter().enumerate() {
+            let range = row * columns..(row + 1) * columns;
+            let bytes: Vec<u8> = x[range.clone()].iter().flat_map(|x| x.to_le_bytes()).collect();
+            let mut codes = vec![0; columns];
+            kernels::quantize::<f32, E>(&bytes, scale, Quotient::Division, &mut codes);
+            for (i, &code) in range.zip(&codes) {
+                let both_nan = E::decode(code).is_nan() && E::decode(q[i]).is_nan();
+                assert!(code == q[i] || both_nan, "{}[{i}]: {} gives {code:#04x}, not {:#04x}", self.name, x[i], q[i]);
+                let decoded = E::decode(code) * scale;
+                assert!(decoded == y[i] || (decoded.is_nan() && y[i].is_nan()), "{}[{i}]", self.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn quantize_and_dequantize_linear_are_onnxruntimes() {
+    let golden = Golden::open("ort_qdq.safetensors");
+    for (name, dtype) in [
+        ("int8_axis0_sym", DType::Int8),
+        ("fp8_e4m3fn_axis0_sat1", DType::Fp8E4m3fn),
+        ("fp8_e4m3fn_per_tensor_sat1", DType::Fp8E4m3fn),
+        ("fp8_e5m2_axis0_sat1", DType::Fp8E5m2),
+        ("fp8_e5m2_per_tensor_sat1", DType::Fp8E5m2),
+    ] {
+        dtype.visit(Case { golden: &golden, name });
+    }
+}
+
+#[test]
+fn per_channel_weights_are_onnxruntimes() {
+    let golden = Golden::open("ort_qdq.safetensors");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ort_matmul_1op.onnx");
+    let model = Model::read(&path).unwrap();
+    let index = GraphIndex::new(model.graph()).unwrap();
+    let matmul = model.graph().node.iter().find(|node| node.op_type.as_deref() == Some("MatMul")).unwrap();
+    let weight = constant(model.graph(), &index, &matmul.input[1]).unwrap().unwrap();
+    let scheme = Scheme::onnx(DType::Int8, Granularity::PerChannel { axis: 1 });
+    let ours = quantize(weight.view().unwrap(), &scheme).unwrap();
+    assert_eq!(ours.codes, golden.bytes("weight.w_quantized"));
+    assert_eq!(ours.scales, golden.floats("weight.w_scale"));
+}

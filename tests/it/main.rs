@@ -1,0 +1,27 @@
+//! The integration tests: one binary, a module for each subject.
+//!
+//! They need what `make test` sets: ORT_DYLIB_PATH, DATABASE_URL and PTQD_TEST_PYTHON. Without one of them the tests that
+//! use it fail and say so.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    missing_debug_implementations,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking, and is no library"
+)]
+
+mod api;
+mod checkpoint;
+mod command_line;
+mod faults;
+mod golden_casts;
+mod golden_onnx;
+mod golden_weights;
+mod restart;
+mod spec_table;
+mod static_ptq;
+mod store;
+mod support;

@@ -1,0 +1,138 @@
+//! The server killed in the middle of a job, and stopped politely.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, fixture, needed, uri};
+
+struct Process {
+    child: Child,
+    client: Client,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts the program and waits until it says where it listens.
+fn serve(data: &Path, database: Option<&str>) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ptqd"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--threads", "1", "--lease-seconds", "2", "--data-dir"]);
+    command.arg(data).env("ORT_DYLIB_PATH", needed("ORT_DYLIB_PATH")).env("PTQD_LOG", "warn").stderr(Stdio::piped());
+    if let Some(url) = database {
+        command.env("PTQD_DATABASE_URL", url);
+    }
+    let mut child = command.spawn().expect("the program starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
+    let url = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .find_map(|line| Some(line.split_once("listening on ")?.1.split(' ').next()?.to_owned()))
+        .expect("the address");
+    // Read on, so that the program never waits for us.
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("server: {line}")));
+    Process { child, client: Client { url } }
+}
+
+/// A job that takes some seconds: the same calibration samples many times over.
+fn long_job(folder: &Path) -> Value {
+    let data = ptqd::dataset::Dataset::open(&fixture("calibration.npz")).expect("the fixture");
+    let ptqd::dataset::Values::Float(values) = data.arrays()["input"].values() else { panic!("floats") };
+    let copies = 24;
+    let mut header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, 1, 8, 8), }}", 256 * copies).into_bytes();
+    header.resize((header.len() + 11).next_multiple_of(64) - 11, b' ');
+    header.push(b'\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header);
+    let once: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    (0..copies).for_each(|_| bytes.extend(&once));
+    let path = folder.join("long.npy");
+    std::fs::write(&path, bytes).expect("written");
+    let int8 = json!({"dtype": "int8"});
+    json!({"model": {"uri": uri(&fixture("convnet.onnx"))}, "calibration": {"uri": uri(&path), "batch_size": 1},
+        "evaluation": {"uri": uri(&fixture("evaluation.npz")), "labels": "y"},
+        "quantize": {"backend": "modelopt", "layers": [{"module_name": "*", "weights": int8, "activations": int8}]}})
+}
+
+fn wait_for_phase(client: &Client, id: &str, phase: &str) {
+    let began = Instant::now();
+    while client.json(&format!("/v1/jobs/{id}"))["phase"] != phase {
+        assert!(began.elapsed() < Duration::from_secs(60), "the job never came to {phase}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn killed_and_started_again(database: Option<&str>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let mut server = serve(&data, database);
+    let id = server.client.submit(&long_job(folder.path()));
+    wait_for_phase(&server.client, &id, "calibrating");
+    server.child.kill().expect("killed");
+    server.child.wait().expect("gone");
+    let server = serve(&data, database);
+    let job = server.client.wait(&id);
+    assert_eq!((&job["status"], &job["attempt"]), (&json!("succeeded"), &json!(2)), "{:#}", job["error"]);
+    assert_eq!(job["result"]["summary"]["samples_calibrated"], 24 * 256);
+    // Nothing of the first attempt is left: one prefix, and no scratch folder of this job.
+    let prefixes = std::fs::read_dir(data.join("artifacts").join(&id)).expect("artifacts").count();
+    assert_eq!(prefixes, 1);
+}
+
+#[test]
+fn a_job_survives_kill_9_of_the_embedded_server() {
+    killed_and_started_again(None);
+}
+
+#[test]
+fn a_job_survives_kill_9_of_a_server_on_postgres() {
+    let url = needed("DATABASE_URL");
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let schema = format!("restart{}", std::process::id());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.expect("Postgres answers");
+        let create = sqlx::AssertSqlSafe(format!("create schema {schema}"));
+        sqlx::query(create).execute(&mut connection).await.expect("a schema");
+    });
+    killed_and_started_again(Some(&format!("{url}{separator}options=-csearch_path%3D{schema}")));
+}
+
+#[test]
+fn a_polite_stop_gives_the_job_back_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let mut server = serve(&data, None);
+    let id = server.client.submit(&long_job(folder.path()));
+    wait_for_phase(&server.client, &id, "calibrating");
+    let pid = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+    assert!(server.child.wait().expect("ended").success());
+    let server = serve(&data, None);
+    let job = server.client.wait(&id);
+    assert_eq!((&job["status"], &job["attempt"]), (&json!("succeeded"), &json!(1)), "{:#}", job["error"]);
+}
+
+#[test]
+fn a_data_folder_has_one_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _first = serve(folder.path(), None);
+    let second = Command::new(env!("CARGO_BIN_EXE_ptqd"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.path())
+        .output()
+        .expect("the program starts");
+    assert!(!second.status.success());
+    assert!(String::from_utf8_lossy(&second.stderr).contains("in use by another ptqd"));
+}

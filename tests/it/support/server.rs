@@ -1,0 +1,130 @@
+//! A real server in this process, and a client that talks to it over HTTP.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use ptqd::{
+    app::App,
+    config::{ComputeConfig, ServeConfig, StorageConfig, WorkerConfig},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::needed;
+
+/// A server with a data folder of its own; both end with it.
+pub struct Server {
+    pub client: Client,
+    pub folder: TempDir,
+    app: Option<App>,
+    runtime: Runtime,
+}
+
+/// The configuration of a server on a free port.
+pub fn config(data_dir: PathBuf, workers: usize) -> ServeConfig {
+    ServeConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        workers,
+        worker: WorkerConfig {
+            lease_seconds: 5,
+            poll_milliseconds: 50,
+            compute: ComputeConfig { onnxruntime: Some(needed("ORT_DYLIB_PATH").into()), threads: Some(2) },
+            storage: StorageConfig { data_dir, database_url: None, file_roots: Vec::new() },
+        },
+    }
+}
+
+impl Server {
+    /// With one worker.
+    pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// With the configuration changed.
+    pub fn start_with(change: impl FnOnce(&mut ServeConfig)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = config(folder.path().join("data"), 1);
+        change(&mut config);
+        let runtime = Runtime::new().expect("a runtime");
+        let app = runtime.block_on(App::serve(&config)).expect("the server starts");
+        Server { client: Client { url: format!("http://{}", app.address) }, folder, app: Some(app), runtime }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(app) = self.app.take() {
+            self.runtime.block_on(app.shut_down());
+        }
+    }
+}
+
+/// A client of one server.
+pub struct Client {
+    pub url: String,
+}
+
+impl Client {
+    /// Status, media type and body of a GET.
+    pub fn get(&self, path: &str) -> (u16, String, Vec<u8>) {
+        answer(ureq::get(format!("{}{path}", self.url)).config().http_status_as_error(false).build().call())
+    }
+
+    /// The JSON of a GET that succeeds.
+    pub fn json(&self, path: &str) -> Value {
+        let (status, _, body) = self.get(path);
+        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
+        serde_json::from_slice(&body).expect("JSON")
+    }
+
+    /// Status and JSON of a POST of a body of any kind.
+    pub fn post(&self, path: &str, media_type: &str, body: &[u8]) -> (u16, Value) {
+        let request = ureq::post(format!("{}{path}", self.url)).header("content-type", media_type);
+        let (status, _, body) = answer(request.config().http_status_as_error(false).build().send(body));
+        (status, serde_json::from_slice(&body).expect("JSON"))
+    }
+
+    /// The id of a job that is accepted.
+    pub fn submit(&self, job: &Value) -> String {
+        let (status, answer) = self.post("/v1/jobs", "application/json", job.to_string().as_bytes());
+        assert_eq!(status, 202, "{answer:#}");
+        answer["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The job once it has ended.
+    pub fn wait(&self, id: &str) -> Value {
+        let began = Instant::now();
+        loop {
+            let job = self.json(&format!("/v1/jobs/{id}"));
+            if !["queued", "running"].contains(&job["status"].as_str().unwrap_or_default()) {
+                return job;
+            }
+            assert!(began.elapsed() < Duration::from_secs(120), "the job does not end: {job:#}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Runs a job to its success and downloads its files.
+    pub fn run(&self, job: &Value, folder: &Path) -> Value {
+        let job = self.wait(&self.submit(job));
+        assert_eq!(job["status"], "succeeded", "{:#}", job["error"]);
+        std::fs::create_dir_all(folder).expect("a folder");
+        for artifact in job["result"]["artifacts"].as_array().expect("artifacts") {
+            let (status, _, body) = self.get(artifact["href"].as_str().expect("a link"));
+            assert_eq!((status, body.len() as u64), (200, artifact["size"].as_u64().expect("a size")));
+            std::fs::write(folder.join(artifact["name"].as_str().expect("a name")), body).expect("written");
+        }
+        job
+    }
+}
+
+fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, String, Vec<u8>) {
+    let mut response = result.expect("an answer");
+    let media_type =
+        response.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().expect("a body");
+    (response.status().as_u16(), media_type, body)
+}
