@@ -5,8 +5,6 @@ use std::{env, fs, path::PathBuf};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     const PROTO: &str = "src/model/onnx/onnx.proto";
     println!("cargo:rerun-if-changed={PROTO}");
-    // Embedded by `sqlx::migrate!`, which does not say so itself.
-    println!("cargo:rerun-if-changed=migrations");
     let descriptors = PathBuf::from(env::var("OUT_DIR")?).join("onnx.descriptors");
     let set = protox::compile([PROTO], ["src/model/onnx"])?;
     fs::write(&descriptors, protox::prost::Message::encode_to_vec(&set))?;

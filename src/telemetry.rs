@@ -1,10 +1,15 @@
 //! The log: to stderr, filtered by `PTQD_LOG`.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
-/// Starts logging; `filter` is in the syntax of tracing's `EnvFilter`, e.g. `info` or `ptqd=debug`.
+/// Starts logging; `filter` is a level, or levels by module: `info`, `warn,ptqd=debug`. One that cannot be read is `info`.
 pub fn start(filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Already set in tests that start more than one server.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
 }

@@ -6,6 +6,7 @@
 mod array;
 mod error;
 mod npy;
+mod npy_header;
 
 use std::{collections::BTreeMap, path::Path};
 

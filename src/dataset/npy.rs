@@ -1,4 +1,4 @@
-//! NumPy's `.npy` and `.npz`.
+//! NumPy's `.npy` and `.npz`: elements.
 
 use std::{
     collections::BTreeMap,
@@ -7,10 +7,12 @@ use std::{
     path::Path,
 };
 
-use npyz::{DType, Deserialize, NpyFile, Order, TypeChar};
 use zip::ZipArchive;
 
-use super::{Array, DatasetError, UNNAMED, Values};
+use super::{
+    Array, DatasetError, UNNAMED, Values,
+    npy_header::{Endian, Header},
+};
 use crate::tensor::Shape;
 
 /// The most memory that one array may take.
@@ -46,44 +48,66 @@ fn read_npz(file: BufReader<File>) -> Result<BTreeMap<String, Array>, DatasetErr
     Ok(arrays)
 }
 
-fn read_npy(name: &str, reader: impl Read) -> Result<Array, DatasetError> {
+fn read_npy(name: &str, mut reader: impl Read) -> Result<Array, DatasetError> {
     let corrupt = |reason: io::Error| DatasetError::Corrupt { array: name.to_owned(), reason: reason.to_string() };
-    let file = NpyFile::new(reader).map_err(corrupt)?;
-    let dims = file.shape().iter().map(|&d| usize::try_from(d).unwrap_or(usize::MAX)).collect();
-    let shape = Shape::new(dims).map_err(|source| DatasetError::Shape { array: name.to_owned(), source })?;
-    let bytes = 8 * shape.elements() as u64;
+    let header = Header::read(&mut reader).map_err(corrupt)?;
+    let shape = Shape::new(header.shape).map_err(|source| DatasetError::Shape { array: name.to_owned(), source })?;
+    let elements = shape.elements();
+    let bytes = 8 * elements as u64;
     if bytes > MOST_BYTES {
         return Err(DatasetError::TooLarge { array: name.to_owned(), bytes, limit: MOST_BYTES });
     }
-    let fortran = file.order() == Order::Fortran;
-    let unsupported = DatasetError::ElementType { array: name.to_owned(), found: file.dtype().descr() };
-    let DType::Plain(element) = file.dtype() else { return Err(unsupported) };
-    let values = match (element.type_char(), element.size_field()) {
-        (TypeChar::Float, 4) => Values::Float(collect::<f32, _>(file, |x| x).map_err(corrupt)?),
-        (TypeChar::Float, 8) => Values::Float(collect::<f64, _>(file, |x| x as f32).map_err(corrupt)?),
-        (TypeChar::Int, 1) => Values::Int(collect::<i8, _>(file, i64::from).map_err(corrupt)?),
-        (TypeChar::Int, 2) => Values::Int(collect::<i16, _>(file, i64::from).map_err(corrupt)?),
-        (TypeChar::Int, 4) => Values::Int(collect::<i32, _>(file, i64::from).map_err(corrupt)?),
-        (TypeChar::Int, 8) => Values::Int(collect::<i64, _>(file, |x| x).map_err(corrupt)?),
-        (TypeChar::Uint, 1) => Values::Int(collect::<u8, _>(file, i64::from).map_err(corrupt)?),
-        (TypeChar::Uint, 2) => Values::Int(collect::<u16, _>(file, i64::from).map_err(corrupt)?),
-        (TypeChar::Uint, 4) => Values::Int(collect::<u32, _>(file, i64::from).map_err(corrupt)?),
-        (TypeChar::Bool, 1) => Values::Int(collect::<bool, _>(file, i64::from).map_err(corrupt)?),
-        _ => return Err(unsupported),
+    let mut elements = Elements { reader, count: elements, endian: header.endian };
+    let values = match header.kind.as_str() {
+        "f4" => elements.read(f32::from_le_bytes).map(Values::Float),
+        "f8" => elements.read(|b| f64::from_le_bytes(b) as f32).map(Values::Float),
+        "f2" => elements.read(|b| half::f16::from_le_bytes(b).to_f32()).map(Values::Float),
+        "i1" => elements.read(|b| i64::from(i8::from_le_bytes(b))).map(Values::Int),
+        "i2" => elements.read(|b| i64::from(i16::from_le_bytes(b))).map(Values::Int),
+        "i4" => elements.read(|b| i64::from(i32::from_le_bytes(b))).map(Values::Int),
+        "i8" => elements.read(i64::from_le_bytes).map(Values::Int),
+        "u1" => elements.read(|b| i64::from(u8::from_le_bytes(b))).map(Values::Int),
+        "u2" => elements.read(|b| i64::from(u16::from_le_bytes(b))).map(Values::Int),
+        "u4" => elements.read(|b| i64::from(u32::from_le_bytes(b))).map(Values::Int),
+        "b1" => elements.read(|[b]: [u8; 1]| i64::from(b != 0)).map(Values::Int),
+        _ => return Err(DatasetError::ElementType { array: name.to_owned(), found: header.descr }),
     };
-    let values = match values {
-        Values::Float(v) if fortran => Values::Float(row_major(&v, shape.dims())),
-        Values::Int(v) if fortran => Values::Int(row_major(&v, shape.dims())),
+    let values = match values.map_err(corrupt)? {
+        Values::Float(v) if header.fortran => Values::Float(row_major(&v, shape.dims())),
+        Values::Int(v) if header.fortran => Values::Int(row_major(&v, shape.dims())),
         values => values,
     };
     let disagree = || corrupt(io::Error::other("its length does not agree with its shape"));
     Array::new(shape, values).ok_or_else(disagree)
 }
 
-/// Reads element by element: memory grows with what is there, not with what a header claims.
-fn collect<T: Deserialize, U>(file: NpyFile<impl Read>, convert: impl Fn(T) -> U) -> io::Result<Vec<U>> {
-    let reader = file.data::<T>().map_err(io::Error::other)?;
-    reader.map(|x| x.map(&convert)).collect()
+/// The elements that follow a header.
+struct Elements<R> {
+    reader: R,
+    count: usize,
+    endian: Endian,
+}
+
+impl<R: Read> Elements<R> {
+    /// Reads in parts: memory grows with what is there, not with what a header claims.
+    fn read<const SIZE: usize, T>(&mut self, convert: impl Fn([u8; SIZE]) -> T) -> io::Result<Vec<T>> {
+        const PART: usize = 1 << 16;
+        let mut values = Vec::new();
+        let mut part = vec![0; PART.min(self.count) * SIZE];
+        while values.len() < self.count {
+            let wanted = PART.min(self.count - values.len()) * SIZE;
+            self.reader.read_exact(&mut part[..wanted])?;
+            values.extend(part[..wanted].as_chunks::<SIZE>().0.iter().map(|&element| match self.endian {
+                Endian::Little => convert(element),
+                Endian::Big => {
+                    let mut swapped = element;
+                    swapped.reverse();
+                    convert(swapped)
+                }
+            }));
+        }
+        Ok(values)
+    }
 }
 
 /// Reorders an array whose first axis varies fastest so that its last one does.

@@ -3,6 +3,7 @@
 //! One implementation, written once as a macro and made for two databases, since their dialects differ in a few words
 //! and sqlx's types in everything. One conformance suite runs every statement on both.
 
+mod migrations;
 mod postgres;
 mod row;
 mod sqlite;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use super::{
-    OpenError, database,
-    row::{EventRow, JobRow, WaitingRow, from_json, job_columns, to_json},
+    OpenError, database, migrations,
+    row::{JobRow, Waiting, event, from_json, job, job_columns, to_json},
     statements::{job_store, milliseconds},
 };
 use crate::{
@@ -33,7 +33,7 @@ impl PostgresStore {
             .connect(url)
             .await
             .map_err(OpenError::Connect)?;
-        sqlx::migrate!("migrations/postgres").run(&pool).await.map_err(OpenError::Migrate)?;
+        migrations::postgres().run(&pool).await.map_err(OpenError::Migrate)?;
         Ok(PostgresStore { pool })
     }
 

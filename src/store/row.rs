@@ -14,53 +14,64 @@ macro_rules! job_columns {
 }
 pub(super) use job_columns;
 
-/// A row of `jobs`.
-#[derive(sqlx::FromRow)]
-pub(super) struct JobRow {
-    id: String,
-    status: String,
-    phase: Option<String>,
-    progress: Option<String>,
-    spec: String,
-    plan: Option<String>,
-    warnings: String,
-    error: Option<String>,
-    result: Option<String>,
-    attempt: i64,
-    max_attempts: i64,
-    created_at: i64,
-    started_at: Option<i64>,
-    finished_at: Option<i64>,
-}
+/// A row of `jobs`, in the order of [`job_columns!`]. sqlx reads tuples from every database; a struct would need its
+/// macros, which build both database drivers a second time.
+pub(super) type JobRow = (
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    String,
+    Option<String>,
+    String,
+    Option<String>,
+    Option<String>,
+    i64,
+    i64,
+    i64,
+    Option<i64>,
+    Option<i64>,
+);
 
-impl TryFrom<JobRow> for Job {
-    type Error = StoreError;
-
-    fn try_from(row: JobRow) -> Result<Self, StoreError> {
-        let job = row.id.clone();
-        let corrupt = |column| StoreError::Corrupt { job: job.clone(), column };
-        Ok(Job {
-            id: row.id.parse().map_err(|_| corrupt("id"))?,
-            status: row.status.parse::<JobStatus>().map_err(|()| corrupt("status"))?,
-            spec: from_json(&row.spec).ok_or_else(|| corrupt("spec"))?,
-            warnings: from_json(&row.warnings).ok_or_else(|| corrupt("warnings"))?,
-            progress: optional(row.progress.as_deref()).ok_or_else(|| corrupt("progress"))?,
-            plan: optional(row.plan.as_deref()).ok_or_else(|| corrupt("plan"))?,
-            error: optional(row.error.as_deref()).ok_or_else(|| corrupt("error"))?,
-            result: optional(row.result.as_deref()).ok_or_else(|| corrupt("result"))?,
-            phase: row.phase,
-            attempt: row.attempt,
-            max_attempts: row.max_attempts,
-            created_at: row.created_at,
-            started_at: row.started_at,
-            finished_at: row.finished_at,
-        })
-    }
+/// The job that a row holds.
+pub(super) fn job(row: JobRow) -> Result<Job, StoreError> {
+    let (
+        id,
+        status,
+        phase,
+        progress,
+        spec,
+        plan,
+        warnings,
+        error,
+        result,
+        attempt,
+        max_attempts,
+        created,
+        started,
+        ended,
+    ) = row;
+    let corrupt = |column| StoreError::Corrupt { job: id.clone(), column };
+    Ok(Job {
+        id: id.parse().map_err(|_| corrupt("id"))?,
+        status: status.parse::<JobStatus>().map_err(|()| corrupt("status"))?,
+        spec: from_json(&spec).ok_or_else(|| corrupt("spec"))?,
+        warnings: from_json(&warnings).ok_or_else(|| corrupt("warnings"))?,
+        progress: optional(progress.as_deref()).ok_or_else(|| corrupt("progress"))?,
+        plan: optional(plan.as_deref()).ok_or_else(|| corrupt("plan"))?,
+        error: optional(error.as_deref()).ok_or_else(|| corrupt("error"))?,
+        result: optional(result.as_deref()).ok_or_else(|| corrupt("result"))?,
+        phase,
+        attempt,
+        max_attempts,
+        created_at: created,
+        started_at: started,
+        finished_at: ended,
+    })
 }
 
 /// The job that a worker may take.
-#[derive(sqlx::FromRow)]
-pub(super) struct WaitingRow {
+pub(super) struct Waiting {
     pub(super) id: String,
     pub(super) status: String,
     pub(super) spec: String,
@@ -68,23 +79,18 @@ pub(super) struct WaitingRow {
     pub(super) max_attempts: i64,
 }
 
-/// A row of `events`.
-#[derive(sqlx::FromRow)]
-pub(super) struct EventRow {
-    seq: i64,
-    at: i64,
-    kind: String,
-    data: String,
+impl From<(String, String, String, i64, i64)> for Waiting {
+    fn from((id, status, spec, attempt, max_attempts): (String, String, String, i64, i64)) -> Self {
+        Waiting { id, status, spec, attempt, max_attempts }
+    }
 }
 
-impl EventRow {
-    /// The event, of the job with this id.
-    pub(super) fn into_event(self, job: &str) -> Result<Event, StoreError> {
-        let corrupt = |column| StoreError::Corrupt { job: job.to_owned(), column };
-        let kind: EventKind = serde_json::from_value(Value::String(self.kind)).map_err(|_| corrupt("events.kind"))?;
-        let data = from_json(&self.data).ok_or_else(|| corrupt("events.data"))?;
-        Ok(Event { seq: self.seq, at: self.at, kind, data })
-    }
+/// The event that a row (seq, at, kind, data) of the job with this id holds.
+pub(super) fn event((seq, at, kind, data): (i64, i64, String, String), job: &str) -> Result<Event, StoreError> {
+    let corrupt = |column| StoreError::Corrupt { job: job.to_owned(), column };
+    let kind: EventKind = serde_json::from_value(Value::String(kind)).map_err(|_| corrupt("events.kind"))?;
+    let data = from_json(&data).ok_or_else(|| corrupt("events.data"))?;
+    Ok(Event { seq, at, kind, data })
 }
 
 /// A value that a JSON text holds.

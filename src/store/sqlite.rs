@@ -9,8 +9,8 @@ use sqlx::{
 };
 
 use super::{
-    OpenError, database,
-    row::{EventRow, JobRow, WaitingRow, from_json, job_columns, to_json},
+    OpenError, database, migrations,
+    row::{JobRow, Waiting, event, from_json, job, job_columns, to_json},
     statements::{job_store, milliseconds},
 };
 use crate::{
@@ -40,7 +40,7 @@ impl SqliteStore {
         // One connection: SQLite has one writer anyway, and waiting in the pool is fairer than its busy handler.
         let pool =
             SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(OpenError::Connect)?;
-        sqlx::migrate!("migrations/sqlite").run(&pool).await.map_err(OpenError::Migrate)?;
+        migrations::sqlite().run(&pool).await.map_err(OpenError::Migrate)?;
         Ok(SqliteStore { pool })
     }
 

@@ -34,8 +34,8 @@ macro_rules! job_store {
             /// The oldest of the most urgent jobs that nobody works on.
             async fn waiting(
                 tx: &mut sqlx::Transaction<'_, $database>,
-            ) -> Result<Option<WaitingRow>, StoreError> {
-                sqlx::query_as(concat!(
+            ) -> Result<Option<Waiting>, StoreError> {
+                let row: Option<(String, String, String, i64, i64)> = sqlx::query_as(concat!(
                     "select id, status, spec, attempt, max_attempts from jobs ",
                     "where (status = 'queued' and run_after <= ", $now, ") ",
                     // A lease that ran out: its worker is dead, or will find itself fenced off.
@@ -44,13 +44,14 @@ macro_rules! job_store {
                 ))
                 .fetch_optional(&mut **tx)
                 .await
-                .map_err(database)
+                .map_err(database)?;
+                Ok(row.map(Waiting::from))
             }
 
             /// Ends a job that lost its last worker.
             async fn bury(
                 tx: &mut sqlx::Transaction<'_, $database>,
-                row: &WaitingRow,
+                row: &Waiting,
             ) -> Result<(), StoreError> {
                 let message = format!("the worker was lost in each of {} attempts", row.attempt);
                 let failure = Failure::plain("worker_lost", message, false);
@@ -70,31 +71,31 @@ macro_rules! job_store {
 
         #[async_trait::async_trait]
         impl JobStore for $store {
-            async fn create(&self, job: NewJob) -> Result<Job, StoreError> {
+            async fn create(&self, new: NewJob) -> Result<Job, StoreError> {
                 let mut tx = self.begin().await?;
-                let attempts = job.spec.max_attempts.unwrap_or(JobSpec::DEFAULT_MAX_ATTEMPTS);
+                let attempts = new.spec.max_attempts.unwrap_or(JobSpec::DEFAULT_MAX_ATTEMPTS);
                 sqlx::query(concat!(
                     "insert into jobs (id, name, status, spec, warnings, priority, attempt, max_attempts, created_at, ",
                     "run_after, last_seq) values ($1, $2, 'queued', $3, $4, $5, 0, $6, ", $now, ", ", $now, ", 0)"
                 ))
-                .bind(job.id.as_str().to_owned())
-                .bind(job.spec.name.clone())
-                .bind(to_json(&job.spec)?)
-                .bind(to_json(&job.warnings)?)
-                .bind(i64::from(job.spec.priority))
+                .bind(new.id.as_str().to_owned())
+                .bind(new.spec.name.clone())
+                .bind(to_json(&new.spec)?)
+                .bind(to_json(&new.warnings)?)
+                .bind(i64::from(new.spec.priority))
                 .bind(i64::from(attempts))
                 .execute(&mut *tx)
                 .await
                 .map_err(database)?;
                 let data = json!({"status": JobStatus::Queued});
-                Self::append(&mut tx, job.id.as_str(), EventKind::StatusChanged, &data).await?;
+                Self::append(&mut tx, new.id.as_str(), EventKind::StatusChanged, &data).await?;
                 let row: JobRow = sqlx::query_as(concat!("select ", job_columns!(), " from jobs where id = $1"))
-                    .bind(job.id.as_str().to_owned())
+                    .bind(new.id.as_str().to_owned())
                     .fetch_one(&mut *tx)
                     .await
                     .map_err(database)?;
                 tx.commit().await.map_err(database)?;
-                row.try_into()
+                job(row)
             }
 
             async fn get(&self, id: &JobId) -> Result<Option<Job>, StoreError> {
@@ -103,7 +104,7 @@ macro_rules! job_store {
                     .fetch_optional(&self.pool)
                     .await
                     .map_err(database)?;
-                row.map(Job::try_from).transpose()
+                row.map(job).transpose()
             }
 
             async fn list(&self, query: ListQuery) -> Result<Vec<Job>, StoreError> {
@@ -120,11 +121,11 @@ macro_rules! job_store {
                 .fetch_all(&self.pool)
                 .await
                 .map_err(database)?;
-                rows.into_iter().map(Job::try_from).collect()
+                rows.into_iter().map(job).collect()
             }
 
             async fn events(&self, id: &JobId, after: i64, limit: i64) -> Result<Vec<Event>, StoreError> {
-                let rows: Vec<EventRow> = sqlx::query_as(
+                let rows: Vec<(i64, i64, String, String)> = sqlx::query_as(
                     "select seq, at, kind, data from events where job_id = $1 and seq > $2 order by seq limit $3",
                 )
                 .bind(id.as_str().to_owned())
@@ -133,7 +134,7 @@ macro_rules! job_store {
                 .fetch_all(&self.pool)
                 .await
                 .map_err(database)?;
-                rows.into_iter().map(|row| row.into_event(id.as_str())).collect()
+                rows.into_iter().map(|row| event(row, id.as_str())).collect()
             }
 
             async fn claim(&self, worker: &str, lease: Duration) -> Result<Option<Claim>, StoreError> {
