@@ -90,6 +90,7 @@ pub fn router(state: ApiState) -> Router {
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn(request::refuse_large))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(middleware::from_fn(problem::finish))
         .with_state(state)

@@ -2,15 +2,30 @@
 
 use std::collections::BTreeMap;
 
+use axum::{
+    extract::Request,
+    http::header,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::error::ApiError;
+use super::{LARGEST_BODY, error::ApiError};
 use crate::{
     job::{CalibrationRef, EvaluationRef, JobSpec, ModelRef},
     report::QualityGate,
 };
+
+/// Answers at once to a body that is announced as too large, instead of reading up to the limit first.
+pub(super) async fn refuse_large(request: Request, next: Next) -> Response {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    match announced.and_then(|length| length.parse::<u64>().ok()) {
+        Some(length) if length > LARGEST_BODY as u64 => ApiError::TooLarge.into_response(),
+        _ => next.run(request).await,
+    }
+}
 
 /// The model to quantize.
 #[derive(Debug, Deserialize, ToSchema)]
