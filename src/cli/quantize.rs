@@ -14,11 +14,11 @@ use tokio::sync::oneshot;
 
 use super::{print, say, table, watch::Watcher};
 use crate::{
-    backend::{DataSource, Evaluation, RunInputs},
+    backend::{self, DataSource, Evaluation, RunInputs},
     config::ComputeConfig,
     control::{Control, Notice},
     fault::{Fault, FaultKind, chain},
-    pipeline::{self, LocalJob, PipelineError},
+    pipeline::{self, LocalJob, PipelineError, Purpose},
     report::QualityGate,
     spec::{Objection, find_section, parse, parse_text},
     storage::Sources,
@@ -77,8 +77,8 @@ pub(super) fn run(args: &QuantizeArgs) -> Result<ExitCode, Box<dyn Error>> {
     };
     let (section, pointer) = find_section(&document);
     let parsed = parse(section, pointer);
-    let (_, more, _) = crate::backend::check(&parsed.spec, args.calibration.is_some() || args.plan_only);
     if !parsed.objections.is_empty() {
+        let (_, more, _) = backend::check(&parsed.spec, args.calibration.is_some());
         return Ok(refuse(&[parsed.objections, more].concat()));
     }
     let source = |given: &String| -> Result<DataSource, Box<dyn Error>> {
@@ -114,7 +114,7 @@ pub(super) fn run(args: &QuantizeArgs) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn plan(job: &LocalJob) -> Result<(), PipelineError> {
-    let planned = pipeline::plan(job)?;
+    let planned = pipeline::plan(job, Purpose::Look)?;
     let text = json!({"effective_config": planned.effective_config(), "plan": planned.plan(),
         "warnings": planned.warnings()});
     print(&format!("{text:#}"));

@@ -30,8 +30,14 @@ pub struct Binding<'a> {
 }
 
 impl<'a> Binding<'a> {
-    /// Finds an array for each input and checks type and shape. `wanted_batch` is used where the model leaves it open.
-    pub fn new(inputs: &[InputInfo], data: &'a Dataset, wanted_batch: usize) -> Result<Self, EngineError> {
+    /// Finds an array for each input and checks type and shape. `wanted_batch` is used where the model leaves it open;
+    /// only the first `most` samples are used.
+    pub fn new(
+        inputs: &[InputInfo],
+        data: &'a Dataset,
+        wanted_batch: usize,
+        most: Option<usize>,
+    ) -> Result<Self, EngineError> {
         let mut bound = Vec::new();
         let mut fixed = None;
         for input in inputs {
@@ -45,19 +51,24 @@ impl<'a> Binding<'a> {
             bound.push((input.clone(), array));
         }
         let batch = fixed.unwrap_or(wanted_batch).max(1);
-        if fixed.is_some() && data.samples() < batch {
-            return Err(EngineError::TooFewSamples { batch, samples: data.samples() });
+        let samples = data.samples().min(most.unwrap_or(usize::MAX));
+        if fixed.is_some() && samples < batch {
+            return Err(EngineError::TooFewSamples { batch, samples });
         }
-        Ok(Binding { inputs: bound, samples: data.samples(), batch: batch.min(data.samples()) })
+        Ok(Binding { inputs: bound, samples, batch })
     }
 
-    /// The batches of the first `most` samples. A rest too small for a model with a fixed batch is left out.
-    pub fn batches(&self, most: Option<usize>) -> Vec<Range<usize>> {
-        let samples = self.samples.min(most.unwrap_or(usize::MAX)).max(1);
+    /// Samples in use, those that fill no batch included.
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// The batches. A rest too small for a model with a fixed batch is left out.
+    pub fn batches(&self) -> Vec<Range<usize>> {
         let fixed = self.inputs.iter().any(|(input, _)| input.dims.first().is_some_and(|&d| d >= 0));
-        (0..samples)
+        (0..self.samples)
             .step_by(self.batch)
-            .map(|start| start..(start + self.batch).min(samples))
+            .map(|start| start..(start + self.batch).min(self.samples))
             .filter(|range| !fixed || range.len() == self.batch)
             .collect()
     }

@@ -66,9 +66,21 @@ impl std::fmt::Debug for PlannedJob<'_> {
     }
 }
 
+/// What a plan is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be carried out.
+    Run,
+    /// To be looked at; calibration data may be missing still.
+    Look,
+}
+
 /// Checks a job and opens its model. Every objection is reported, those of the rules before those of the model.
-pub fn plan<'a>(job: &'a LocalJob) -> Result<PlannedJob<'a>, PipelineError> {
-    let (backend, objections, warnings) = backend::check(&job.spec, job.inputs.calibration.is_some());
+pub fn plan(job: &LocalJob, purpose: Purpose) -> Result<PlannedJob<'_>, PipelineError> {
+    let (backend, mut objections, warnings) = backend::check(&job.spec, job.inputs.calibration.is_some());
+    if purpose == Purpose::Look {
+        objections.retain(|objection| objection.code != ObjectionCode::CalibrationMissing);
+    }
     let (Some(backend), true) = (backend, objections.is_empty()) else {
         return Err(PipelineError::Objections(objections));
     };
@@ -124,7 +136,7 @@ pub fn run(job: &LocalJob, out: &Path, control: &Control<'_>) -> Result<Finished
     };
     let control = control.listening(&notify);
     control.notify(Notice::Phase(Phase::Validating));
-    let mut planned = plan(job)?;
+    let mut planned = plan(job, Purpose::Run)?;
     let plan_json = json!({"effective_config": planned.effective_config(), "plan": planned.plan()});
     control.notify(Notice::Plan(plan_json.clone()));
     for warning in planned.warnings() {

@@ -48,8 +48,8 @@ pub(super) fn observe(
     let model = with_observers(&opened.model, &watched)?.to_bytes()?;
     let mut session = Session::load_observed(&model, &slots, &inputs.engine)?;
     drop(model);
-    let binding = Binding::new(session.inputs(), data, source.batch_size)?;
-    let batches = batches(&binding, data, source, control);
+    let binding = Binding::new(session.inputs(), data, source.batch_size, source.max_samples)?;
+    let batches = batches(&binding, control);
     let samples = batches.iter().map(|batch| batch.len() as u64).sum();
     let mut meter = control.phase(Phase::Calibrating, samples, "samples");
     for batch in batches {

@@ -39,8 +39,8 @@ pub(super) fn compare(
     let mut before = Session::load(&original, Optimisation::Basic, &inputs.engine)?;
     drop(original);
     let mut after = Session::load(quantized, Optimisation::Basic, &inputs.engine)?;
-    let binding = Binding::new(before.inputs(), data, source.batch_size)?;
-    let batches = batches(&binding, data, source, control);
+    let binding = Binding::new(before.inputs(), data, source.batch_size, source.max_samples)?;
+    let batches = batches(&binding, control);
     check_fused(&mut after, quantized, &binding, &batches, inputs, control)?;
     let total = batches.iter().map(|batch| batch.len() as u64).sum();
     let mut meter = control.phase(Phase::Evaluating, total, "samples");

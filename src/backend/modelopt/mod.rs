@@ -133,11 +133,11 @@ fn open(source: &DataSource) -> Result<Dataset, BackendError> {
     Ok(Dataset::open(&source.path)?)
 }
 
-/// The batches of a data source, with a warning if some samples do not fill one.
-fn batches(binding: &Binding<'_>, data: &Dataset, source: &DataSource, control: &Control<'_>) -> Vec<Range<usize>> {
-    let batches = binding.batches(source.max_samples);
+/// The batches of bound data, with a warning if some samples do not fill one.
+fn batches(binding: &Binding<'_>, control: &Control<'_>) -> Vec<Range<usize>> {
+    let batches = binding.batches();
     let used: usize = batches.iter().map(Range::len).sum();
-    let wanted = data.samples().min(source.max_samples.unwrap_or(usize::MAX));
+    let wanted = binding.samples();
     if used < wanted {
         let message = format!("{} of {wanted} samples do not fill a batch of the model", wanted - used);
         control.warn("samples_left_out", message);
