@@ -152,11 +152,6 @@ impl PhaseMeter<'_> {
         ));
         self.control.checkpoint()
     }
-
-    /// The control, for checkpoints inside a unit.
-    pub fn control(&self) -> &Control<'_> {
-        self.control
-    }
 }
 
 #[cfg(test)]

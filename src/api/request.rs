@@ -16,6 +16,7 @@ use super::{LARGEST_BODY, error::ApiError};
 use crate::{
     job::{CalibrationRef, EvaluationRef, JobSpec, ModelRef},
     report::QualityGate,
+    spec::pointer_token,
 };
 
 /// Answers at once to a body that is announced as too large, instead of reading up to the limit first.
@@ -132,7 +133,7 @@ fn pointer(path: &serde_path_to_error::Path) -> Option<String> {
     use serde_path_to_error::Segment;
     let tokens = path.iter().map(|segment| match segment {
         Segment::Seq { index } => index.to_string(),
-        Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+        Segment::Map { key } => pointer_token(key),
         Segment::Enum { variant } => variant.clone(),
         Segment::Unknown => "?".to_owned(),
     });

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     fault::Warning,
     report::QualityGate,
-    spec::{Objection, ObjectionCode, Parsed, QuantizeSpec, parse},
+    spec::{Objection, ObjectionCode, Parsed, QuantizeSpec, parse, pointer_token},
 };
 
 /// The model to quantize.
@@ -118,7 +118,7 @@ impl JobSpec {
         range("/name", self.name.as_ref().map(|name| name.chars().count() as u64), 1, 200);
         range("/labels", Some(self.labels.len() as u64), 0, 64);
         for (key, value) in &self.labels {
-            let pointer = format!("/labels/{}", key.replace('~', "~0").replace('/', "~1"));
+            let pointer = format!("/labels/{}", pointer_token(key));
             range(&pointer, Some(key.chars().count().max(value.chars().count()) as u64), 0, 512);
         }
         let gate = &self.quality_gate;

@@ -11,7 +11,7 @@ mod quantize;
 mod reason;
 mod suggest;
 
-pub use objection::{Objection, ObjectionCode};
+pub use objection::{Objection, ObjectionCode, pointer_token};
 pub use parse::{Parsed, find_section, parse, parse_text};
 pub use pattern::{Pattern, PatternError};
 pub use plan::{Decision, Layer, LayerPlan, PatternUse, Plan, Resolved, Support, resolve};

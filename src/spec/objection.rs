@@ -59,6 +59,11 @@ impl ObjectionCode {
     }
 }
 
+/// A key as a token of a JSON pointer (RFC 6901).
+pub fn pointer_token(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Objection {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     Choice, Half, LayerRule, Mode, Objection,
     ObjectionCode::{self, *},
-    Pattern, QuantizeSpec, Warning, nearest,
+    Pattern, QuantizeSpec, Warning, nearest, pointer_token,
 };
 use crate::numeric::DType;
 
@@ -108,9 +108,12 @@ impl Parser {
     fn unknown_fields(&mut self, map: &Map<String, Value>, base: &str, known: &[&str]) {
         for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
             let near = nearest(key, known.iter().copied());
-            let mut objection =
-                Objection::new(format!("{base}/{}", escape(key)), UnknownField, format!("there is no field `{key}`"))
-                    .allowed(known);
+            let mut objection = Objection::new(
+                format!("{base}/{}", pointer_token(key)),
+                UnknownField,
+                format!("there is no field `{key}`"),
+            )
+            .allowed(known);
             if let Some(near) = near.first() {
                 objection = objection.hint(format!("did you mean `{near}`?"));
             }
@@ -306,9 +309,4 @@ impl Parser {
             }
         }
     }
-}
-
-/// A key as a token of a JSON pointer.
-fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }

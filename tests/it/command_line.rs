@@ -90,6 +90,23 @@ fn invalid_input_exits_with_2_and_lists_every_objection() {
 }
 
 #[test]
+fn weights_alone_need_no_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, out) = (folder.path().join("q.yaml"), folder.path().join("out"));
+    fs::write(&spec, "backend: modelopt\nlayers: [{module_name: Conv2d, weights: {dtype: int8}}]\n").unwrap();
+    let mut command = ptqd();
+    command.env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so").arg("quantize").arg("--spec").arg(&spec);
+    let (code, _, stderr) = outcome(command.arg("--model").arg(fixture("convnet.onnx")).arg("--out").arg(&out));
+    assert_eq!(code, Some(0), "{stderr}");
+    let report: Value = serde_json::from_slice(&fs::read(out.join("report.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&report["environment"]["onnxruntime"], &report["summary"]["output_sqnr_db"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(report["summary"]["layers_quantized"], 6);
+}
+
+#[test]
 fn migrate_and_version_work_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (code, _, stderr) = outcome(ptqd().args(["migrate", "--data-dir"]).arg(folder.path().join("d")));

@@ -69,8 +69,7 @@ pub(super) fn rewrite(
         meter.advance(1)?;
     }
     writer.finish();
-    let bytes = model.to_bytes()?;
-    model.write(&out.join(FILE))?;
+    let bytes = model.write(&out.join(FILE))?;
     Ok(Rewritten { bytes, layers: layers.into_iter().map(|(_, layer)| layer).collect() })
 }
 

@@ -77,13 +77,13 @@ impl Model {
         self.proto.try_encode_to_vec().map_err(|_| OnnxError::TooLarge)
     }
 
-    /// Writes under a temporary name and renames, so a file with the final name is whole. Returns its size.
-    pub fn write(&self, path: &Path) -> Result<u64, OnnxError> {
+    /// Writes under a temporary name and renames, so a file with the final name is whole. Returns its bytes.
+    pub fn write(&self, path: &Path) -> Result<Vec<u8>, OnnxError> {
         let bytes = self.to_bytes()?;
         let temporary = path.with_extension("onnx.partial");
         let result: io::Result<()> = fs::write(&temporary, &bytes).and_then(|()| fs::rename(&temporary, path));
         result.map_err(|source| OnnxError::Write { path: path.to_owned(), source })?;
-        Ok(bytes.len() as u64)
+        Ok(bytes)
     }
 }
 
