@@ -87,11 +87,11 @@ async fn open_stores(config: &WorkerConfig) -> Result<Stores, AppError> {
     let jobs = store::open(&url).await?;
     let scratch = data.join("scratch");
     if embedded {
-        // The folder is ours alone, so whoever held a lease or left a scratch folder is dead.
+        // The folder is ours alone, so whoever held a lease is dead.
         jobs.end_all_leases().await?;
-        let _ = fs::remove_dir_all(&scratch);
     }
     fs::create_dir_all(&scratch).map_err(unusable)?;
+    crate::worker::sweep(&scratch, jobs.as_ref()).await.map_err(unusable)?;
     Ok(Stores { jobs, artifacts: Artifacts::local(&data.join("artifacts"))?, scratch, lock })
 }
 
@@ -112,6 +112,7 @@ fn workshop(config: &WorkerConfig, stores: &Stores, sources: &Sources, wake: &Ar
         sources: sources.clone(),
         scratch: stores.scratch.clone(),
         engine: config.compute.engine(),
+        memory_bytes: config.compute.memory_bytes(),
         lease: config.lease(),
         poll: config.poll(),
         retry: RetryPolicy::default(),

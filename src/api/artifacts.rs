@@ -67,7 +67,7 @@ async fn download(
     let headers = [
         (header::CONTENT_TYPE, artifact.media_type),
         (header::CONTENT_LENGTH, artifact.size.to_string()),
-        (header::ETAG, format!("\"{}\"", artifact.sha256)),
+        (header::ETAG, format!("\"{}\"", artifact.sha256.as_deref().unwrap_or_default())),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", artifact.name.replace(['"', '\\'], "_"))),
     ];
     Ok((headers, Body::from_stream(body)).into_response())

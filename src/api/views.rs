@@ -98,7 +98,7 @@ pub(super) fn artifacts(job: &Job) -> Vec<ArtifactView> {
     let view = |artifact: &Artifact| ArtifactView {
         name: artifact.name.clone(),
         size: artifact.size,
-        sha256: artifact.sha256.clone(),
+        sha256: artifact.sha256.clone().unwrap_or_default(),
         media_type: artifact.media_type.clone(),
         href: format!("/v1/jobs/{}/artifacts/{}", job.id, artifact.name),
     };

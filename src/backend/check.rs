@@ -4,11 +4,11 @@
 
 use serde_json::{Value, json};
 
-use super::{BACKENDS, Backend, Capabilities, find};
+use super::{BACKENDS, Backend, Capabilities, OptionKind, find};
 use crate::{
     calibration::{self, CALIBRATORS},
     numeric::DType,
-    spec::{Half, Mode, Objection, ObjectionCode::*, QuantizeSpec, Warning, nearest},
+    spec::{Half, Mode, Objection, ObjectionCode::*, QuantizeSpec, Warning, nearest, pointer_token},
 };
 
 /// Algorithms of TAO Quant's schema that only make sense for int4 weights.
@@ -194,15 +194,22 @@ impl Check<'_> {
     fn options(&mut self, capabilities: &Capabilities) {
         let names = || capabilities.options.iter().map(|option| option.name);
         for (key, value) in &self.spec.backend_kwargs {
-            let pointer = self.spec.at(&format!("backend_kwargs/{key}"));
-            self.objections.push(if !names().any(|name| name == key) {
+            let pointer = self.spec.at(&format!("backend_kwargs/{}", pointer_token(key)));
+            let Some(option) = capabilities.options.iter().find(|option| option.name == key) else {
                 let message = format!("backend `{}` has no option `{key}`", capabilities.name);
-                Objection::new(pointer, UnknownBackendOption, message).allowed(names())
-            } else if !value.is_boolean() {
-                Objection::new(pointer, WrongType, format!("`{key}` is true or false")).allowed(["true", "false"])
-            } else {
+                let mut objection = Objection::new(pointer, UnknownBackendOption, message).allowed(names());
+                if let Some(near) = nearest(key, names()).first() {
+                    objection = objection.hint(format!("did you mean `{near}`?"));
+                }
+                self.objections.push(objection);
                 continue;
-            });
+            };
+            if !value.is_null() && !option.kind.allows(value) {
+                let wrong_type = matches!(option.kind, OptionKind::Switch) || value.is_array() || value.is_object();
+                let code = if wrong_type { WrongType } else { OutOfRange };
+                let message = format!("`{key}` cannot be {value}");
+                self.objections.push(Objection::new(pointer, code, message).allowed(option.kind.allowed()));
+            }
         }
     }
 }

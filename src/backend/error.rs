@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use crate::{
-    control::Cancelled,
+    control::{Cancelled, OverBudget},
     dataset::DatasetError,
     engine::EngineError,
     fault::{Fault, FaultKind},
@@ -35,6 +35,23 @@ pub enum BackendError {
         #[source]
         source: QuantError,
     },
+    /// The model's configuration cannot be read.
+    #[error("{path} cannot be used: {reason}", path = path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The model's configuration says that it is quantized.
+    #[error("{path} has a `quantization_config`: the model is quantized already", path = path.display())]
+    AlreadyQuantized {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Buffers would go beyond what the job may hold.
+    #[error(transparent)]
+    Memory(#[from] OverBudget),
     /// A file cannot be copied or written.
     #[error("cannot write {path}", path = path.display())]
     Write {
@@ -58,6 +75,9 @@ impl Fault for BackendError {
             BackendError::Engine(e) => e.code(),
             BackendError::Weight { source: QuantError::NotFinite { .. }, .. } => "weight_not_finite",
             BackendError::Weight { .. } => "weight_unquantizable",
+            BackendError::Config { .. } => "model_config_invalid",
+            BackendError::AlreadyQuantized { .. } => "model_already_quantized",
+            BackendError::Memory(_) => "memory_budget_exceeded",
             BackendError::Write { .. } => "artifact_unwritable",
             BackendError::Cancelled(_) => "cancelled",
         }
@@ -69,7 +89,10 @@ impl Fault for BackendError {
             BackendError::Onnx(e) => e.kind(),
             BackendError::Dataset(e) => e.kind(),
             BackendError::Engine(e) => e.kind(),
-            BackendError::Weight { .. } => FaultKind::Invalid,
+            BackendError::Weight { .. } | BackendError::Config { .. } | BackendError::AlreadyQuantized { .. } => {
+                FaultKind::Invalid
+            }
+            BackendError::Memory(_) => FaultKind::Unsupported,
             BackendError::Write { .. } => FaultKind::Environment,
             BackendError::Cancelled(_) => FaultKind::Cancelled,
         }
@@ -84,6 +107,9 @@ impl Fault for BackendError {
             BackendError::Weight { tensor, .. } => {
                 Some(format!("repair the weight, or leave it as it is with `skip_names: [\"{tensor}\"]`"))
             }
+            BackendError::Config { .. } => None,
+            BackendError::AlreadyQuantized { .. } => Some("quantize the model that it was made from".to_owned()),
+            BackendError::Memory(_) => Some("raise the memory budget of the worker".to_owned()),
             BackendError::Write { .. } => Some("is the disk full?".to_owned()),
             BackendError::Cancelled(_) => None,
         }

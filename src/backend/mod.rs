@@ -11,13 +11,14 @@ mod torchao;
 use std::{
     fmt::Debug,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::Serialize;
 
 use crate::{
     calibration::CALIBRATORS,
-    control::Control,
+    control::{Control, MemoryBudget},
     engine::EngineConfig,
     numeric::DType,
     report::{Comparison, LayerReport},
@@ -26,6 +27,7 @@ use crate::{
 
 pub use check::{check, effective};
 pub use error::BackendError;
+pub use torchao::JOURNAL;
 
 /// What a backend can do, for the catalogue and the validator.
 #[derive(Debug, Serialize)]
@@ -48,13 +50,49 @@ pub struct Capabilities {
     pub options: &'static [BackendOption],
 }
 
-/// An option of a backend, a switch.
+/// An option of a backend.
 #[derive(Debug, Serialize)]
 pub struct BackendOption {
     /// Its key in `backend_kwargs`.
     pub name: &'static str,
-    /// What it does when true.
+    /// What it does.
     pub summary: &'static str,
+    /// What it may be.
+    pub kind: OptionKind,
+    /// What it is where it is not given.
+    pub default: &'static str,
+}
+
+/// What an option may be.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptionKind {
+    /// True or false.
+    Switch,
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
+    /// One of these numbers.
+    Number(&'static [u64]),
+}
+
+impl OptionKind {
+    /// Whether the value is one of those allowed.
+    fn allows(self, value: &serde_json::Value) -> bool {
+        match self {
+            OptionKind::Switch => value.is_boolean(),
+            OptionKind::OneOf(texts) => value.as_str().is_some_and(|text| texts.contains(&text)),
+            OptionKind::Number(numbers) => value.as_u64().is_some_and(|number| numbers.contains(&number)),
+        }
+    }
+
+    /// The values allowed, as text.
+    fn allowed(self) -> Vec<String> {
+        match self {
+            OptionKind::Switch => ["true", "false"].map(str::to_owned).into(),
+            OptionKind::OneOf(texts) => texts.iter().map(|&text| text.to_owned()).collect(),
+            OptionKind::Number(numbers) => numbers.iter().map(u64::to_string).collect(),
+        }
+    }
 }
 
 impl Capabilities {
@@ -98,6 +136,8 @@ pub struct RunInputs {
     pub evaluation: Option<Evaluation>,
     /// Where the ONNX engine is and how many threads it may use.
     pub engine: EngineConfig,
+    /// What buffers may take, beside mapped files.
+    pub memory: Arc<MemoryBudget>,
 }
 
 /// What a run made and measured.
@@ -131,7 +171,7 @@ pub trait Backend: Debug + Sync {
 }
 
 /// A model opened by a backend, with its plan.
-pub trait Prepared {
+pub trait Prepared: Send {
     /// What will happen to each layer, and what is to be said about it.
     fn resolved(&self) -> &Resolved;
 

@@ -58,7 +58,13 @@ pub(super) struct QuantizeArgs {
     #[arg(long)]
     plan_only: bool,
 
-    /// The folder for the result; created, and may not hold anything yet.
+    /// Leave the SHA-256 of the files, in and out, out of the manifest; for a large checkpoint they take longer than the
+    /// rest.
+    #[arg(long)]
+    no_digests: bool,
+
+    /// The folder for the result; created, and may not hold anything but what an interrupted run of the same command
+    /// left, which is resumed.
     #[arg(long, value_name = "DIR", required_unless_present = "plan_only")]
     out: Option<PathBuf>,
 
@@ -94,10 +100,12 @@ pub(super) fn run(args: &QuantizeArgs) -> Result<ExitCode, Box<dyn Error>> {
             calibration: args.calibration.as_ref().map(source).transpose()?,
             evaluation: evaluation.transpose()?,
             engine: args.compute.engine(),
+            memory: args.compute.memory(),
         },
         spec: parsed.spec,
         warnings: parsed.warnings,
         quality_gate: QualityGate::default(),
+        digests: !args.no_digests,
     };
     let result = if args.plan_only { plan(&job) } else { quantize(args, &job) };
     match result {
@@ -153,10 +161,11 @@ fn listen_for_interrupt(cancel: Arc<AtomicBool>) -> oneshot::Sender<()> {
     done
 }
 
-/// Makes the folder. One that holds something is refused: a result is not mixed with what was there.
+/// Makes the folder. One that holds something is refused: a result is not mixed with what was there. One that an
+/// interrupted run left is taken up again.
 fn prepare(out: &Path) -> io::Result<()> {
     fs::create_dir_all(out)?;
-    if fs::read_dir(out)?.next().is_some() {
+    if fs::read_dir(out)?.next().is_some() && !out.join(backend::JOURNAL).is_dir() {
         return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "the folder is not empty"));
     }
     Ok(())

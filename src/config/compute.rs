@@ -1,10 +1,13 @@
 //! The engine and the threads.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 
-use crate::engine::EngineConfig;
+use crate::{control::MemoryBudget, engine::EngineConfig};
 
 /// The engine and the threads.
 #[derive(Args, Clone, Debug)]
@@ -16,6 +19,10 @@ pub struct ComputeConfig {
     /// Threads of one job; all cores without it.
     #[arg(long, env = "PTQD_THREADS", value_name = "N")]
     pub threads: Option<usize>,
+
+    /// Mebibytes that the buffers of one job may take, beside the files it maps.
+    #[arg(long, env = "PTQD_MEMORY_MIB", value_name = "N", default_value_t = MemoryBudget::DEFAULT >> 20)]
+    pub memory_mib: u64,
 }
 
 impl ComputeConfig {
@@ -23,6 +30,16 @@ impl ComputeConfig {
     pub fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.threads.filter(|&n| n > 0).unwrap_or_else(cores)
+    }
+
+    /// What the buffers of one job may take.
+    pub fn memory(&self) -> Arc<MemoryBudget> {
+        Arc::new(MemoryBudget::new(self.memory_bytes()))
+    }
+
+    /// The same in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_mib.saturating_mul(1 << 20)
     }
 
     /// The engine's settings. Without a library named, one beside the program, or the system's.

@@ -9,6 +9,7 @@ use std::{
 
 use crate::fault::{Fault, FaultKind};
 
+pub mod checkpoint;
 pub mod mapped;
 pub mod onnx;
 pub mod safetensors;

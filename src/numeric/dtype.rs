@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
-use super::{E4m3fn, E5m2, Int8};
+use super::{E4m3fn, E5m2, Int4, Int8};
 
 /// The facts of one element format.
 #[derive(Clone, Copy, Debug)]
@@ -15,11 +15,13 @@ pub struct DTypeSpec {
     pub aliases: &'static [&'static str],
     /// Bits per element in storage.
     pub bits: u32,
+    /// Whether codes are floats.
+    pub float: bool,
     /// The most negative value of a code.
     pub min: f32,
     /// The largest finite value of a code.
     pub max: f32,
-    /// The dtype string of a safetensors header.
+    /// The dtype string of a safetensors header; that of the words that hold the codes where a code is not a byte.
     pub safetensors: &'static str,
     /// ONNX's `TensorProto.DataType` number.
     pub onnx: i32,
@@ -34,10 +36,18 @@ pub trait Element: 'static + Send + Sync {
     /// The scaled values at or beyond which rounding would leave the range of the codes: at most the first, at least
     /// the second.
     const CLIPPED: (f32, f32);
-    /// The code nearest to `x`, ties to even, saturating. A NaN encodes as the format's NaN, or as its least code.
-    fn encode(x: f32) -> u8;
-    /// The number that `code` stands for.
+    /// The code nearest to `x`, ties to even, saturating, and the number it stands for, both counted from a zero point:
+    /// the code of 0 is `zero_point`. Formats of floats have none but 0. A NaN encodes as the format's NaN, or as its
+    /// least code.
+    fn quantize(x: f32, zero_point: i8) -> (u8, f32);
+    /// The number that `code` stands for under zero point 0. A code narrower than a byte is sign-extended to one.
     fn decode(code: u8) -> f32;
+
+    /// The code of `x` under zero point 0.
+    #[inline(always)]
+    fn encode(x: f32) -> u8 {
+        Self::quantize(x, 0).0
+    }
 }
 
 /// A computation that is generic over the element format; see [`DType::visit`].
@@ -53,6 +63,8 @@ pub trait ElementVisitor {
 pub enum DType {
     /// Signed 8-bit integer, two's complement.
     Int8,
+    /// Signed 4-bit integer, two's complement; weights only, a scale for each group.
+    Int4,
     /// 8-bit float, 4 exponent and 3 mantissa bits, finite values and NaN only, largest 448.
     Fp8E4m3fn,
     /// 8-bit float, 5 exponent and 2 mantissa bits, with infinities, largest 57,344.
@@ -69,15 +81,21 @@ pub struct UnknownDType {
 
 impl DType {
     /// Every format, in the order in which they are listed to users.
-    pub const ALL: [DType; 3] = [DType::Int8, DType::Fp8E4m3fn, DType::Fp8E5m2];
+    pub const ALL: [DType; 4] = [DType::Int8, DType::Int4, DType::Fp8E4m3fn, DType::Fp8E5m2];
 
     /// Runs `visitor` for this format. The one place where a format is told from another.
     pub fn visit<V: ElementVisitor>(self, visitor: V) -> V::Output {
         match self {
             DType::Int8 => visitor.visit::<Int8>(),
+            DType::Int4 => visitor.visit::<Int4>(),
             DType::Fp8E4m3fn => visitor.visit::<E4m3fn>(),
             DType::Fp8E5m2 => visitor.visit::<E5m2>(),
         }
+    }
+
+    /// Whether codes are integers, which may have a zero point.
+    pub fn is_integer(self) -> bool {
+        !self.spec().float
     }
 
     /// The format's facts.

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 use serde::Serialize;
 
 /// A float format of a source tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FloatFormat {
     /// IEEE 754 binary32.

@@ -17,6 +17,7 @@ impl Element for E4m3fn {
         name: "fp8_e4m3fn",
         aliases: &["float8_e4m3fn"],
         bits: 8,
+        float: true,
         min: -448.0,
         max: 448.0,
         safetensors: "F8_E4M3",
@@ -27,8 +28,8 @@ impl Element for E4m3fn {
     const CLIPPED: (f32, f32) = ((-464f32).next_down(), 464f32.next_up());
 
     #[inline(always)]
-    fn encode(x: f32) -> u8 {
-        encode::<3, 7>(x, Self::SPEC.max)
+    fn quantize(x: f32, _: i8) -> (u8, f32) {
+        quantize::<3, 7>(x, Self::SPEC.max)
     }
 
     #[inline(always)]
@@ -43,6 +44,7 @@ impl Element for E5m2 {
         name: "fp8_e5m2",
         aliases: &["float8_e5m2"],
         bits: 8,
+        float: true,
         min: -57_344.0,
         max: 57_344.0,
         safetensors: "F8_E5M2",
@@ -53,8 +55,8 @@ impl Element for E5m2 {
     const CLIPPED: (f32, f32) = (-61_440.0, 61_440.0);
 
     #[inline(always)]
-    fn encode(x: f32) -> u8 {
-        encode::<2, 15>(x, Self::SPEC.max)
+    fn quantize(x: f32, _: i8) -> (u8, f32) {
+        quantize::<2, 15>(x, Self::SPEC.max)
     }
 
     #[inline(always)]
@@ -67,27 +69,29 @@ impl Element for E5m2 {
 
 /// Rounds half to even to `MANTISSA` bits under an exponent bias of `BIAS`, saturating at `max`, itself a code.
 #[inline(always)]
-fn encode<const MANTISSA: u32, const BIAS: u32>(x: f32, max: f32) -> u8 {
+fn quantize<const MANTISSA: u32, const BIAS: u32>(x: f32, max: f32) -> (u8, f32) {
     let bits = x.to_bits();
     let magnitude = bits & 0x7fff_ffff;
+    let sign = bits & 0x8000_0000;
     let finite = magnitude.min(max.to_bits());
 
     // Below the smallest normal number the step is constant: adding 2^k, whose own last bit is worth that step, makes
     // the float unit do the rounding.
     let step_exponent = 1 - BIAS as i32 - MANTISSA as i32;
     let anchor = f32::from_bits(((step_exponent + 23 + 127) as u32) << 23);
-    let subnormal = (f32::from_bits(finite) + anchor).to_bits().wrapping_sub(anchor.to_bits());
+    let anchored = f32::from_bits(finite) + anchor;
+    let subnormal = (anchored.to_bits().wrapping_sub(anchor.to_bits()), (anchored - anchor).to_bits());
 
-    // Above it: rebias the exponent, then add half a step less one, and one more if the last kept bit is odd.
+    // Above it: add half a step less one, and one more if the last kept bit is odd, then drop the rest and rebias.
     let dropped = 23 - MANTISSA;
     let odd = (finite >> dropped) & 1;
-    let rebias = (127 - BIAS) << 23;
-    let normal = finite.wrapping_sub(rebias).wrapping_add((1 << (dropped - 1)) - 1 + odd) >> dropped;
+    let rounded = (finite + (1 << (dropped - 1)) - 1 + odd) >> dropped;
+    let normal = (rounded.wrapping_sub((127 - BIAS) << MANTISSA), rounded << dropped);
 
     let smallest_normal = (128 - BIAS) << 23;
-    let code = if finite < smallest_normal { subnormal } else { normal };
-    let code = if magnitude > 0x7f80_0000 { 0x7f } else { code };
-    (code | (bits >> 24 & 0x80)) as u8
+    let (code, value) = if finite < smallest_normal { subnormal } else { normal };
+    let (code, value) = if magnitude > 0x7f80_0000 { (0x7f, 0x7fc0_0000) } else { (code, value) };
+    ((code | sign >> 24) as u8, f32::from_bits(value | sign))
 }
 
 /// The magnitude of a code without its sign bit, special codes read as if they were finite.
@@ -129,7 +133,9 @@ mod tests {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let exponent = (state >> 5) % 60 + 127 - 30;
             let x = f32::from_bits((state & 0x8000_0000) | exponent << 23 | (state.rotate_left(7) & 0x7f_ffff));
-            assert_eq!(E::decode(E::encode(x)), encode_by_search::<E>(x), "{x:e}");
+            let (code, value) = E::quantize(x, 0);
+            assert_eq!(E::decode(code), encode_by_search::<E>(x), "{x:e}");
+            assert_eq!(E::decode(code), value);
         }
     }
 
@@ -137,7 +143,7 @@ mod tests {
         for code in 0..=u8::MAX {
             let x = E::decode(code);
             if x.is_finite() {
-                assert_eq!(E::encode(x), code);
+                assert_eq!(E::quantize(x, 0), (code, x));
             }
         }
         assert!(E::decode(E::encode(f32::NAN)).is_nan());

@@ -11,5 +11,5 @@ mod policy;
 pub use dtype::{DType, DTypeSpec, Element, ElementVisitor, UnknownDType};
 pub use float::{FloatFormat, SourceFloat};
 pub use fp8::{E4m3fn, E5m2};
-pub use int::Int8;
+pub use int::{Int4, Int8};
 pub use policy::{NanPolicy, Rounding, Saturation};

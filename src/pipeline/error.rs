@@ -40,6 +40,13 @@ pub enum PipelineError {
         #[source]
         source: io::Error,
     },
+    /// Threads cannot be started.
+    #[error("the threads of the computation cannot be started")]
+    Threads {
+        /// Why.
+        #[source]
+        source: rayon::ThreadPoolBuildError,
+    },
     /// Asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -61,6 +68,7 @@ impl Fault for PipelineError {
             PipelineError::Backend(e) => e.code(),
             PipelineError::Write { .. } => "artifact_unwritable",
             PipelineError::Read { .. } => "input_unreadable",
+            PipelineError::Threads { .. } => "threads_unavailable",
             PipelineError::Cancelled(_) => "cancelled",
         }
     }
@@ -70,7 +78,9 @@ impl Fault for PipelineError {
             PipelineError::Objections(_) => FaultKind::Invalid,
             PipelineError::Detect(e) => e.kind(),
             PipelineError::Backend(e) => e.kind(),
-            PipelineError::Write { .. } | PipelineError::Read { .. } => FaultKind::Environment,
+            PipelineError::Write { .. } | PipelineError::Read { .. } | PipelineError::Threads { .. } => {
+                FaultKind::Environment
+            }
             PipelineError::Cancelled(_) => FaultKind::Cancelled,
         }
     }
@@ -81,7 +91,7 @@ impl Fault for PipelineError {
             PipelineError::Detect(e) => e.hint(),
             PipelineError::Backend(e) => e.hint(),
             PipelineError::Write { .. } => Some("is the disk full?".to_owned()),
-            PipelineError::Read { .. } | PipelineError::Cancelled(_) => None,
+            PipelineError::Read { .. } | PipelineError::Threads { .. } | PipelineError::Cancelled(_) => None,
         }
     }
 }

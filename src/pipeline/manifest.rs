@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use rayon::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -25,10 +26,9 @@ pub(super) fn write(
     out: &Path,
     control: &Control<'_>,
 ) -> Result<Vec<Artifact>, PipelineError> {
-    let mut artifacts = Vec::new();
-    for name in files {
-        artifacts.push(artifact(out, name, control)?);
-    }
+    let artifacts: Vec<Artifact> =
+        files.into_par_iter().map(|name| artifact(out, name, job.digests, control)).collect::<Result<_, _>>()?;
+    let mut artifacts = artifacts;
     let config = planned.effective_config();
     let layers = report.layers.iter().filter(|layer| layer.decision == Decision::Quantize);
     let tensors: Vec<Value> = layers
@@ -42,9 +42,9 @@ pub(super) fn write(
         ("calibration", job.inputs.calibration.as_ref().map(|source| &source.path)),
         ("evaluation", job.inputs.evaluation.as_ref().map(|evaluation| &evaluation.data.path)),
     ];
-    let mut inputs = json!({"model": digests(&job.model, control)?});
+    let mut inputs = json!({"model": inputs(&job.model, job.digests, control)?});
     for (name, path) in data {
-        inputs[name] = path.map(|path| digests(path, control)).transpose()?.unwrap_or(Value::Null);
+        inputs[name] = path.map(|path| self::inputs(path, job.digests, control)).transpose()?.unwrap_or(Value::Null);
     }
     let manifest = json!({
         "ptqd_version": report.environment.ptqd_version,
@@ -57,19 +57,19 @@ pub(super) fn write(
         "files": artifacts,
     });
     let name = write_json(out, "manifest.json", &manifest)?;
-    artifacts.push(artifact(out, name, control)?);
+    artifacts.push(artifact(out, name, job.digests, control)?);
     Ok(artifacts)
 }
 
-fn artifact(out: &Path, name: String, control: &Control<'_>) -> Result<Artifact, PipelineError> {
-    let (size, sha256) = digest(&out.join(&name), control)?;
+fn artifact(out: &Path, name: String, wanted: bool, control: &Control<'_>) -> Result<Artifact, PipelineError> {
+    let (size, sha256) = sized(&out.join(&name), wanted, control)?;
     Ok(Artifact { media_type: media_type(&name).to_owned(), name, size, sha256 })
 }
 
-/// Digest and size of a file, or of each file of a folder, sorted by name.
-fn digests(path: &Path, control: &Control<'_>) -> Result<Value, PipelineError> {
+/// Size and digest of a file, or of each file of a folder, sorted by name.
+fn inputs(path: &Path, wanted: bool, control: &Control<'_>) -> Result<Value, PipelineError> {
     let one = |path: &Path| {
-        let (size, sha256) = digest(path, control)?;
+        let (size, sha256) = sized(path, wanted, control)?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         Ok::<_, PipelineError>(json!({"name": name, "size": size, "sha256": sha256}))
     };
@@ -81,23 +81,23 @@ fn digests(path: &Path, control: &Control<'_>) -> Result<Value, PipelineError> {
     let files = entries.map_err(read)?.into_iter().map(|entry| entry.path()).filter(|path| path.is_file());
     let mut files: Vec<_> = files.collect();
     files.sort();
-    Ok(Value::Array(files.iter().map(|file| one(file)).collect::<Result<_, _>>()?))
+    Ok(Value::Array(files.par_iter().map(|file| one(file)).collect::<Result<_, _>>()?))
 }
 
-fn digest(path: &Path, control: &Control<'_>) -> Result<(u64, String), PipelineError> {
+fn sized(path: &Path, wanted: bool, control: &Control<'_>) -> Result<(u64, Option<String>), PipelineError> {
     let read = |source| PipelineError::Read { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(read)?;
+    let size = file.metadata().map_err(read)?.len();
+    if !wanted {
+        return Ok((size, None));
+    }
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
-    let mut size = 0;
     loop {
         control.checkpoint()?;
         match file.read(&mut buffer).map_err(read)? {
-            0 => return Ok((size, hex(&hasher.finalize()))),
-            n => {
-                hasher.update(&buffer[..n]);
-                size += n as u64;
-            }
+            0 => return Ok((size, Some(hex(&hasher.finalize())))),
+            n => hasher.update(&buffer[..n]),
         }
     }
 }

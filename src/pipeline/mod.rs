@@ -21,7 +21,7 @@ use crate::{
     backend::{self, Backend, Outcome, Prepared, RunInputs},
     control::{Control, Notice, Phase},
     model,
-    quant::kernels,
+    quant::kernels::Isa,
     report::{Artifact, Environment, Policies, QualityGate, Report, Summary},
     spec::{Decision, Objection, ObjectionCode, Plan, QuantizeSpec, Warning},
 };
@@ -41,6 +41,8 @@ pub struct LocalJob {
     pub inputs: RunInputs,
     /// What the result should reach.
     pub quality_gate: QualityGate,
+    /// Whether the manifest has the SHA-256 of every file, in and out. For a large model that takes longer than the rest.
+    pub digests: bool,
 }
 
 /// What a finished job leaves in its folder.
@@ -123,8 +125,18 @@ impl PlannedJob<'_> {
     }
 }
 
-/// Runs a job and writes its artifacts into the empty folder `out`.
+/// Runs a job and writes its artifacts into the folder `out`, which is empty or holds what an interrupted run of the same
+/// job left. Computes on threads of its own, as many as the engine may use.
 pub fn run(job: &LocalJob, out: &Path, control: &Control<'_>) -> Result<Finished, PipelineError> {
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(job.inputs.engine.threads)
+        .thread_name(|n| format!("ptqd-compute-{n}"))
+        .build()
+        .map_err(|source| PipelineError::Threads { source })?;
+    threads.install(|| run_here(job, out, control))
+}
+
+fn run_here(job: &LocalJob, out: &Path, control: &Control<'_>) -> Result<Finished, PipelineError> {
     let clock = PhaseClock::default();
     let collected = Mutex::new(Vec::new());
     let notify = |notice: Notice| {
@@ -185,7 +197,7 @@ fn report(job: &LocalJob, outcome: &Outcome, warnings: Vec<Warning>, seconds: BT
         policies: Policies::default(),
         environment: Environment {
             ptqd_version: env!("CARGO_PKG_VERSION"),
-            instruction_set: kernels::instruction_set(),
+            instruction_set: Isa::best().name(),
             threads: rayon::current_num_threads(),
             onnxruntime: outcome.engine_version.clone(),
         },

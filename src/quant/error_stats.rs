@@ -13,8 +13,6 @@ pub struct ErrorStats {
     pub noise: f64,
     /// Sum of the squared decoded values.
     pub decoded: f64,
-    /// Sum of value times decoded value.
-    pub dot: f64,
     /// The largest absolute error.
     pub max_abs_error: f64,
     /// Values that would round to a code beyond the format's range and were saturated.
@@ -30,7 +28,6 @@ impl ErrorStats {
         self.signal += later.signal;
         self.noise += later.noise;
         self.decoded += later.decoded;
-        self.dot += later.dot;
         self.max_abs_error = self.max_abs_error.max(later.max_abs_error);
         self.clipped += later.clipped;
         self.underflowed += later.underflowed;
@@ -43,7 +40,6 @@ impl ErrorStats {
         self.signal += x * x;
         self.noise += (x - y) * (x - y);
         self.decoded += y * y;
-        self.dot += x * y;
         self.max_abs_error = self.max_abs_error.max((x - y).abs());
     }
 
@@ -54,8 +50,10 @@ impl ErrorStats {
 
     /// Cosine of the angle between the values and the decoded values; `None` if either is all zero.
     pub fn cosine(&self) -> Option<f64> {
+        // The dot product follows from the other sums: |x − y|² = |x|² − 2 x·y + |y|².
+        let dot = (self.signal + self.decoded - self.noise) / 2.0;
         let norms = self.signal.sqrt() * self.decoded.sqrt();
-        (norms > 0.0).then(|| (self.dot / norms).min(1.0))
+        (norms > 0.0).then(|| (dot / norms).clamp(-1.0, 1.0))
     }
 
     /// Mean squared error; `None` of nothing.
@@ -80,7 +78,7 @@ mod tests {
             stats.add(x, y);
         }
         assert_eq!(stats.sqnr_db(), Some(10.0 * 25f64.log10()));
-        assert_eq!(stats.cosine(), Some(21.0 / (5.0 * 18f64.sqrt())));
+        assert_eq!(stats.cosine(), Some((25.0 + 18.0 - 1.0) / 2.0 / (5.0 * 18f64.sqrt())));
         assert_eq!((stats.mse(), stats.max_abs_error), (Some(0.5), 1.0));
     }
 

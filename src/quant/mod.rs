@@ -3,14 +3,20 @@
 //! Pure computation on slices. [`mod@reference`] is slow and obviously right; [`kernels`] is what runs, and is tested
 //! against it. Knows nothing of files, layers or jobs.
 
+mod block;
 mod error_stats;
+mod grid;
 pub mod kernels;
+mod pack;
 mod qparams;
 pub mod reference;
 mod scheme;
 mod tensor;
 
+pub use block::Block;
 pub use error_stats::ErrorStats;
-pub use qparams::scale_for;
+pub use grid::{Grid, Rect};
+pub use pack::Packing;
+pub use qparams::{Extent, QParams, qparams, scale_for};
 pub use scheme::{Granularity, Quotient, ScaleRule, Scheme};
-pub use tensor::{QuantError, Quantized, quantize, quantize_rows};
+pub use tensor::{PART_ELEMENTS, QuantError, Quantized, quantize};

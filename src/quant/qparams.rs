@@ -1,7 +1,64 @@
-//! From the largest magnitude of a block to its scale, the degenerate cases spelled out.
+//! From the extent of a block to its scale and zero point, the degenerate cases spelled out.
 
 use super::Scheme;
 use crate::numeric::FloatFormat;
+
+/// The smallest and the largest value of a block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Extent {
+    /// The smallest.
+    pub min: f32,
+    /// The largest.
+    pub max: f32,
+}
+
+impl Extent {
+    /// Of nothing: the neutral element of [`Extent::merge`].
+    pub const EMPTY: Extent = Extent { min: f32::INFINITY, max: f32::NEG_INFINITY };
+
+    /// Of values whose largest magnitude is `amax`, nothing else being known.
+    pub fn symmetric(amax: f32) -> Self {
+        Extent { min: -amax, max: amax }
+    }
+
+    /// That of both together.
+    pub fn merge(&mut self, other: Extent) {
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+
+    /// The largest magnitude; 0 of nothing.
+    pub fn amax(self) -> f32 {
+        self.max.max(-self.min).max(0.0)
+    }
+}
+
+/// The scale and the zero point of a block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QParams {
+    /// What a step between codes is worth. Never 0, never NaN.
+    pub scale: f32,
+    /// The code of 0; 0 in a symmetric scheme.
+    pub zero_point: i8,
+}
+
+/// The parameters of a block of weights of `source` format.
+///
+/// Symmetric: the scale is [`scale_for`] the largest magnitude. Asymmetric: the range is widened to include 0,
+/// `scale = (max − min) / steps`, rounded to the scale's format and not below the rule's floor, and
+/// `zero_point = round(least − min / scale)`, saturated.
+pub fn qparams(extent: Extent, scheme: &Scheme, source: FloatFormat) -> QParams {
+    if !scheme.rule.is_asymmetric() {
+        return QParams { scale: scale_for(extent.amax(), scheme, source), zero_point: 0 };
+    }
+    let (min, max) = (extent.min.min(0.0), extent.max.max(0.0));
+    let spec = scheme.dtype.spec();
+    // Halved first: the extent of finite values may itself be infinite.
+    let half = max / 2.0 - min / 2.0;
+    let scale = rounded(half / (scheme.rule.divisor(scheme.dtype) / 2.0), scheme, source);
+    let zero_point = (spec.min - min / scale).round_ties_even().clamp(spec.min, spec.max);
+    QParams { scale, zero_point: zero_point as i8 }
+}
 
 /// The scale of a block whose largest magnitude is `amax`, for weights of `source` format. Never 0, never NaN.
 ///
@@ -10,19 +67,24 @@ use crate::numeric::FloatFormat;
 /// - a block of zeros without a floor gets 1, and so decodes to zeros (torchao's fp8 gives scale 0 and a row of NaN);
 /// - a scale that rounds to 0 is the smallest positive number of its format.
 pub fn scale_for(amax: f32, scheme: &Scheme, source: FloatFormat) -> f32 {
-    let format = scheme.scale_format.unwrap_or(source);
-    let scale = format.round(amax / scheme.rule.divisor(scheme.dtype));
-    match scheme.rule.floor() {
-        Some(floor) => scale.max(floor),
-        None if amax == 0.0 => 1.0,
-        None => scale.max(format.smallest_positive()),
+    if amax == 0.0 && scheme.rule.floor().is_none() {
+        return 1.0;
     }
+    rounded(amax / scheme.rule.divisor(scheme.dtype), scheme, source)
+}
+
+fn rounded(scale: f32, scheme: &Scheme, source: FloatFormat) -> f32 {
+    let format = scheme.scale_format(source);
+    format.round(scale).max(scheme.rule.floor().unwrap_or_else(|| format.smallest_positive()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{numeric::DType, quant::Granularity};
+    use crate::{
+        numeric::DType,
+        quant::{Granularity, ScaleRule},
+    };
 
     #[test]
     fn the_degenerate_scales() {
@@ -42,5 +104,16 @@ mod tests {
         let scale = scale_for(1.0, &scheme, FloatFormat::Bf16);
         assert_eq!(scale, half::bf16::from_f32(1.0 / 127.5).to_f32());
         assert_ne!(scale, 1.0 / 127.5);
+    }
+
+    #[test]
+    fn an_asymmetric_range_includes_zero_and_is_never_infinite() {
+        let scheme = Scheme { rule: ScaleRule::RangeOverSteps, ..Scheme::onnx(DType::Int4, Granularity::PerTensor) };
+        let of = |min, max| qparams(Extent { min, max }, &scheme, FloatFormat::F32);
+        assert_eq!(of(-1.0, 14.0), QParams { scale: 1.0, zero_point: -7 });
+        assert_eq!(of(15.0, 30.0), QParams { scale: 2.0, zero_point: -8 });
+        assert_eq!(of(-30.0, -15.0), QParams { scale: 2.0, zero_point: 7 });
+        assert_eq!(of(0.0, 0.0), QParams { scale: f32::EPSILON, zero_point: -8 });
+        assert!(of(f32::MIN, f32::MAX).scale.is_finite());
     }
 }

@@ -1,34 +1,52 @@
 //! The same arithmetic as the kernels, one value at a time, written to be read. The oracle of every fast path.
 
-use super::{ErrorStats, Quotient, Scheme, scale_for};
+use super::{ErrorStats, Extent, Grid, QParams, Quotient, Scheme, qparams};
 use crate::numeric::{Element, FloatFormat, SourceFloat};
 
-/// The largest magnitude of a row, or `None` if a value is NaN or infinite.
-pub fn absmax<S: SourceFloat>(row: &[S]) -> Option<f32> {
-    row.iter().map(|x| x.to_f32()).try_fold(0f32, |amax, x| x.is_finite().then(|| amax.max(x.abs())))
+/// The extent of some values, or `None` if one is NaN or infinite.
+pub fn extent<S: SourceFloat>(row: &[S]) -> Option<Extent> {
+    row.iter().map(|x| x.to_f32()).try_fold(Extent::EMPTY, |mut all, x| {
+        all.merge(Extent { min: x, max: x });
+        x.is_finite().then_some(all)
+    })
 }
 
 /// The code of one value.
-pub fn quantize_one<E: Element>(x: f32, scale: f32, quotient: Quotient) -> u8 {
-    match quotient {
-        Quotient::Division => E::encode(x / scale),
-        Quotient::Reciprocal => E::encode(x * (1.0 / scale)),
-    }
+pub fn quantize_one<E: Element>(x: f32, params: QParams, quotient: Quotient) -> u8 {
+    let scaled = match quotient {
+        Quotient::Division => x / params.scale,
+        Quotient::Reciprocal => x * (1.0 / params.scale),
+    };
+    E::quantize(scaled, params.zero_point).0
 }
 
-/// Quantizes a row with a scale of its own: the codes, the scale and the cost.
-pub fn quantize_row<S: SourceFloat, E: Element>(row: &[S], scheme: &Scheme) -> Option<(Vec<u8>, f32, ErrorStats)> {
-    let scale = scale_for(absmax(row)?, scheme, S::FORMAT);
-    let codes: Vec<u8> = row.iter().map(|x| quantize_one::<E>(x.to_f32(), scale, scheme.quotient)).collect();
+/// Quantizes a matrix with a scale for each cell of `grid`: the codes, the parameters cell by cell, and the cost.
+pub fn quantize_matrix<S: SourceFloat, E: Element>(
+    values: &[S],
+    grid: &Grid,
+    scheme: &Scheme,
+) -> Option<(Vec<u8>, Vec<QParams>, ErrorStats)> {
+    let (_, across) = grid.cells();
+    let cell = |at: usize| at / grid.columns / grid.cell_rows * across + at % grid.columns / grid.cell_columns;
+    let mut extents = vec![Extent::EMPTY; grid.cells().0 * across];
+    for (at, value) in values.iter().enumerate() {
+        extents[cell(at)].merge(extent(&[*value])?);
+    }
+    let params: Vec<QParams> = extents.iter().map(|&extent| qparams(extent, scheme, S::FORMAT)).collect();
     let mut stats = ErrorStats::default();
-    for (x, &code) in row.iter().zip(&codes) {
-        let (x, decoded) = (x.to_f32(), E::decode(code) * scale);
+    let code = |(at, value): (usize, &S)| {
+        let (x, params) = (value.to_f32(), params[cell(at)]);
+        let code = quantize_one::<E>(x, params, scheme.quotient);
+        let zero = f32::from(params.zero_point);
+        let decoded = (E::decode(code) - zero) * params.scale;
         stats.add(x, decoded);
-        let scaled = x / scale;
+        let scaled = x / params.scale + zero;
         stats.clipped += u64::from(scaled <= E::CLIPPED.0 || scaled >= E::CLIPPED.1);
         stats.underflowed += u64::from(x != 0.0 && decoded == 0.0);
-    }
-    Some((codes, scale, stats))
+        code
+    };
+    let codes = values.iter().enumerate().map(code).collect();
+    Some((codes, params, stats))
 }
 
 /// The elements of a byte slice; a ragged end is not read.

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use crate::numeric::{DType, FloatFormat};
 
 /// How many elements share a scale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Granularity {
     /// One scale for the whole tensor.
     PerTensor,
@@ -14,61 +14,86 @@ pub enum Granularity {
         /// The axis of the channels; 0 is the output channel of a PyTorch weight.
         axis: usize,
     },
+    /// In a matrix, one scale for each `size` neighbours along `axis`, the axis that a product sums over.
+    PerGroup {
+        /// The axis that is cut into groups; 1 for a PyTorch weight.
+        axis: usize,
+        /// Elements of a group.
+        size: usize,
+    },
+    /// In a matrix, one scale for each block of `rows × columns`; blocks at the edges may be smaller.
+    PerBlock {
+        /// Rows of a block.
+        rows: usize,
+        /// Columns of a block.
+        columns: usize,
+    },
 }
 
 impl Granularity {
-    /// The name in plans and reports.
-    pub fn name(self) -> &'static str {
+    /// The name in plans and reports, e.g. `per_group_128`.
+    pub fn name(self) -> String {
         match self {
-            Granularity::PerTensor => "per_tensor",
-            Granularity::PerChannel { .. } => "per_channel",
+            Granularity::PerTensor => "per_tensor".to_owned(),
+            Granularity::PerChannel { .. } => "per_channel".to_owned(),
+            Granularity::PerGroup { size, .. } => format!("per_group_{size}"),
+            Granularity::PerBlock { rows, columns } => format!("per_block_{rows}x{columns}"),
         }
     }
 }
 
 impl Serialize for Granularity {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
+        serializer.serialize_str(&self.name())
     }
 }
 
-/// How the largest magnitude of a block becomes its scale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How the extent of a block becomes its scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ScaleRule {
-    /// `amax / 127`: int8 of modelopt, onnxruntime and TensorRT; codes stay within ±127.
-    AmaxOver127,
+    /// `amax / m`, where `m` is the largest code: 127 for int8 of modelopt, onnxruntime and TensorRT, 7 for int4, 448 for
+    /// E4M3FN, 57,344 for E5M2. Codes stay within ±m.
+    AmaxOverMax,
     /// `amax / 63`: int8 with one bit to spare, for CPUs whose integer kernels add pairs of products in 16 bits.
     AmaxOver63,
-    /// `amax / 127.5`: int8 of torchao and compressed-tensors; −amax gets −128 and +amax saturates at 127.
-    AmaxOver127Half,
-    /// `amax / m`, where `m` is the largest code of a float format: 448 for E4M3FN, 57,344 for E5M2.
-    AmaxOverMax,
+    /// `amax / h`, where `h` is half the range of codes: 127.5 for int8 of torchao and compressed-tensors, 7.5 for int4.
+    /// −amax gets the least code and +amax saturates. A float format is symmetric, so there it is [`Self::AmaxOverMax`].
+    AmaxOverHalfRange,
+    /// `(max − min) / n`, where `n` is the number of codes less one: 255 or 15; the zero point makes 0 exact.
+    RangeOverSteps,
 }
 
 impl ScaleRule {
-    /// What amax is divided by.
+    /// What amax, or the extent, is divided by.
     pub fn divisor(self, dtype: DType) -> f32 {
+        let spec = dtype.spec();
         match self {
-            ScaleRule::AmaxOver127 => 127.0,
+            ScaleRule::AmaxOverMax => spec.max,
             ScaleRule::AmaxOver63 => 63.0,
-            ScaleRule::AmaxOver127Half => 127.5,
-            ScaleRule::AmaxOverMax => dtype.spec().max,
+            ScaleRule::AmaxOverHalfRange => (spec.max - spec.min) / 2.0,
+            ScaleRule::RangeOverSteps => spec.max - spec.min,
         }
     }
 
-    /// The least scale the rule gives. torchao keeps int8 scales at or above f32's epsilon, whatever the format.
+    /// The least scale the rule gives. torchao keeps integer scales at or above f32's epsilon, whatever the format.
     pub fn floor(self) -> Option<f32> {
-        matches!(self, ScaleRule::AmaxOver127Half).then_some(f32::EPSILON)
+        matches!(self, ScaleRule::AmaxOverHalfRange | ScaleRule::RangeOverSteps).then_some(f32::EPSILON)
+    }
+
+    /// Whether there is a zero point.
+    pub fn is_asymmetric(self) -> bool {
+        self == ScaleRule::RangeOverSteps
     }
 
     /// The name in plans, manifests and reports, e.g. `amax/127.5`.
     pub fn name(self, dtype: DType) -> String {
-        format!("amax/{}", self.divisor(dtype))
+        let numerator = if self.is_asymmetric() { "(max-min)" } else { "amax" };
+        format!("{numerator}/{}", self.divisor(dtype))
     }
 }
 
 /// How a value is divided by its scale. The two differ in the last bit and so, at a tie, in the code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Hash, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
 pub enum Quotient {
     /// `x / scale`, as ONNX's QuantizeLinear and torchao's fp8 do.
@@ -87,14 +112,14 @@ impl Quotient {
     }
 }
 
-/// How a weight tensor is quantized: symmetric, zero point 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a weight tensor is quantized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scheme {
     /// The element format of the codes.
     pub dtype: DType,
     /// Which elements share a scale.
     pub granularity: Granularity,
-    /// How amax becomes a scale.
+    /// How the extent becomes a scale; whether there is a zero point.
     pub rule: ScaleRule,
     /// How values are divided by it.
     pub quotient: Quotient,
@@ -103,21 +128,29 @@ pub struct Scheme {
 }
 
 impl Scheme {
-    /// torchao's weight-only scheme: per row, scale rounded to the weight's own format.
+    /// torchao's weight-only scheme: scale rounded to the weight's own format.
     pub fn torchao(dtype: DType, granularity: Granularity) -> Self {
-        let (rule, quotient) = match dtype {
-            DType::Int8 => (ScaleRule::AmaxOver127Half, Quotient::Reciprocal),
-            DType::Fp8E4m3fn | DType::Fp8E5m2 => (ScaleRule::AmaxOverMax, Quotient::Division),
+        let (rule, quotient) = if dtype.is_integer() {
+            (ScaleRule::AmaxOverHalfRange, Quotient::Reciprocal)
+        } else {
+            (ScaleRule::AmaxOverMax, Quotient::Division)
         };
         Scheme { dtype, granularity, rule, quotient, scale_format: None }
     }
 
     /// The scheme of weights in ONNX graphs that TensorRT and onnxruntime run: f32 scales, division.
     pub fn onnx(dtype: DType, granularity: Granularity) -> Self {
-        let rule = match dtype {
-            DType::Int8 => ScaleRule::AmaxOver127,
-            DType::Fp8E4m3fn | DType::Fp8E5m2 => ScaleRule::AmaxOverMax,
-        };
-        Scheme { dtype, granularity, rule, quotient: Quotient::Division, scale_format: Some(FloatFormat::F32) }
+        Scheme {
+            dtype,
+            granularity,
+            rule: ScaleRule::AmaxOverMax,
+            quotient: Quotient::Division,
+            scale_format: Some(FloatFormat::F32),
+        }
+    }
+
+    /// The format that scales are rounded to, for weights of `source` format.
+    pub fn scale_format(&self, source: FloatFormat) -> FloatFormat {
+        self.scale_format.unwrap_or(source)
     }
 }

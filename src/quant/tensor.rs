@@ -1,42 +1,46 @@
-//! Whole tensors and blocks of rows: the kernels, spread over threads.
+//! Whole tensors in memory: the kernels, spread over threads.
 
-use half::{bf16, f16};
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
-use super::{ErrorStats, Granularity, Scheme, kernels, scale_for};
+use super::{Block, ErrorStats, Extent, Granularity, Grid, QParams, Rect, Scheme, kernels::Isa, qparams};
 use crate::{
-    numeric::{Element, ElementVisitor, FloatFormat, SourceFloat},
-    tensor::{Channels, TensorView},
+    numeric::FloatFormat,
+    tensor::{Channels, Shape, TensorView},
 };
+
+/// Elements of a part that one thread works on. Fixed, so that sums over parts are the same on every machine.
+pub const PART_ELEMENTS: usize = 1 << 18;
 
 /// Why a tensor cannot be quantized.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuantError {
     /// A weight is NaN or infinite.
-    #[error("channel {channel} holds a NaN or an infinity")]
+    #[error("the value at row {row}, column {column} is NaN or infinite")]
     NotFinite {
-        /// The channel (row) it stands in.
-        channel: usize,
+        /// Its index on the first axis.
+        row: usize,
+        /// Its index within the row, all other axes counted as one.
+        column: usize,
     },
-    /// The scheme's channel axis is not an axis of the tensor.
-    #[error("axis {axis} of a tensor of rank {rank}")]
-    NoSuchAxis {
-        /// The axis asked for.
-        axis: usize,
-        /// The tensor's rank.
-        rank: usize,
+    /// The scheme's granularity does not apply to the tensor's shape.
+    #[error("granularity {granularity} does not apply to a tensor of shape {shape}")]
+    Granularity {
+        /// The granularity's name.
+        granularity: String,
+        /// The tensor's shape.
+        shape: Shape,
     },
-    /// A buffer's length is not what the rows need.
-    #[error("buffers of {bytes} bytes, {codes} codes and {scales} scales do not make rows of {columns}")]
+    /// A buffer's length is not what the block needs.
+    #[error("buffers of {bytes} bytes and {cells} cells where {touched} cells are touched")]
     Lengths {
-        /// Bytes of the source.
+        /// Bytes given.
         bytes: usize,
-        /// Length of the code buffer.
-        codes: usize,
-        /// Length of the scale buffer.
-        scales: usize,
-        /// Elements per row.
-        columns: usize,
+        /// Cells given.
+        cells: usize,
+        /// Cells needed.
+        touched: usize,
     },
 }
 
@@ -45,121 +49,102 @@ pub enum QuantError {
 pub struct Quantized {
     /// One code per element, in the order of the source.
     pub codes: Vec<u8>,
-    /// One scale per channel, or a single one.
-    pub scales: Vec<f32>,
+    /// Scale and zero point of each cell of the grid, row by row.
+    pub params: Vec<QParams>,
     /// What it cost.
     pub error: ErrorStats,
 }
 
-/// Quantizes a tensor along any axis.
+impl Quantized {
+    /// The scales alone.
+    pub fn scales(&self) -> Vec<f32> {
+        self.params.iter().map(|params| params.scale).collect()
+    }
+}
+
+/// Quantizes a tensor, with channels along any axis.
 pub fn quantize(view: TensorView<'_>, scheme: &Scheme) -> Result<Quantized, QuantError> {
-    let elements = view.shape().elements();
-    let channels = match scheme.granularity {
-        Granularity::PerTensor => Channels { outer: 1, channels: 1, inner: elements },
-        Granularity::PerChannel { axis } => {
-            Channels::along(view.shape(), axis).ok_or(QuantError::NoSuchAxis { axis, rank: view.shape().rank() })?
-        }
+    let refused = || QuantError::Granularity { granularity: scheme.granularity.name(), shape: view.shape().clone() };
+    if let Some(grid) = Grid::new(view.shape(), scheme.granularity) {
+        return quantize_matrix(view.format(), view.bytes(), &grid, scheme);
+    }
+    let Granularity::PerChannel { axis } = scheme.granularity else { return Err(refused()) };
+    let channels = Channels::along(view.shape(), axis).ok_or_else(refused)?;
+    let front = match view.format() {
+        FloatFormat::F32 => to_front::<4>(&channels, view.bytes()),
+        FloatFormat::F16 | FloatFormat::Bf16 => to_front::<2>(&channels, view.bytes()),
     };
-    let mut result =
-        Quantized { codes: vec![0; elements], scales: vec![0.0; channels.channels], error: ErrorStats::default() };
-    if channels.is_empty() {
-        result.scales.fill(scale_for(0.0, scheme, view.format()));
-        return Ok(result);
-    }
     let columns = channels.len();
-    if channels.outer == 1 {
-        result.error =
-            quantize_rows(view.format(), view.bytes(), columns, scheme, &mut result.codes, &mut result.scales)?;
-        return Ok(result);
-    }
-    let mut front = Vec::new();
-    match view.format() {
-        FloatFormat::F32 => rows_first::<4>(&channels, view.bytes(), &mut front),
-        FloatFormat::F16 | FloatFormat::Bf16 => rows_first::<2>(&channels, view.bytes(), &mut front),
-    }
-    let mut codes = vec![0; elements];
-    result.error = quantize_rows(view.format(), &front, columns, scheme, &mut codes, &mut result.scales)?;
-    channels.reversed().to_front(&codes, &mut result.codes);
+    let grid = Grid { rows: channels.channels, columns, cell_rows: 1, cell_columns: columns.max(1) };
+    let mut result = quantize_matrix(view.format(), &front, &grid, scheme)?;
+    let moved = std::mem::take(&mut result.codes);
+    channels.reversed().to_front(&moved, &mut result.codes);
     Ok(result)
 }
 
-fn rows_first<const SIZE: usize>(channels: &Channels, bytes: &[u8], front: &mut Vec<u8>) {
+fn to_front<const SIZE: usize>(channels: &Channels, bytes: &[u8]) -> Vec<u8> {
     let mut moved = Vec::new();
     channels.to_front(bytes.as_chunks::<SIZE>().0, &mut moved);
-    *front = moved.into_flattened();
+    moved.into_flattened()
 }
 
-/// Quantizes consecutive rows of `columns` elements, a scale for each, in parallel.
-///
-/// The result does not depend on the number of threads, and blocks of rows give what the whole gives.
-/// `bytes` holds the rows' elements, `codes` one byte for each element, `scales` one entry for each row.
-pub fn quantize_rows(
-    format: FloatFormat,
-    bytes: &[u8],
-    columns: usize,
-    scheme: &Scheme,
-    codes: &mut [u8],
-    scales: &mut [f32],
-) -> Result<ErrorStats, QuantError> {
-    let lengths = QuantError::Lengths { bytes: bytes.len(), codes: codes.len(), scales: scales.len(), columns };
-    if columns == 0
-        || scales.len().checked_mul(columns) != Some(codes.len())
-        || codes.len().checked_mul(format.size()) != Some(bytes.len())
-    {
-        return Err(lengths);
-    }
-    scheme.dtype.visit(Rows { format, bytes, columns, scheme, codes, scales })
-}
-
-struct Rows<'a> {
-    format: FloatFormat,
-    bytes: &'a [u8],
-    columns: usize,
-    scheme: &'a Scheme,
-    codes: &'a mut [u8],
-    scales: &'a mut [f32],
-}
-
-impl ElementVisitor for Rows<'_> {
-    type Output = Result<ErrorStats, QuantError>;
-
-    fn visit<E: Element>(self) -> Self::Output {
-        match self.format {
-            FloatFormat::F32 => self.run::<f32, E>(),
-            FloatFormat::F16 => self.run::<f16, E>(),
-            FloatFormat::Bf16 => self.run::<bf16, E>(),
+/// Quantizes a matrix: a pass for the extents, a pass for the codes. Neither depends on the number of threads.
+fn quantize_matrix(format: FloatFormat, bytes: &[u8], grid: &Grid, scheme: &Scheme) -> Result<Quantized, QuantError> {
+    let isa = Isa::best();
+    let pieces = grid.pieces(PART_ELEMENTS);
+    let (down, across) = grid.cells();
+    let row_of = |rect: &Rect| {
+        let columns = rect.columns.clone();
+        move |row: usize| {
+            let start = (row * grid.columns + columns.start) * format.size();
+            Cow::Borrowed(&bytes[start..start + columns.len() * format.size()])
+        }
+    };
+    let observed: Vec<Result<Vec<Extent>, QuantError>> = pieces
+        .par_iter()
+        .map(|rect| {
+            let mut extents = vec![Extent::EMPTY; grid.cells_of(rect).elements()];
+            let row = row_of(rect);
+            Block { format, grid, rect, isa, row: &row }.observe(scheme, &mut extents)?;
+            Ok(extents)
+        })
+        .collect();
+    let mut extents = vec![Extent::EMPTY; down * across];
+    for (rect, observed) in pieces.iter().zip(observed) {
+        let cells = grid.cells_of(rect);
+        // The first bad piece is the one named, whichever thread was first.
+        for (row, part) in cells.rows.clone().zip(observed?.chunks(cells.columns.len().max(1))) {
+            let first = row * across + cells.columns.start;
+            extents[first..].iter_mut().zip(part).for_each(|(cell, &extent)| cell.merge(extent));
         }
     }
-}
+    let params: Vec<QParams> = extents.iter().map(|&extent| qparams(extent, scheme, format)).collect();
 
-impl Rows<'_> {
-    fn run<S: SourceFloat, E: Element>(self) -> Result<ErrorStats, QuantError> {
-        let Rows { bytes, columns, scheme, .. } = self;
-        let parts: Vec<Result<ErrorStats, QuantError>> = bytes
-            .par_chunks(columns * S::FORMAT.size())
-            .zip(self.codes.par_chunks_mut(columns))
-            .zip(self.scales.par_iter_mut())
-            .enumerate()
-            .map(|(channel, ((row, codes), scale))| {
-                let amax = kernels::absmax::<S>(row).ok_or(QuantError::NotFinite { channel })?;
-                *scale = scale_for(amax, scheme, S::FORMAT);
-                kernels::quantize::<S, E>(row, *scale, scheme.quotient, codes);
-                Ok(kernels::error_stats::<S, E>(row, codes, *scale))
-            })
-            .collect();
-        // Merged in row order, and the first bad row is the one named, whichever thread was first.
-        let mut total = ErrorStats::default();
-        for part in parts {
-            total.merge(&part?);
-        }
-        Ok(total)
+    let mut codes = vec![0; grid.rows * grid.columns];
+    let mut rest = &mut codes[..];
+    let parts: Vec<(&Rect, &mut [u8])> =
+        pieces.iter().map(|rect| (rect, rest.split_off_mut(..rect.elements()).unwrap_or_default())).collect();
+    let errors: Vec<Result<ErrorStats, QuantError>> = parts
+        .into_par_iter()
+        .map(|(rect, codes)| {
+            let cells = grid.cells_of(rect);
+            let rows = cells.rows.map(|row| &params[row * across..][cells.columns.clone()]);
+            let params = rows.collect::<Vec<_>>().concat();
+            let row = row_of(rect);
+            Block { format, grid, rect, isa, row: &row }.encode(scheme, &params, codes)
+        })
+        .collect();
+    let mut error = ErrorStats::default();
+    for part in errors {
+        error.merge(&part?);
     }
+    Ok(Quantized { codes, params, error })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{numeric::DType, tensor::Shape};
+    use crate::numeric::DType;
 
     fn bytes(values: &[f32]) -> Vec<u8> {
         values.iter().flat_map(|x| x.to_le_bytes()).collect()
@@ -178,37 +163,42 @@ mod tests {
             let flat = Shape::new(vec![8]).unwrap();
             let view = TensorView::new(FloatFormat::F32, &flat, &slice).unwrap();
             let alone = quantize(view, &Scheme::onnx(DType::Int8, Granularity::PerTensor)).unwrap();
-            assert_eq!(got.scales[channel], alone.scales[0]);
+            assert_eq!(got.params[channel], alone.params[0]);
             assert_eq!(index.iter().map(|&i| got.codes[i]).collect::<Vec<_>>(), alone.codes);
         }
     }
 
     #[test]
-    fn the_first_bad_channel_is_named() {
+    fn the_first_bad_value_is_named() {
         let shape = Shape::new(vec![3, 2]).unwrap();
-        let data = bytes(&[1.0, 2.0, f32::NAN, 0.0, f32::INFINITY, 0.0]);
+        let data = bytes(&[1.0, 2.0, 0.0, f32::NAN, f32::INFINITY, 0.0]);
         let view = TensorView::new(FloatFormat::F32, &shape, &data).unwrap();
-        let scheme = Scheme::torchao(DType::Int8, Granularity::PerChannel { axis: 0 });
-        assert_eq!(quantize(view, &scheme), Err(QuantError::NotFinite { channel: 1 }));
+        for axis in [0, 1] {
+            let scheme = Scheme::torchao(DType::Int8, Granularity::PerChannel { axis });
+            assert_eq!(quantize(view, &scheme), Err(QuantError::NotFinite { row: 1, column: 1 }));
+        }
     }
 
     #[test]
-    fn empty_tensors_and_wrong_lengths() {
+    fn empty_tensors_and_granularities_that_do_not_apply() {
         let shape = Shape::new(vec![0, 5]).unwrap();
         let view = TensorView::new(FloatFormat::F32, &shape, &[]).unwrap();
-        let scheme = Scheme::torchao(DType::Fp8E4m3fn, Granularity::PerChannel { axis: 0 });
-        assert!(quantize(view, &scheme).unwrap().codes.is_empty());
-        let wrong = quantize_rows(FloatFormat::F32, &[0; 8], 3, &scheme, &mut [0; 3], &mut [0.0]);
-        assert!(matches!(wrong, Err(QuantError::Lengths { .. })));
+        for granularity in [Granularity::PerTensor, Granularity::PerChannel { axis: 0 }] {
+            assert!(quantize(view, &Scheme::torchao(DType::Fp8E4m3fn, granularity)).unwrap().codes.is_empty());
+        }
+        let scheme = Scheme::torchao(DType::Int8, Granularity::PerChannel { axis: 2 });
+        assert!(matches!(quantize(view, &scheme), Err(QuantError::Granularity { .. })));
     }
 
     #[test]
     fn one_thread_and_many_give_the_same_bits() {
-        let shape = Shape::new(vec![64, 33]).unwrap();
-        let data = bytes(&(0..64 * 33).map(|i| ((i * 7919) % 1000) as f32 * 0.001).collect::<Vec<_>>());
+        let shape = Shape::new(vec![640, 1033]).unwrap();
+        let data = bytes(&(0..640 * 1033).map(|i| ((i % 9973 * 7919) % 1000) as f32 * 0.001).collect::<Vec<_>>());
         let view = TensorView::new(FloatFormat::F32, &shape, &data).unwrap();
-        let scheme = Scheme::torchao(DType::Int8, Granularity::PerChannel { axis: 0 });
         let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
-        assert_eq!(pool(1).install(|| quantize(view, &scheme)), pool(5).install(|| quantize(view, &scheme)));
+        for granularity in [Granularity::PerTensor, Granularity::PerChannel { axis: 1 }] {
+            let scheme = Scheme::torchao(DType::Int8, granularity);
+            assert_eq!(pool(1).install(|| quantize(view, &scheme)), pool(5).install(|| quantize(view, &scheme)));
+        }
     }
 }

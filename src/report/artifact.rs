@@ -9,8 +9,8 @@ pub struct Artifact {
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
-    /// Its SHA-256 in hexadecimal.
-    pub sha256: String,
+    /// Its SHA-256 in hexadecimal; null where digests were not asked for, which only the command line allows.
+    pub sha256: Option<String>,
     /// Its media type.
     pub media_type: String,
 }

@@ -40,6 +40,8 @@ pub enum ObjectionCode {
     UnknownDevice,
     /// The backend has no such option.
     UnknownBackendOption,
+    /// Two options, or an option and a rule, that contradict each other.
+    OptionConflict,
     /// Calibration data for a backend that has no calibration.
     CalibrationNotApplicable,
     /// No calibration data for a backend that needs it.

@@ -134,7 +134,41 @@ pub fn resolve(spec: &QuantizeSpec, layers: &[Layer]) -> Resolved {
     });
     let plan = Plan { layers: plans.collect(), patterns: pattern_uses(spec, &rule_hits, &skip_hits) };
     let (objections, warnings) = unmatched(spec, &plan, layers);
-    Resolved { plan, objections, warnings }
+    let mut resolved = Resolved { plan, objections, warnings };
+    resolved.check_something_is_quantized(spec);
+    resolved
+}
+
+impl Resolved {
+    /// Leaves layers native that the rules would have quantized, for what only shows once their dtype is known.
+    pub fn leave_native(&mut self, spec: &QuantizeSpec, layers: impl IntoIterator<Item = (usize, Reason)>) {
+        for (at, reason) in layers {
+            let plan = &mut self.plan.layers[at];
+            (plan.decision, plan.reason, plan.weights, plan.activations) = (Decision::Native, reason, None, None);
+        }
+        self.check_something_is_quantized(spec);
+    }
+
+    fn check_something_is_quantized(&mut self, spec: &QuantizeSpec) {
+        let native = self.plan.layers.iter().all(|layer| layer.decision == Decision::Native);
+        if !self.objections.is_empty() || !native {
+            return;
+        }
+        let mut why: Vec<String> = self.plan.layers.iter().map(|layer| layer.reason.name()).collect();
+        why.sort();
+        why.dedup();
+        let message = format!("the rules leave every layer of the model as it is ({})", why.join(", "));
+        let has = |reason: Reason| self.plan.layers.iter().any(|layer| layer.reason == reason);
+        let hint = if has(Reason::LayoutUnsupported) {
+            "set backend_kwargs.layout to `plain`, which has a place for every weight"
+        } else if has(Reason::GroupRagged) {
+            "choose a group size that divides the columns of the weights, or another granularity"
+        } else {
+            "name the layers to quantize, by name or by class"
+        };
+        let objection = Objection::new(spec.at("layers"), ObjectionCode::NothingToQuantize, message);
+        self.objections.push(objection.hint(hint));
+    }
 }
 
 fn hits<'p>(patterns: impl IntoIterator<Item = &'p Pattern>, layers: &[Layer]) -> Vec<Vec<bool>> {
@@ -171,14 +205,6 @@ fn unmatched(spec: &QuantizeSpec, plan: &Plan, layers: &[Layer]) -> (Vec<Objecti
         };
         objections
             .push(Objection::new(&used.pointer, ObjectionCode::UnmatchedPattern, message).hint(hint).allowed(near));
-    }
-    if objections.is_empty() && plan.layers.iter().all(|layer| layer.decision == Decision::Native) {
-        let mut why: Vec<String> = plan.layers.iter().map(|layer| layer.reason.name()).collect();
-        why.sort();
-        why.dedup();
-        let message = format!("the rules leave every layer of the model as it is ({})", why.join(", "));
-        let objection = Objection::new(spec.at("layers"), ObjectionCode::NothingToQuantize, message);
-        objections.push(objection.hint("name the layers to quantize, by name or by class"));
     }
     (objections, warnings)
 }

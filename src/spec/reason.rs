@@ -30,6 +30,18 @@ pub enum Reason {
     EmbeddingNotNamed,
     /// An output head under a bare `*`; name it to have it quantized.
     HeadNotNamed,
+    /// The router of a mixture of experts under a bare `*`; name it to have it quantized.
+    RouterNotNamed,
+    /// A matrix stored as `[in, out]`, whose rows are not output channels.
+    Transposed,
+    /// Groups or blocks do not divide the weight's columns.
+    GroupRagged,
+    /// The layout asked for has no place for such a weight.
+    LayoutUnsupported,
+    /// The same elements under another name, stored once under the first.
+    Tied,
+    /// The same elements as another layer, which the rules treat otherwise; both stay as they are.
+    TiedToNative,
     /// Calibration saw no value of its input.
     NoCalibration,
     /// Its input was 0 for all calibration data, so there is no range.

@@ -7,17 +7,17 @@ use std::{
 };
 
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
 use super::{
     Workshop,
     lease::{self, Stop, StopFlag},
     notices,
+    scratch::Scratch,
 };
 use crate::{
     backend::{DataSource, Evaluation, RunInputs},
-    control::{Control, Notice, Phase},
+    control::{Control, MemoryBudget, Notice, Phase},
     fault::{Fault, FaultKind, chain},
     job::{Claim, Failure, Finish, JobResult, JobSpec, Lease},
     pipeline::{self, Finished, LocalJob, PipelineError},
@@ -43,7 +43,10 @@ pub(super) async fn run(shop: &Workshop, claim: Claim, stop: watch::Receiver<boo
     ));
     let (sender, receiver) = mpsc::unbounded_channel();
     let recorder = tokio::spawn(notices::record(Arc::clone(&shop.store), lease.clone(), receiver));
-    let made = make(shop, &lease, spec, &flag, sender).await;
+    let (made, scratch) = match Scratch::open(&shop.scratch, &lease) {
+        Ok(scratch) => (make(shop, &lease, spec, &flag, sender, scratch.path()).await, Some(scratch)),
+        Err(error) => (Err(unusable_scratch(&error)), None),
+    };
     // The recorder ends with the last sender, so no progress event follows the event of the end.
     let _ = recorder.await;
     let how = match made {
@@ -67,8 +70,17 @@ pub(super) async fn run(shop: &Workshop, claim: Claim, stop: watch::Receiver<boo
             },
         },
     };
+    // What an attempt to come can resume stays.
+    if let Some(scratch) = scratch.filter(|_| !matches!(how, Finish::Retry(..) | Finish::Released)) {
+        scratch.remove();
+    }
     finish(shop, &lease, how).await;
     heart.abort();
+}
+
+fn unusable_scratch(error: &std::io::Error) -> Failure {
+    let message = format!("the scratch folder cannot be used: {error}");
+    Failure { phase: Some(Phase::Staging), ..Failure::plain("scratch_unusable", message, true) }
 }
 
 /// Records the end; tries again while the database is away, for as long as the lease may last.
@@ -112,21 +124,17 @@ async fn make(
     spec: JobSpec,
     flag: &Arc<StopFlag>,
     sender: mpsc::UnboundedSender<Notice>,
+    scratch: &Path,
 ) -> Result<JobResult, Failure> {
     let send = |phase| {
         let _ = sender.send(Notice::Phase(phase));
     };
     send(Phase::Staging);
     let job = stage(shop, spec).map_err(|e| Failure::new(&e, Some(Phase::Staging)))?;
-    let scratch = TempDir::with_prefix_in(format!("{}-", lease.job), &shop.scratch).map_err(|e| {
-        let message = format!("the scratch folder cannot be used: {e}");
-        Failure { phase: Some(Phase::Staging), ..Failure::plain("scratch_unusable", message, true) }
-    })?;
-    let out = scratch.path().to_owned();
-    let finished = compute(job, out, Arc::clone(flag), sender.clone()).await?;
+    let finished = compute(job, scratch.to_owned(), Arc::clone(flag), sender.clone()).await?;
     send(Phase::Publishing);
     let prefix = format!("{}/{}", lease.job, lease.token);
-    if let Err(error) = shop.artifacts.publish(&prefix, scratch.path(), &finished.artifacts).await {
+    if let Err(error) = shop.artifacts.publish(&prefix, scratch, &finished.artifacts).await {
         shop.artifacts.discard(&prefix).await;
         return Err(Failure::new(&error, Some(Phase::Publishing)));
     }
@@ -159,10 +167,12 @@ fn stage(shop: &Workshop, spec: JobSpec) -> Result<LocalJob, StorageError> {
             calibration: calibration.transpose()?,
             evaluation: evaluation.transpose()?,
             engine: shop.engine.clone(),
+            memory: Arc::new(MemoryBudget::new(shop.memory_bytes)),
         },
         spec: checked.quantize,
         warnings: checked.warnings,
         quality_gate: spec.quality_gate,
+        digests: true,
     })
 }
 

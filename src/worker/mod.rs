@@ -3,10 +3,13 @@
 mod attempt;
 mod lease;
 mod notices;
+mod scratch;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{Notify, watch};
+
+pub use scratch::sweep;
 
 use crate::{
     engine::EngineConfig,
@@ -27,6 +30,8 @@ pub struct Workshop {
     pub scratch: PathBuf,
     /// The ONNX engine.
     pub engine: EngineConfig,
+    /// What the buffers of one job may take.
+    pub memory_bytes: u64,
     /// How long a lease lasts.
     pub lease: Duration,
     /// How long an idle worker waits before it looks again.

@@ -51,7 +51,7 @@ pub(super) fn observe(
     let binding = Binding::new(session.inputs(), data, source.batch_size, source.max_samples)?;
     let batches = batches(&binding, control);
     let samples = batches.iter().map(|batch| batch.len() as u64).sum();
-    let mut meter = control.phase(Phase::Calibrating, samples, "samples");
+    let meter = control.phase(Phase::Calibrating, samples, "samples");
     for batch in batches {
         let units = batch.len() as u64;
         session.run(&binding, batch)?;

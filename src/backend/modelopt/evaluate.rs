@@ -43,7 +43,7 @@ pub(super) fn compare(
     let batches = batches(&binding, control);
     check_fused(&mut after, quantized, &binding, &batches, inputs, control)?;
     let total = batches.iter().map(|batch| batch.len() as u64).sum();
-    let mut meter = control.phase(Phase::Evaluating, total, "samples");
+    let meter = control.phase(Phase::Evaluating, total, "samples");
     let mut comparison = Comparison::default();
     for batch in batches {
         let outputs = before.run(&binding, batch.clone())?.into_iter().zip(after.run(&binding, batch.clone())?);

@@ -11,7 +11,7 @@ mod rewrite;
 use std::{ops::Range, path::Path};
 
 use self::inventory::Candidate;
-use super::{Backend, BackendError, BackendOption, Capabilities, DataSource, Outcome, Prepared, RunInputs};
+use super::{Backend, BackendError, BackendOption, Capabilities, DataSource, OptionKind, Outcome, Prepared, RunInputs};
 use crate::{
     calibration::{self, CALIBRATORS, Calibrator},
     control::Control,
@@ -40,6 +40,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     options: &[BackendOption {
         name: REDUCE_RANGE,
         summary: "weights use 7 of their 8 bits, so that integer kernels of x86 CPUs without VNNI do not saturate",
+        kind: OptionKind::Switch,
+        default: "false",
     }],
 };
 

@@ -9,7 +9,7 @@ use crate::{
     control::{Control, Phase},
     model::onnx::{Constant, GraphIndex, QdqWriter, QuantizedWeight, constant},
     numeric::{DType, FloatFormat},
-    quant::{Granularity, ScaleRule, Scheme, quantize, scale_for},
+    quant::{Granularity, QuantError, ScaleRule, Scheme, quantize, scale_for},
     report::{ActivationReport, LayerReport, WeightReport},
     spec::{Decision, Reason},
 };
@@ -38,7 +38,7 @@ pub(super) fn rewrite(
     let mut writer = QdqWriter::new(model.graph_mut())?;
     let mut layers = opened.planned();
     let total = layers.iter().filter(|(_, layer)| layer.decision == Decision::Quantize).count();
-    let mut meter = control.phase(Phase::Quantizing, total as u64, "layers");
+    let meter = control.phase(Phase::Quantizing, total as u64, "layers");
     for (i, layer) in &mut layers {
         let plan = &opened.resolved.plan.layers[*i];
         let (Decision::Quantize, Some(candidate), Some(dtype)) = (plan.decision, &opened.candidates[*i], plan.weights)
@@ -127,10 +127,13 @@ fn quantize_weight(
 ) -> Result<(QuantizedWeight, WeightReport), BackendError> {
     let tensor = weight.source.clone();
     let lengths = |source| BackendError::Weight { tensor: tensor.clone(), source };
-    let view = weight.view().ok_or(crate::quant::QuantError::NoSuchAxis { axis, rank: 0 }).map_err(lengths)?;
+    let view = weight
+        .view()
+        .ok_or_else(|| QuantError::Lengths { bytes: 0, cells: 0, touched: weight.shape.elements() })
+        .map_err(lengths)?;
     let values = quantize(view, &scheme).map_err(lengths)?;
     let before = view.bytes().len() as u64;
-    let after = (values.codes.len() + 5 * values.scales.len()) as u64;
+    let after = (values.codes.len() + 5 * values.params.len()) as u64;
     let report = WeightReport::new(&weight.source, &scheme, &values.error, (before, after));
     let name = weight.source.clone();
     Ok((QuantizedWeight { name, shape: weight.shape.clone(), axis: Some(axis), dtype: scheme.dtype, values }, report))

@@ -1,126 +1,399 @@
-//! One shard in, one shard out, in blocks of rows.
+//! Weights from where they lie to where they go, part by part, several parts in flight.
+//!
+//! A part is a few hundred kilobytes: read from the mapped file, quantized while it is in the processor's cache, and
+//! written to its place in the new file. Memory is a few buffers, whatever the size of the model. Knows nothing of
+//! checkpoints or graphs: a weight is something to read from, and a sink something to write to.
 
-use std::{collections::BTreeMap, path::Path};
-
-use crate::{
-    backend::BackendError,
-    control::PhaseMeter,
-    model::safetensors::{OutTensor, SafetensorsError, Shard, ShardWriter, TensorInfo},
-    numeric::{DType, FloatFormat},
-    quant::{ErrorStats, Granularity, QuantError, Scheme, quantize_rows},
-    report::WeightReport,
-    spec::LayerPlan,
-    tensor::Shape,
+use std::{
+    borrow::Cow,
+    ops::Range,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-/// Source bytes of one block of rows. Fixed, so that sums over blocks are the same on every machine.
-const BLOCK_BYTES: usize = 16 << 20;
+use rayon::prelude::*;
 
-/// What came of a shard.
-pub(super) struct Written {
-    /// Names of the tensors in the new file.
-    pub(super) tensors: Vec<String>,
-    /// For each tensor of the source, what was done to it if it was quantized.
-    pub(super) weights: Vec<Option<WeightReport>>,
-    /// The new file's size.
-    pub(super) file_bytes: u64,
+use super::layout::{Chosen, Stored, ZeroPoints};
+use crate::{
+    backend::BackendError,
+    control::{MemoryBudget, PhaseMeter, Reservation},
+    numeric::FloatFormat,
+    quant::{Block, ErrorStats, Extent, PART_ELEMENTS, Packing, QParams, Rect, kernels::Isa, qparams},
+};
+
+/// What a part's buffers may take together.
+const BUFFER_BYTES: u64 = 4 << 20;
+
+/// Bytes copied at a time.
+const COPY_BYTES: usize = 1 << 20;
+
+/// Where tensors are written to.
+pub(super) trait Sink: Sync {
+    /// Writes a part of a tensor, `offset` bytes from its start.
+    fn write(&self, tensor: &str, offset: u64, bytes: &[u8]) -> Result<(), BackendError>;
 }
 
-/// Writes the shard to `path`, its tensors quantized as `plans` (one for each tensor) say.
-pub(super) fn quantize_shard(
-    shard: &Shard,
-    plans: &[LayerPlan],
-    path: &Path,
-    meter: &mut PhaseMeter<'_>,
-) -> Result<Written, BackendError> {
-    let mut out = Vec::new();
-    for (tensor, plan) in shard.tensors.iter().zip(plans) {
-        out.extend(laid_out(tensor, plan.weights)?);
+/// Reads some bytes of a tensor, counted in row-major order.
+pub(super) type Read<'a> = Box<dyn Fn(Range<usize>) -> Cow<'a, [u8]> + Sync + 'a>;
+
+/// A weight on its way.
+pub(super) struct Weight<'a> {
+    /// Its name, for errors.
+    pub(super) name: &'a str,
+    /// How it is quantized.
+    pub(super) chosen: &'a Chosen,
+    /// Where its codes go.
+    pub(super) stored: &'a Stored,
+    /// Its elements.
+    pub(super) read: Read<'a>,
+}
+
+/// A tensor that is carried over unchanged.
+pub(super) struct Unchanged<'a> {
+    /// Its name in the sink.
+    pub(super) name: &'a str,
+    /// Its size.
+    pub(super) bytes: usize,
+    /// Its bytes.
+    pub(super) read: Read<'a>,
+}
+
+/// What all parts share.
+pub(super) struct Stream<'a> {
+    /// Where tensors go.
+    pub(super) sink: &'a dyn Sink,
+    /// What buffers may take.
+    pub(super) budget: &'a MemoryBudget,
+    /// Told of every source byte.
+    pub(super) meter: &'a PhaseMeter<'a>,
+    buffers: Mutex<Vec<Buffer<'a>>>,
+    stop: AtomicBool,
+}
+
+/// The memory of one part, used again for the next.
+struct Buffer<'a> {
+    codes: Vec<u8>,
+    packed: Vec<u8>,
+    extents: Vec<Extent>,
+    params: Vec<QParams>,
+    _reserved: Reservation<'a>,
+}
+
+enum Task<'t, 'd> {
+    Copy(&'t Unchanged<'d>, Range<usize>),
+    Quantize(usize, Rect),
+}
+
+/// What a part leaves behind.
+#[derive(Default)]
+struct Part {
+    error: ErrorStats,
+    zero_points: Vec<i8>,
+}
+
+impl<'a> Stream<'a> {
+    /// A stream into one file.
+    pub(super) fn new(sink: &'a dyn Sink, budget: &'a MemoryBudget, meter: &'a PhaseMeter<'a>) -> Self {
+        Stream { sink, budget, meter, buffers: Mutex::new(Vec::new()), stop: AtomicBool::new(false) }
     }
-    let tensors = out.iter().map(|tensor| tensor.name.clone()).collect();
-    let mut metadata: BTreeMap<String, String> = shard.metadata.clone();
-    metadata.insert("ptqd_layout".to_owned(), "plain".to_owned());
-    let writer = ShardWriter::create(path, out, &metadata)?;
-    let mut weights = Vec::new();
-    for (tensor, plan) in shard.tensors.iter().zip(plans) {
-        let bytes = shard.bytes(tensor);
-        weights.push(match (plan.weights, tensor.float_format()) {
-            (Some(dtype), Some(format)) => Some(quantize_tensor(&writer, tensor, bytes, (dtype, format), meter)?),
-            _ => {
-                for (i, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
-                    writer.write(&tensor.name, (i * BLOCK_BYTES) as u64, block)?;
-                    meter.advance(block.len() as u64)?;
-                }
-                None
+
+    /// Writes all tensors. What each weight cost, in their order; the same whatever the number of threads.
+    pub(super) fn run(
+        &self,
+        weights: &[Weight<'_>],
+        unchanged: &[Unchanged<'_>],
+    ) -> Result<Vec<ErrorStats>, BackendError> {
+        for (tensor, bytes) in weights.iter().flat_map(|weight| &weight.stored.constants) {
+            self.sink.write(&tensor.name, 0, bytes)?;
+        }
+        let (mut tasks, mut large) = (Vec::new(), Vec::new());
+        for tensor in unchanged {
+            let starts = (0..tensor.bytes).step_by(COPY_BYTES);
+            tasks.extend(starts.map(|start| Task::Copy(tensor, start..tensor.bytes.min(start + COPY_BYTES))));
+        }
+        for (number, weight) in weights.iter().enumerate() {
+            match weight.chosen.grid.whole_cells(PART_ELEMENTS) {
+                Some(parts) => tasks.extend(parts.into_iter().map(|rect| Task::Quantize(number, rect))),
+                None => large.push(number),
             }
-        });
-    }
-    Ok(Written { tensors, weights, file_bytes: writer.finish()? })
-}
-
-/// The tensors that take the place of `tensor`.
-fn laid_out(tensor: &TensorInfo, dtype: Option<DType>) -> Result<Vec<OutTensor>, SafetensorsError> {
-    let Some(dtype) = dtype else {
-        return Ok(vec![OutTensor {
-            name: tensor.name.clone(),
-            dtype: format!("{:?}", tensor.dtype),
-            bits: tensor.dtype.bitsize(),
-            shape: tensor.shape.clone(),
-        }]);
-    };
-    // One scale per row, of a shape that broadcasts over the rest: [rows, 1, …].
-    let dims = tensor.shape.dims();
-    let scales = dims.iter().take(1).copied().chain(dims.iter().skip(1).map(|_| 1)).collect();
-    let shape = Shape::new(scales).map_err(|source| SafetensorsError::Shape { tensor: tensor.name.clone(), source })?;
-    let spec = dtype.spec();
-    Ok(vec![
-        OutTensor {
-            name: tensor.name.clone(),
-            dtype: spec.safetensors.to_owned(),
-            bits: spec.bits as usize,
-            shape: tensor.shape.clone(),
-        },
-        OutTensor { name: scale_name(tensor), dtype: "F32".to_owned(), bits: 32, shape },
-    ])
-}
-
-fn scale_name(tensor: &TensorInfo) -> String {
-    format!("{}_scale", tensor.name)
-}
-
-fn quantize_tensor(
-    writer: &ShardWriter,
-    tensor: &TensorInfo,
-    bytes: &[u8],
-    (dtype, format): (DType, FloatFormat),
-    meter: &mut PhaseMeter<'_>,
-) -> Result<WeightReport, BackendError> {
-    let scheme = Scheme::torchao(dtype, Granularity::PerChannel { axis: 0 });
-    let rows = tensor.shape.dims().first().copied().unwrap_or(1).max(1);
-    let columns = tensor.shape.elements() / rows;
-    let row_bytes = columns * format.size();
-    let block_rows = (BLOCK_BYTES / row_bytes.max(1)).max(1);
-    let mut codes = vec![0; block_rows.min(rows) * columns];
-    let mut scales = vec![0f32; rows];
-    let mut error = ErrorStats::default();
-    for (block, source) in bytes.chunks(block_rows * row_bytes).enumerate() {
-        let first = block * block_rows;
-        let rows = source.len() / row_bytes;
-        let codes = &mut codes[..rows * columns];
-        let scales = &mut scales[first..first + rows];
-        let part = quantize_rows(format, source, columns, &scheme, codes, scales).map_err(|source| {
-            let source = match source {
-                QuantError::NotFinite { channel } => QuantError::NotFinite { channel: first + channel },
-                other => other,
-            };
-            BackendError::Weight { tensor: tensor.name.clone(), source }
+        }
+        let parts = self.each(&tasks, |task| match task {
+            Task::Copy(tensor, range) => self.copy(tensor, range).map(|()| Part::default()),
+            Task::Quantize(number, rect) => self.quantize(&weights[*number], rect, None),
         })?;
-        error.merge(&part);
-        writer.write(&tensor.name, (first * columns) as u64, codes)?;
-        meter.advance(source.len() as u64)?;
+        let mut errors = vec![ErrorStats::default(); weights.len()];
+        let mut zero_points: Vec<Vec<(&Rect, Vec<i8>)>> = weights.iter().map(|_| Vec::new()).collect();
+        for (task, part) in tasks.iter().zip(parts) {
+            if let Task::Quantize(number, rect) = task {
+                errors[*number].merge(&part.error);
+                zero_points[*number].push((rect, part.zero_points));
+            }
+        }
+        for (weight, parts) in weights.iter().zip(zero_points) {
+            if let Some(place) = weight.stored.zero_points.as_ref().filter(|_| !parts.is_empty()) {
+                self.write_zero_points(weight, place, parts)?;
+            }
+        }
+        for number in large {
+            errors[number] = self.two_passes(&weights[number])?;
+        }
+        Ok(errors)
     }
-    let scales: Vec<u8> = scales.iter().flat_map(|s| s.to_le_bytes()).collect();
-    writer.write(&scale_name(tensor), 0, &scales)?;
-    let after = (tensor.shape.elements() + scales.len()) as u64;
-    Ok(WeightReport::new(&tensor.name, &scheme, &error, (bytes.len() as u64, after)))
+
+    /// Runs tasks on all threads. Of several errors the first in order is the one returned, save that an error of the
+    /// surroundings stops the tasks not yet begun.
+    fn each<T: Sync, R: Send>(
+        &self,
+        tasks: &[T],
+        run: impl Fn(&T) -> Result<R, BackendError> + Sync,
+    ) -> Result<Vec<R>, BackendError> {
+        let results: Vec<Option<Result<R, BackendError>>> = tasks
+            .par_iter()
+            .map(|task| {
+                if self.stop.load(Ordering::Relaxed) {
+                    return None;
+                }
+                let result = run(task);
+                if matches!(&result, Err(error) if !matches!(error, BackendError::Weight { .. })) {
+                    self.stop.store(true, Ordering::Relaxed);
+                }
+                Some(result)
+            })
+            .collect();
+        let mut done = Vec::with_capacity(results.len());
+        for result in results.into_iter().flatten() {
+            done.push(result?);
+        }
+        Ok(done)
+    }
+
+    fn copy(&self, tensor: &Unchanged<'_>, range: &Range<usize>) -> Result<(), BackendError> {
+        self.sink.write(tensor.name, range.start as u64, &(tensor.read)(range.clone()))?;
+        Ok(self.meter.advance(range.len() as u64)?)
+    }
+
+    /// With `params`, those of all cells; without, the part has whole cells and finds its own.
+    fn quantize(&self, weight: &Weight<'_>, rect: &Rect, params: Option<&[QParams]>) -> Result<Part, BackendError> {
+        let mut buffer = self.take()?;
+        let part = self.quantize_with(&mut buffer, weight, rect, params);
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        part
+    }
+
+    fn take(&self) -> Result<Buffer<'a>, BackendError> {
+        let spare = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.map_or_else(
+            || {
+                let _reserved = self.budget.reserve(BUFFER_BYTES)?;
+                Ok(Buffer { codes: vec![], packed: vec![], extents: vec![], params: vec![], _reserved })
+            },
+            Ok,
+        )
+    }
+
+    fn quantize_with(
+        &self,
+        buffer: &mut Buffer<'_>,
+        weight: &Weight<'_>,
+        rect: &Rect,
+        params: Option<&[QParams]>,
+    ) -> Result<Part, BackendError> {
+        let Chosen { scheme, grid, format } = weight.chosen;
+        let failed = |source| BackendError::Weight { tensor: weight.name.to_owned(), source };
+        let cells = grid.cells_of(rect);
+        let (_, across) = grid.cells();
+        let Buffer { codes, packed, extents, params: own, .. } = buffer;
+        let rows = weight.rows(rect);
+        let row = |row: usize| rows.row(row);
+        let block = Block { format: *format, grid, rect, isa: Isa::best(), row: &row };
+        own.clear();
+        match params {
+            Some(all) => {
+                cells.rows.clone().for_each(|r| own.extend_from_slice(&all[r * across..][cells.columns.clone()]));
+            }
+            None => {
+                extents.clear();
+                extents.resize(cells.elements(), Extent::EMPTY);
+                block.observe(scheme, extents).map_err(failed)?;
+                own.extend(extents.iter().map(|&extent| qparams(extent, scheme, *format)));
+                self.write_scales(weight, &cells, own, packed)?;
+            }
+        }
+        codes.resize(rect.elements(), 0);
+        let error = block.encode(scheme, own, codes).map_err(failed)?;
+        self.write_codes(weight, rect, codes, packed)?;
+        self.meter.advance((rect.elements() * format.size()) as u64)?;
+        let wanted = params.is_none() && weight.stored.zero_points.is_some();
+        let zero_points = if wanted { own.iter().map(|p| p.zero_point).collect() } else { Vec::new() };
+        Ok(Part { error, zero_points })
+    }
+
+    fn write_codes(
+        &self,
+        weight: &Weight<'_>,
+        rect: &Rect,
+        codes: &[u8],
+        packed: &mut Vec<u8>,
+    ) -> Result<(), BackendError> {
+        let (grid, packing) = (&weight.chosen.grid, weight.stored.packing);
+        let name = &weight.stored.codes.name;
+        let bytes = if packing == Packing::Bytes {
+            codes
+        } else {
+            packing.pack(codes, rect.columns.len(), packed);
+            packed
+        };
+        let row_bytes = packing.row_bytes(grid.columns);
+        if rect.columns.len() == grid.columns {
+            return self.sink.write(name, (rect.rows.start * row_bytes) as u64, bytes);
+        }
+        // A part that does not span the rows is whole words wide, or reaches the end of them.
+        let first = packing.row_bytes(rect.columns.start);
+        for (row, bytes) in rect.rows.clone().zip(bytes.chunks(packing.row_bytes(rect.columns.len()).max(1))) {
+            self.sink.write(name, (row * row_bytes + first) as u64, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn write_scales(
+        &self,
+        weight: &Weight<'_>,
+        cells: &Rect,
+        params: &[QParams],
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), BackendError> {
+        let (_, across) = weight.chosen.grid.cells();
+        let format = weight.stored.scale_format;
+        bytes.clear();
+        for params in params {
+            match format {
+                FloatFormat::F32 => bytes.extend(params.scale.to_le_bytes()),
+                FloatFormat::F16 => bytes.extend(half::f16::from_f32(params.scale).to_le_bytes()),
+                FloatFormat::Bf16 => bytes.extend(half::bf16::from_f32(params.scale).to_le_bytes()),
+            }
+        }
+        let name = &weight.stored.scales.name;
+        let size = format.size();
+        if cells.columns.len() == across {
+            return self.sink.write(name, (cells.rows.start * across * size) as u64, bytes);
+        }
+        for (row, bytes) in cells.rows.clone().zip(bytes.chunks((cells.columns.len() * size).max(1))) {
+            self.sink.write(name, ((row * across + cells.columns.start) * size) as u64, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Zero points of the parts of a weight, put together.
+    fn write_zero_points(
+        &self,
+        weight: &Weight<'_>,
+        place: &ZeroPoints,
+        parts: Vec<(&Rect, Vec<i8>)>,
+    ) -> Result<(), BackendError> {
+        let (down, across) = weight.chosen.grid.cells();
+        let _reserved = self.budget.reserve(2 * (down * across) as u64)?;
+        let mut all = vec![0u8; down * across];
+        for (rect, part) in parts {
+            let cells = weight.chosen.grid.cells_of(rect);
+            for (row, part) in cells.rows.zip(part.chunks(cells.columns.len().max(1))) {
+                let place = &mut all[row * across + cells.columns.start..];
+                place.iter_mut().zip(part).for_each(|(byte, &zero)| *byte = zero as u8);
+            }
+        }
+        let bytes = match place.packed_bits {
+            None => all,
+            Some(bits) => {
+                // Words run down the first axis: packed as rows of the transposed matrix, and transposed back.
+                let flat: Vec<u8> = (0..across)
+                    .flat_map(|c| (0..down).map(move |r| (r, c)))
+                    .map(|(r, c)| all[r * across + c])
+                    .collect();
+                let mut words = Vec::new();
+                Packing::Words { bits }.pack(&flat, down, &mut words);
+                let words = words.as_chunks::<4>().0;
+                let high = words.len() / across.max(1);
+                (0..high)
+                    .flat_map(|r| (0..across).map(move |c| (r, c)))
+                    .flat_map(|(r, c)| words[c * high + r])
+                    .collect()
+            }
+        };
+        self.sink.write(&place.tensor.name, 0, &bytes)
+    }
+
+    /// A weight whose cells are larger than a part: one pass for the extents, one for the codes.
+    fn two_passes(&self, weight: &Weight<'_>) -> Result<ErrorStats, BackendError> {
+        let Chosen { scheme, grid, format } = weight.chosen;
+        let (down, across) = grid.cells();
+        let pieces = grid.pieces(PART_ELEMENTS);
+        let cell_bytes = (size_of::<Extent>() + size_of::<QParams>()) * down * across;
+        let _reserved = self.budget.reserve(cell_bytes as u64)?;
+        let extents = Mutex::new(vec![Extent::EMPTY; down * across]);
+        self.each(&pieces, |rect| {
+            let cells = grid.cells_of(rect);
+            let _reserved = self.budget.reserve((size_of::<Extent>() * cells.elements()) as u64)?;
+            let mut own = vec![Extent::EMPTY; cells.elements()];
+            let rows = weight.rows(rect);
+            let row = |row: usize| rows.row(row);
+            Block { format: *format, grid, rect, isa: Isa::best(), row: &row }
+                .observe(scheme, &mut own)
+                .map_err(|source| BackendError::Weight { tensor: weight.name.to_owned(), source })?;
+            // Minimum and maximum do not depend on the order in which parts come.
+            let mut all = extents.lock().unwrap_or_else(PoisonError::into_inner);
+            for (row, part) in cells.rows.zip(own.chunks(cells.columns.len().max(1))) {
+                let place = &mut all[row * across + cells.columns.start..];
+                place.iter_mut().zip(part).for_each(|(cell, &extent)| cell.merge(extent));
+            }
+            Ok(())
+        })?;
+        let extents = extents.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let params: Vec<QParams> = extents.iter().map(|&extent| qparams(extent, scheme, *format)).collect();
+        drop(extents);
+        let all = Rect { rows: 0..down, columns: 0..across };
+        self.write_scales(weight, &all, &params, &mut Vec::new())?;
+        if let Some(place) = &weight.stored.zero_points {
+            let zero_points = params.iter().map(|p| p.zero_point).collect();
+            self.write_zero_points(weight, place, vec![(&grid.whole(), zero_points)])?;
+        }
+        let mut error = ErrorStats::default();
+        for part in self.each(&pieces, |rect| self.quantize(weight, rect, Some(&params)))? {
+            error.merge(&part.error);
+        }
+        Ok(error)
+    }
+}
+
+/// The rows of a part: read at once where the part is contiguous.
+struct Rows<'w, 'd> {
+    weight: &'w Weight<'d>,
+    rect: &'w Rect,
+    whole: Option<Cow<'d, [u8]>>,
+}
+
+impl<'d> Weight<'d> {
+    fn rows<'w>(&'w self, rect: &'w Rect) -> Rows<'w, 'd> {
+        let spans = rect.columns.len() == self.chosen.grid.columns;
+        let whole = spans.then(|| (self.read)(self.place(rect.rows.start, 0)..self.place(rect.rows.end, 0)));
+        Rows { weight: self, rect, whole }
+    }
+
+    fn place(&self, row: usize, column: usize) -> usize {
+        (row * self.chosen.grid.columns + column) * self.chosen.format.size()
+    }
+}
+
+impl Rows<'_, '_> {
+    /// Empty where the source is shorter than it must be, which the block refuses.
+    fn row(&self, row: usize) -> Cow<'_, [u8]> {
+        let range = self.weight.place(row, self.rect.columns.start)..self.weight.place(row, self.rect.columns.end);
+        match &self.whole {
+            Some(whole) => {
+                let first = self.weight.place(self.rect.rows.start, 0);
+                Cow::Borrowed(whole.get(range.start - first..range.end - first).unwrap_or_default())
+            }
+            None => (self.weight.read)(range),
+        }
+    }
 }

@@ -82,11 +82,11 @@ impl<'g> QdqWriter<'g> {
     pub fn quantize_weight(&mut self, node: usize, input: usize, weight: &QuantizedWeight) {
         let QuantizedWeight { name, shape, axis, dtype, values } = weight;
         let spec = dtype.spec();
-        let per: Vec<usize> = axis.iter().map(|_| values.scales.len()).collect();
-        let scales = values.scales.iter().flat_map(|s| s.to_le_bytes()).collect();
+        let per: Vec<usize> = axis.iter().map(|_| values.params.len()).collect();
+        let scales = values.params.iter().flat_map(|params| params.scale.to_le_bytes()).collect();
         let codes = self.initializer(&format!("{name}.quantized"), shape.dims(), spec.onnx, values.codes.clone());
         let scale = self.initializer(&format!("{name}.scale"), &per, data_type::FLOAT, scales);
-        let zeros = vec![0; values.scales.len()];
+        let zeros = vec![0; values.params.len()];
         let zero = self.initializer(&format!("{name}.zero_point"), &per, spec.onnx, zeros);
         let dequantized = self.index.claim(&format!("{name}.dequantized"));
         let mut dq = new_node("DequantizeLinear", "", vec![codes, scale, zero], &dequantized);

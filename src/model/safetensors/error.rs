@@ -37,6 +37,14 @@ pub enum SafetensorsError {
         #[source]
         source: safetensors::SafeTensorError,
     },
+    /// The header can be read in more than one way.
+    #[error("{path} has an ambiguous header: {reason}", path = path.display())]
+    Ambiguous {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A tensor has an impossible shape.
     #[error("tensor `{tensor}` has an impossible shape")]
     Shape {
@@ -79,7 +87,9 @@ impl Fault for SafetensorsError {
         match self {
             SafetensorsError::Read { .. } => "model_unreadable",
             SafetensorsError::Write { .. } => "artifact_unwritable",
-            SafetensorsError::Header { .. } | SafetensorsError::Shape { .. } => "model_corrupt",
+            SafetensorsError::Header { .. } | SafetensorsError::Ambiguous { .. } | SafetensorsError::Shape { .. } => {
+                "model_corrupt"
+            }
             SafetensorsError::Index { .. }
             | SafetensorsError::ShardName { .. }
             | SafetensorsError::Disagree { .. }

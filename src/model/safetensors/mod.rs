@@ -1,13 +1,13 @@
 //! Checkpoints in the safetensors format: one file, or shards with an index, or a folder of them.
 
-mod checkpoint;
 mod error;
+mod read;
 mod writer;
 
 use std::path::Path;
 
-pub use checkpoint::{Checkpoint, INDEX_SUFFIX, Shard, TensorInfo};
 pub use error::SafetensorsError;
+pub use read::{INDEX_SUFFIX, open};
 pub use writer::{OutTensor, ShardWriter};
 
 use super::ModelFormat;

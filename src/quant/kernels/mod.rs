@@ -1,30 +1,18 @@
-//! The loops that decide how fast a job is. Plain Rust, compiled for several instruction sets; the best one that the
-//! machine has is chosen at run time.
+//! The loops that decide how fast a job is. Plain Rust, compiled for several instruction sets ([`Isa`]); callers take the
+//! best one that the machine has.
 //!
 //! Each kernel works on one row, reads the source elements from bytes, and has a twin in [`super::reference`]. Sums
 //! run in a fixed number of lanes, so a result depends on the row alone.
 
-mod absmax;
-mod error;
+mod columns;
+mod extent;
+mod isa;
 mod quantize;
 
-pub use absmax::absmax;
-pub use error::error_stats;
-pub use quantize::quantize;
-
-/// The vector instructions in use on this machine, for the report.
-pub fn instruction_set() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512bw") {
-            return "avx512";
-        }
-        if std::is_x86_feature_detected!("avx2") {
-            return "avx2";
-        }
-    }
-    "baseline"
-}
+pub use columns::quantize_columns;
+pub use extent::{absmax, extent, extent_columns};
+pub use isa::Isa;
+pub use quantize::{quantize, quantize_only};
 
 #[cfg(test)]
 mod tests {
@@ -32,60 +20,90 @@ mod tests {
 
     use super::*;
     use crate::{
-        numeric::{DType, Element, ElementVisitor, SourceFloat},
-        quant::{Granularity, Scheme, reference, scale_for},
+        numeric::{DType, Element, ElementVisitor, FloatFormat, SourceFloat},
+        quant::{ErrorStats, Extent, Granularity, Grid, ScaleRule, Scheme, reference},
     };
 
-    fn bytes(format: crate::numeric::FloatFormat, seed: u32, len: usize) -> Vec<u8> {
-        use crate::numeric::FloatFormat::{Bf16, F16, F32};
+    fn bytes(format: FloatFormat, seed: u32, len: usize) -> Vec<u8> {
         let mut state = seed;
         (0..len)
             .flat_map(|_| {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let x = ((state >> 8) as f32 / 8_388_608.0 - 1.0).powi(3) * 3.0;
                 match format {
-                    F32 => x.to_le_bytes().to_vec(),
-                    F16 => f16::from_f32(x).to_le_bytes().to_vec(),
-                    Bf16 => bf16::from_f32(x).to_le_bytes().to_vec(),
+                    FloatFormat::F32 => x.to_le_bytes().to_vec(),
+                    FloatFormat::F16 => f16::from_f32(x).to_le_bytes().to_vec(),
+                    FloatFormat::Bf16 => bf16::from_f32(x).to_le_bytes().to_vec(),
                 }
             })
             .collect()
     }
 
-    struct Twins<'a, S>(&'a [u8], std::marker::PhantomData<S>, DType);
+    /// Sums of a few f32 steps against sums of f64: as near as f32 is, and what is counted exactly alike.
+    fn same(fast: &ErrorStats, slow: &ErrorStats) {
+        assert_eq!((fast.count, fast.clipped, fast.underflowed), (slow.count, slow.clipped, slow.underflowed));
+        // The fast path works in units of the scale, where even an exact value is off by its last bit.
+        let sums = [(fast.signal, slow.signal), (fast.noise, slow.noise), (fast.decoded, slow.decoded)];
+        for (a, b) in sums {
+            assert!((a - b).abs() <= 2e-5 * b.abs() + 1e-12 * slow.signal, "{a} {b}");
+        }
+        let (a, b) = (fast.max_abs_error, slow.max_abs_error);
+        assert!((a - b).abs() <= 2e-5 * b + 1e-6 * slow.signal.sqrt(), "{a} {b}");
+    }
+
+    struct Twins<'a, S>(&'a [u8], std::marker::PhantomData<S>, DType, Isa);
     impl<S: SourceFloat> ElementVisitor for Twins<'_, S> {
         type Output = ();
         fn visit<E: Element>(self) {
+            let isa = self.3;
             let row = reference::elements::<S>(self.0);
-            for scheme in
-                [Scheme::torchao(self.2, Granularity::PerTensor), Scheme::onnx(self.2, Granularity::PerTensor)]
-            {
-                let (codes, scale, stats) = reference::quantize_row::<S, E>(&row, &scheme).expect("finite");
-                let amax = absmax::<S>(self.0).expect("finite");
-                assert_eq!(scale, scale_for(amax, &scheme, S::FORMAT));
-                let mut fast = vec![0; row.len()];
-                quantize::<S, E>(self.0, scale, scheme.quotient, &mut fast);
-                assert_eq!(fast, codes, "{} {:?}", E::SPEC.name, S::FORMAT);
-                let ours = error_stats::<S, E>(self.0, &codes, scale);
+            let torchao = Scheme::torchao(self.2, Granularity::PerTensor);
+            let mut schemes = vec![torchao, Scheme::onnx(self.2, Granularity::PerTensor)];
+            if self.2.is_integer() {
+                schemes.push(Scheme { rule: ScaleRule::RangeOverSteps, ..torchao });
+            }
+            let rowwise = Grid { rows: 1, columns: row.len().max(1), cell_rows: 1, cell_columns: row.len().max(1) };
+            let columnwise = Grid { cell_columns: 1, ..rowwise };
+            for scheme in schemes {
+                let (codes, params, slow) =
+                    reference::quantize_matrix::<S, E>(&row, &rowwise, &scheme).expect("finite");
+                let symmetric = absmax::<S>(isa, self.0).expect("finite");
+                let extent = extent::<S>(isa, self.0).expect("finite");
                 assert_eq!(
-                    (ours.count, ours.clipped, ours.underflowed),
-                    (stats.count, stats.clipped, stats.underflowed)
+                    Some(extent).filter(|_| !row.is_empty()),
+                    reference::extent(&row).filter(|_| !row.is_empty())
                 );
-                assert_eq!(ours.max_abs_error, stats.max_abs_error);
-                for (a, b) in [(ours.signal, stats.signal), (ours.noise, stats.noise), (ours.dot, stats.dot)] {
-                    assert!((a - b).abs() <= 1e-12 * b.abs(), "{a} {b}");
+                assert_eq!(symmetric, extent.amax());
+                let mut fast = vec![0; row.len()];
+                let stats = quantize::<S, E>(isa, self.0, params[0], scheme.quotient, &mut fast);
+                assert_eq!(fast, codes, "{} {:?} {:?}", E::SPEC.name, S::FORMAT, scheme.rule);
+                same(&stats, &slow);
+                fast.fill(0);
+                quantize_only::<S, E>(isa, self.0, params[0], scheme.quotient, &mut fast);
+                assert_eq!(fast, codes);
+                if row.is_empty() {
+                    continue;
                 }
+                let (codes, params, slow) =
+                    reference::quantize_matrix::<S, E>(&row, &columnwise, &scheme).expect("finite");
+                let mut extents = vec![Extent::EMPTY; row.len()];
+                assert!(extent_columns::<S>(isa, self.0, &mut extents));
+                assert!(extents.iter().zip(&row).all(|(e, x)| e.min == x.to_f32() && e.max == x.to_f32()));
+                same(&quantize_columns::<S, E>(isa, self.0, &params, scheme.quotient, &mut fast), &slow);
+                assert_eq!(fast, codes);
             }
         }
     }
 
     #[test]
-    fn the_kernels_agree_with_the_reference_at_every_length() {
+    fn the_kernels_agree_with_the_reference_on_every_instruction_set_at_every_length() {
         fn run<S: SourceFloat>() {
-            for (seed, len) in (0..70).chain([255, 256, 1000]).enumerate() {
+            for (seed, len) in (0..70).chain([255, 256, 1000, 2100]).enumerate() {
                 let bytes = bytes(S::FORMAT, seed as u32, len);
                 for dtype in DType::ALL {
-                    dtype.visit(Twins::<S>(&bytes, std::marker::PhantomData, dtype));
+                    for isa in Isa::present() {
+                        dtype.visit(Twins::<S>(&bytes, std::marker::PhantomData, dtype, isa));
+                    }
                 }
             }
         }
@@ -96,12 +114,19 @@ mod tests {
 
     #[test]
     fn a_value_that_is_not_finite_is_seen_wherever_it_stands() {
+        fn check<S: SourceFloat>(row: &[u8]) {
+            for isa in Isa::present() {
+                assert_eq!((absmax::<S>(isa, row), extent::<S>(isa, row)), (None, None));
+                assert!(!extent_columns::<S>(isa, row, &mut [Extent::EMPTY; 67]));
+            }
+        }
         for position in 0..67 {
             for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let mut row = [1f32; 67];
                 row[position] = bad;
-                let bytes: Vec<u8> = row.iter().flat_map(|x| x.to_le_bytes()).collect();
-                assert_eq!(absmax::<f32>(&bytes), None);
+                check::<f32>(&row.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>());
+                check::<bf16>(&row.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect::<Vec<_>>());
+                check::<f16>(&row.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect::<Vec<_>>());
             }
         }
     }

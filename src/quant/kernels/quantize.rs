@@ -1,37 +1,249 @@
-//! Codes of a row under one scale.
+//! Codes of a row under one scale, and in the same pass what they cost.
+//!
+//! The row is taken in blocks that stay in the first-level cache, and each block in a few short loops. A loop is a
+//! [`Kernel`] of its own: on its own it becomes the vector instructions one would write by hand, together with others it
+//! does not.
 
-use multiversion::multiversion;
+use std::marker::PhantomData;
 
+use super::{Isa, isa::Kernel};
 use crate::{
     numeric::{Element, FloatFormat, SourceFloat},
-    quant::Quotient,
+    quant::{ErrorStats, QParams, Quotient},
 };
 
-/// Writes the code of every element of `row` to `codes`.
+/// Independent sums, so that additions overlap; fixed, so that the result is the same on every machine.
+const LANES: usize = 16;
+/// Elements of a block, after which the f32 sums of the lanes go to f64: so few that no sum loses more than a few of its
+/// 24 bits.
+const BLOCK: usize = 512;
+
+/// Writes the code of every element of `row` to `codes`, and says what that costs.
 ///
 /// # Panics
 /// If `codes` is not as long as the row has elements.
-pub fn quantize<S: SourceFloat, E: Element>(row: &[u8], scale: f32, quotient: Quotient, codes: &mut [u8]) {
+pub fn quantize<S: SourceFloat, E: Element>(
+    isa: Isa,
+    row: &[u8],
+    params: QParams,
+    quotient: Quotient,
+    codes: &mut [u8],
+) -> ErrorStats {
     assert_eq!(row.len(), codes.len() * S::FORMAT.size(), "one code for each element");
-    let operand = quotient.operand(scale);
+    let zero = f32::from(params.zero_point);
+    let bounds = (E::CLIPPED.0 - zero, E::CLIPPED.1 - zero);
+    let mut pairs = Pairs { scaled: [0.0; BLOCK], decoded: [0.0; BLOCK] };
+    let mut tally = Tally::default();
+    for (values, codes) in row.chunks(BLOCK * S::FORMAT.size()).zip(codes.chunks_mut(BLOCK)) {
+        encode::<S, E>(isa, values, params, quotient, codes, Some(&mut pairs));
+        let (scaled, decoded) = (&pairs.scaled[..codes.len()], &pairs.decoded[..codes.len()]);
+        tally.add(isa.run(Squares { scaled, decoded }), isa.run(Counts { scaled, decoded, bounds }));
+    }
+    tally.stats(codes.len(), params.scale)
+}
+
+/// The codes alone; what [`quantize`] is compared with to know the price of the figures.
+///
+/// # Panics
+/// If `codes` is not as long as the row has elements.
+pub fn quantize_only<S: SourceFloat, E: Element>(
+    isa: Isa,
+    row: &[u8],
+    params: QParams,
+    quotient: Quotient,
+    codes: &mut [u8],
+) {
+    assert_eq!(row.len(), codes.len() * S::FORMAT.size(), "one code for each element");
+    encode::<S, E>(isa, row, params, quotient, codes, None);
+}
+
+/// The values of a block divided by their scale, and what their codes stand for.
+struct Pairs {
+    scaled: [f32; BLOCK],
+    decoded: [f32; BLOCK],
+}
+
+/// Encodes a row, or with `pairs` a block of one.
+#[inline(always)]
+fn encode<S: SourceFloat, E: Element>(
+    isa: Isa,
+    row: &[u8],
+    params: QParams,
+    quotient: Quotient,
+    codes: &mut [u8],
+    pairs: Option<&mut Pairs>,
+) {
+    let operand = quotient.operand(params.scale);
+    let zero_point = params.zero_point;
+    macro_rules! run {
+        ($size:literal, $divide:literal) => {
+            match pairs {
+                Some(pairs) => isa.run(Encode::<S, E, $size, $divide> {
+                    row,
+                    operand,
+                    zero_point,
+                    codes,
+                    pairs,
+                    kinds: PhantomData,
+                }),
+                None => {
+                    isa.run(EncodeOnly::<S, E, $size, $divide> { row, operand, zero_point, codes, kinds: PhantomData })
+                }
+            }
+        };
+    }
     match (S::FORMAT, quotient) {
-        (FloatFormat::F32, Quotient::Division) => divide::<S, E, 4>(row, operand, codes),
-        (FloatFormat::F32, Quotient::Reciprocal) => multiply::<S, E, 4>(row, operand, codes),
-        (_, Quotient::Division) => divide::<S, E, 2>(row, operand, codes),
-        (_, Quotient::Reciprocal) => multiply::<S, E, 2>(row, operand, codes),
+        (FloatFormat::F32, Quotient::Division) => run!(4, true),
+        (FloatFormat::F32, Quotient::Reciprocal) => run!(4, false),
+        (_, Quotient::Division) => run!(2, true),
+        (_, Quotient::Reciprocal) => run!(2, false),
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn divide<S: SourceFloat, E: Element, const SIZE: usize>(row: &[u8], scale: f32, codes: &mut [u8]) {
-    for (code, x) in codes.iter_mut().zip(row.as_chunks::<SIZE>().0) {
-        *code = E::encode(S::read(x).to_f32() / scale);
+#[inline(always)]
+fn scale<S: SourceFloat, const SIZE: usize, const DIVIDE: bool>(value: &[u8; SIZE], operand: f32) -> f32 {
+    let x = S::read(value).to_f32();
+    if DIVIDE { x / operand } else { x * operand }
+}
+
+struct EncodeOnly<'a, S, E, const SIZE: usize, const DIVIDE: bool> {
+    row: &'a [u8],
+    operand: f32,
+    zero_point: i8,
+    codes: &'a mut [u8],
+    kinds: PhantomData<(S, E)>,
+}
+
+impl<S: SourceFloat, E: Element, const SIZE: usize, const DIVIDE: bool> Kernel for EncodeOnly<'_, S, E, SIZE, DIVIDE> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (code, value) in self.codes.iter_mut().zip(self.row.as_chunks::<SIZE>().0) {
+            *code = E::quantize(scale::<S, SIZE, DIVIDE>(value, self.operand), self.zero_point).0;
+        }
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn multiply<S: SourceFloat, E: Element, const SIZE: usize>(row: &[u8], reciprocal: f32, codes: &mut [u8]) {
-    for (code, x) in codes.iter_mut().zip(row.as_chunks::<SIZE>().0) {
-        *code = E::encode(S::read(x).to_f32() * reciprocal);
+struct Encode<'a, S, E, const SIZE: usize, const DIVIDE: bool> {
+    row: &'a [u8],
+    operand: f32,
+    zero_point: i8,
+    codes: &'a mut [u8],
+    pairs: &'a mut Pairs,
+    kinds: PhantomData<(S, E)>,
+}
+
+impl<S: SourceFloat, E: Element, const SIZE: usize, const DIVIDE: bool> Kernel for Encode<'_, S, E, SIZE, DIVIDE> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Pairs { scaled, decoded } = self.pairs;
+        for (scaled, value) in scaled.iter_mut().zip(self.row.as_chunks::<SIZE>().0) {
+            *scaled = scale::<S, SIZE, DIVIDE>(value, self.operand);
+        }
+        for ((code, decoded), &scaled) in self.codes.iter_mut().zip(decoded).zip(&*scaled) {
+            (*code, *decoded) = E::quantize(scaled, self.zero_point);
+        }
     }
+}
+
+/// Sums of the squares of values, errors and decoded values, lane by lane.
+struct Squares<'a> {
+    scaled: &'a [f32],
+    decoded: &'a [f32],
+}
+
+impl Kernel for Squares<'_> {
+    type Output = [[f32; LANES]; 3];
+    #[inline(always)]
+    fn run(self) -> [[f32; LANES]; 3] {
+        let (mut signal, mut noise, mut norm) = ([0f32; LANES], [0f32; LANES], [0f32; LANES]);
+        let ((xs, x_rest), (ys, y_rest)) = (self.scaled.as_chunks::<LANES>(), self.decoded.as_chunks::<LANES>());
+        for (x, y) in xs.iter().zip(ys) {
+            for lane in 0..LANES {
+                signal[lane] += x[lane] * x[lane];
+            }
+            for lane in 0..LANES {
+                noise[lane] += (y[lane] - x[lane]) * (y[lane] - x[lane]);
+            }
+            for lane in 0..LANES {
+                norm[lane] += y[lane] * y[lane];
+            }
+        }
+        for (lane, (x, y)) in x_rest.iter().zip(y_rest).enumerate() {
+            signal[lane] += x * x;
+            noise[lane] += (y - x) * (y - x);
+            norm[lane] += y * y;
+        }
+        [signal, noise, norm]
+    }
+}
+
+/// The bits of the largest error (magnitudes order as their bits do, and integers have a maximum that vectorizes), and how
+/// many values are clipped and underflow.
+struct Counts<'a> {
+    scaled: &'a [f32],
+    decoded: &'a [f32],
+    bounds: (f32, f32),
+}
+
+impl Kernel for Counts<'_> {
+    type Output = [u32; 3];
+    #[inline(always)]
+    fn run(self) -> [u32; 3] {
+        let (mut max_error, mut clipped, mut underflowed) = (0u32, 0u32, 0u32);
+        for (&x, &y) in self.scaled.iter().zip(self.decoded) {
+            max_error = max_error.max((y - x).to_bits() & 0x7fff_ffff);
+            clipped += u32::from((x <= self.bounds.0) | (x >= self.bounds.1));
+            underflowed += u32::from((y == 0.0) & (x != 0.0));
+        }
+        [max_error, clipped, underflowed]
+    }
+}
+
+/// Sums over a row in units of its scale, where no square can overflow.
+#[derive(Default)]
+struct Tally {
+    squares: [[f64; LANES]; 3],
+    max_error: u32,
+    clipped: u64,
+    underflowed: u64,
+}
+
+impl Tally {
+    fn add(&mut self, squares: [[f32; LANES]; 3], [max_error, clipped, underflowed]: [u32; 3]) {
+        for (sums, squares) in self.squares.iter_mut().zip(squares) {
+            sums.iter_mut().zip(squares).for_each(|(sum, few)| *sum += f64::from(few));
+        }
+        self.max_error = self.max_error.max(max_error);
+        self.clipped += u64::from(clipped);
+        self.underflowed += u64::from(underflowed);
+    }
+
+    /// The lanes together, and in the units of the weight.
+    fn stats(self, count: usize, scale: f32) -> ErrorStats {
+        let square = f64::from(scale) * f64::from(scale);
+        let [signal, noise, decoded] = self.squares.map(|lanes| total(lanes) * square);
+        ErrorStats {
+            count: count as u64,
+            signal,
+            noise,
+            decoded,
+            max_abs_error: f64::from(f32::from_bits(self.max_error)) * f64::from(scale),
+            clipped: self.clipped,
+            underflowed: self.underflowed,
+        }
+    }
+}
+
+/// Halves onto halves until one is left: an order that vectorizes and is the same everywhere.
+fn total(mut lanes: [f64; LANES]) -> f64 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
 }

@@ -1,15 +1,19 @@
-//! How a long computation and the one who started it talk: progress outwards, cancellation inwards.
+//! How a long computation and the one who started it talk: progress outwards, cancellation and limits inwards.
 //!
 //! Near a leaf, so that backends and pipeline share it. Knows nothing of queues, terminals or threads.
 
+mod memory;
+
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Instant,
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Warning;
+
+pub use memory::{MemoryBudget, OverBudget, Reservation};
 
 /// The stages of a job. An open set: users are told to expect more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,35 +125,50 @@ impl<'a> Control<'a> {
     /// Begins a phase of `total` units.
     pub fn phase(&self, phase: Phase, total: u64, unit: &'static str) -> PhaseMeter<'_> {
         self.notify(Notice::Phase(phase));
-        PhaseMeter { control: self, phase, total, unit, done: 0, began: Instant::now() }
+        PhaseMeter {
+            control: self,
+            phase,
+            total,
+            unit,
+            done: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            began: Instant::now(),
+        }
     }
 }
 
-/// Counts the units of one phase.
+/// Counts the units of one phase, from any number of threads.
 #[derive(Debug)]
 pub struct PhaseMeter<'a> {
     control: &'a Control<'a>,
     phase: Phase,
     total: u64,
     unit: &'static str,
-    done: u64,
+    done: AtomicU64,
+    /// What the watcher last heard.
+    told: AtomicU64,
     began: Instant,
 }
 
 impl PhaseMeter<'_> {
-    /// `units` more are done. An error if the work should stop.
-    pub fn advance(&mut self, units: u64) -> Result<(), Cancelled> {
-        self.done += units;
-        let pace = self.began.elapsed().as_secs_f64() / self.done.max(1) as f64;
-        self.control.notify(Notice::Progress(
-            self.phase,
-            Progress {
-                units_done: self.done,
-                units_total: self.total,
-                unit: self.unit.to_owned(),
-                eta_seconds: (self.done > 0).then(|| pace * self.total.saturating_sub(self.done) as f64),
-            },
-        ));
+    /// `units` more are done. An error if the work should stop. The watcher hears of every half percent.
+    pub fn advance(&self, units: u64) -> Result<(), Cancelled> {
+        const STEPS: u64 = 200;
+        let done = self.done.fetch_add(units, Ordering::Relaxed) + units;
+        let told = self.told.load(Ordering::Relaxed);
+        let due = done >= told + (self.total / STEPS).max(1) || done >= self.total;
+        if due && self.told.compare_exchange(told, done, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            let pace = self.began.elapsed().as_secs_f64() / done.max(1) as f64;
+            self.control.notify(Notice::Progress(
+                self.phase,
+                Progress {
+                    units_done: done,
+                    units_total: self.total,
+                    unit: self.unit.to_owned(),
+                    eta_seconds: (done > 0).then(|| pace * self.total.saturating_sub(done) as f64),
+                },
+            ));
+        }
         self.control.checkpoint()
     }
 }
@@ -165,7 +184,7 @@ mod tests {
         let (heard, cancel) = (Mutex::new(Vec::new()), AtomicBool::new(false));
         let notify = |notice| heard.lock().unwrap().push(notice);
         let control = Control::new(&notify, &cancel);
-        let mut meter = control.phase(Phase::Quantizing, 3, "tensors");
+        let meter = control.phase(Phase::Quantizing, 3, "tensors");
         assert_eq!(meter.advance(2), Ok(()));
         cancel.store(true, Ordering::Relaxed);
         assert_eq!(meter.advance(1), Err(Cancelled));

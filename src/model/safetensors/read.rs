@@ -1,0 +1,199 @@
+//! Reading checkpoints: headers checked, tensors mapped.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
+    path::{Component, Path, PathBuf},
+};
+
+use safetensors::SafeTensors;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+
+use super::SafetensorsError;
+use crate::{
+    model::{
+        checkpoint::{Checkpoint, Shard, TensorInfo},
+        mapped::Mapped,
+    },
+    tensor::Shape,
+};
+
+/// How the name of an index of shards ends.
+pub const INDEX_SUFFIX: &str = ".safetensors.index.json";
+
+/// Opens a file, an index or a folder and reads all headers.
+pub fn open(path: &Path) -> Result<Checkpoint, SafetensorsError> {
+    if path.is_dir() {
+        return open_folder(path);
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    if name.ends_with(INDEX_SUFFIX) {
+        return open_index(folder, &name, Vec::new());
+    }
+    Ok(Checkpoint { folder, shards: vec![open_shard(path)?], side_files: Vec::new() })
+}
+
+fn open_shard(path: &Path) -> Result<Shard, SafetensorsError> {
+    let map = Mapped::open(path).map_err(|source| SafetensorsError::Read { path: path.to_owned(), source })?;
+    let header = |source| SafetensorsError::Header { path: path.to_owned(), source };
+    // The library checks sizes before it allocates, and that the tensors cover the file without gap or overlap.
+    let (length, metadata) = SafeTensors::read_metadata(map.as_ref()).map_err(header)?;
+    let data = length + 8;
+    // It keeps the last of two entries of one name, though; which one another reader keeps is anyone's guess.
+    if let Err(error) = serde_json::from_slice::<DistinctKeys>(map.as_ref().get(8..data).unwrap_or_default()) {
+        return Err(SafetensorsError::Ambiguous { path: path.to_owned(), reason: error.to_string() });
+    }
+    let mut tensors = Vec::new();
+    for (name, info) in metadata.tensors() {
+        let shape = Shape::new(info.shape.clone())
+            .map_err(|source| SafetensorsError::Shape { tensor: name.clone(), source })?;
+        let range = data + info.data_offsets.0..data + info.data_offsets.1;
+        tensors.push(TensorInfo { name, dtype: info.dtype, shape, range, strides: None });
+    }
+    tensors.sort_by(|a, b| (a.range.start, a.range.end, &a.name).cmp(&(b.range.start, b.range.end, &b.name)));
+    let metadata = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Shard { file_name, tensors, metadata, map })
+}
+
+/// A JSON object of which no two keys are equal, its values not looked at.
+struct DistinctKeys;
+
+impl<'de> Deserialize<'de> for DistinctKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = DistinctKeys;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DistinctKeys, A::Error> {
+                let mut seen = BTreeSet::new();
+                while let Some((key, IgnoredAny)) = map.next_entry::<String, IgnoredAny>()? {
+                    if let Some(twice) = seen.replace(key) {
+                        return Err(A::Error::custom(format_args!("`{twice}` stands twice in the header")));
+                    }
+                }
+                Ok(DistinctKeys)
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
+}
+
+fn open_folder(folder: &Path) -> Result<Checkpoint, SafetensorsError> {
+    let read = |source| SafetensorsError::Read { path: folder.to_owned(), source };
+    let mut files = BTreeSet::new();
+    for entry in fs::read_dir(folder).map_err(read)? {
+        let entry = entry.map_err(read)?;
+        // Not followed: a link in a model folder may point anywhere.
+        if entry.file_type().map_err(read)?.is_file() {
+            files.insert(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    let index = files.iter().find(|name| name.ends_with(INDEX_SUFFIX)).cloned();
+    let (shards, side_files): (Vec<String>, Vec<String>) =
+        files.into_iter().filter(|name| Some(name) != index.as_ref()).partition(|name| name.ends_with(".safetensors"));
+    if let Some(index) = index {
+        return open_index(folder.to_owned(), &index, side_files);
+    }
+    if shards.is_empty() {
+        return Err(SafetensorsError::NoShards { path: folder.to_owned() });
+    }
+    let shards = shards.iter().map(|name| open_shard(&folder.join(name))).collect::<Result<_, _>>()?;
+    let checkpoint = Checkpoint { folder: folder.to_owned(), shards, side_files };
+    check_unique(&checkpoint)?;
+    Ok(checkpoint)
+}
+
+fn open_index(folder: PathBuf, index: &str, side_files: Vec<String>) -> Result<Checkpoint, SafetensorsError> {
+    let path = folder.join(index);
+    let text = fs::read(&path).map_err(|source| SafetensorsError::Read { path: path.clone(), source })?;
+    let invalid = |reason: String| SafetensorsError::Index { path: path.clone(), reason };
+    let json: serde_json::Value = serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
+    let map = json.get("weight_map").and_then(|map| map.as_object());
+    let map = map.ok_or_else(|| invalid("there is no `weight_map` object".to_owned()))?;
+    let mut weight_map = BTreeMap::new();
+    for (tensor, shard) in map {
+        let shard = shard.as_str().ok_or_else(|| invalid(format!("the shard of `{tensor}` is not a string")))?;
+        let mut components = Path::new(shard).components();
+        if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
+            return Err(SafetensorsError::ShardName { shard: shard.to_owned() });
+        }
+        weight_map.insert(tensor.as_str(), shard);
+    }
+    let names: BTreeSet<&str> = weight_map.values().copied().collect();
+    let shards: Vec<Shard> = names.iter().map(|name| open_shard(&folder.join(name))).collect::<Result<_, _>>()?;
+    for (shard, tensor) in shards.iter().flat_map(|s| s.tensors.iter().map(move |t| (s, t))) {
+        if weight_map.remove(tensor.name.as_str()) != Some(shard.file_name.as_str()) {
+            return Err(SafetensorsError::Disagree { tensor: tensor.name.clone() });
+        }
+    }
+    if let Some((tensor, _)) = weight_map.pop_first() {
+        return Err(SafetensorsError::Disagree { tensor: tensor.to_owned() });
+    }
+    Ok(Checkpoint { folder, shards, side_files })
+}
+
+fn check_unique(checkpoint: &Checkpoint) -> Result<(), SafetensorsError> {
+    let mut seen = BTreeSet::new();
+    match checkpoint.tensors().find(|(_, tensor)| !seen.insert(tensor.name.as_str())) {
+        Some((_, twice)) => Err(SafetensorsError::Disagree { tensor: twice.name.clone() }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(header: &str, data: usize) -> Vec<u8> {
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; data]].concat()
+    }
+
+    /// Headers as an attacker would write them, each with a word that its error must hold.
+    #[test]
+    fn hostile_headers_are_refused() {
+        let tensor =
+            |dims: &str, offsets: &str| format!(r#"{{"dtype":"F32","shape":{dims},"data_offsets":{offsets}}}"#);
+        let one = tensor("[1]", "[0,4]");
+        let deep = format!(r#"{{"__metadata__":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let cases: Vec<Vec<u8>> = vec![
+            file(&format!(r#"{{"a":{one},"a":{}}}"#, tensor("[1]", "[0,4]")), 4),
+            file(&format!(r#"{{"a":{one},"b":{}}}"#, tensor("[1]", "[2,6]")), 6),
+            file(&format!(r#"{{"a":{one},"b":{}}}"#, tensor("[1]", "[8,12]")), 12),
+            file(&format!(r#"{{"a":{}}}"#, tensor("[2]", "[0,4]")), 4),
+            file(&format!(r#"{{"a":{}}}"#, tensor("[4294967296,4294967296,4]", "[0,4]")), 4),
+            file(&format!(r#"{{"a":{}}}"#, tensor("[-1]", "[0,4]")), 4),
+            file(&format!(r#"{{"a":{}}}"#, tensor("[1]", "[4,0]")), 4),
+            file(&format!(r#"{{"a":{}}}"#, tensor("[1]", "[0,18446744073709551615]")), 4),
+            file(&format!(r#"{{"a":{one}}}"#), 3),
+            file(&format!(r#"{{"a":{one}}}"#), 5),
+            file(r#"{"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}}"#, 4),
+            file(&deep, 0),
+            file("[]", 0),
+            u64::MAX.to_le_bytes().to_vec(),
+            [&(1u64 << 40).to_le_bytes()[..], b"{}"].concat(),
+            vec![1, 2, 3],
+            Vec::new(),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        for (number, bytes) in cases.into_iter().enumerate() {
+            fs::write(&path, bytes).unwrap();
+            let error = open(&path).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    SafetensorsError::Header { .. }
+                        | SafetensorsError::Ambiguous { .. }
+                        | SafetensorsError::Shape { .. }
+                ),
+                "case {number}: {error}"
+            );
+        }
+        fs::write(&path, file(&format!(r#"{{"a":{one}}}"#), 4)).unwrap();
+        assert_eq!(open(&path).unwrap().shards[0].tensors[0].bytes(), 4);
+    }
+}

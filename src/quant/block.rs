@@ -1,0 +1,165 @@
+//! A part of a matrix: its cells' extents, then its codes. One thread's work; callers spread parts over threads.
+
+use std::borrow::Cow;
+
+use half::{bf16, f16};
+
+use super::{
+    ErrorStats, Extent, Grid, QParams, QuantError, Rect, Scheme,
+    kernels::{self, Isa},
+};
+use crate::numeric::{Element, ElementVisitor, FloatFormat, SourceFloat};
+
+/// A part of a float matrix, read row by row.
+pub struct Block<'a, 'd> {
+    /// The element format.
+    pub format: FloatFormat,
+    /// The matrix and its cells.
+    pub grid: &'a Grid,
+    /// Which part.
+    pub rect: &'a Rect,
+    /// The instructions to use.
+    pub isa: Isa,
+    /// The bytes of the part's columns in one row of the matrix.
+    pub row: &'a dyn Fn(usize) -> Cow<'d, [u8]>,
+}
+
+impl std::fmt::Debug for Block<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Block").field("grid", self.grid).field("rect", self.rect).finish_non_exhaustive()
+    }
+}
+
+impl<'d> Block<'_, 'd> {
+    /// Widens the extents of the cells that the part touches, row by row of cells, by what the part holds.
+    pub fn observe(&self, scheme: &Scheme, extents: &mut [Extent]) -> Result<(), QuantError> {
+        self.check(extents.len(), self.rect.elements())?;
+        match self.format {
+            FloatFormat::F32 => self.observe_as::<f32>(scheme, extents),
+            FloatFormat::F16 => self.observe_as::<f16>(scheme, extents),
+            FloatFormat::Bf16 => self.observe_as::<bf16>(scheme, extents),
+        }
+    }
+
+    /// Writes the part's codes, one to a byte in row-major order. `params` has one entry for each cell touched.
+    pub fn encode(&self, scheme: &Scheme, params: &[QParams], codes: &mut [u8]) -> Result<ErrorStats, QuantError> {
+        self.check(params.len(), codes.len())?;
+        scheme.dtype.visit(Encode { block: self, scheme, params, codes })
+    }
+
+    fn check(&self, cells: usize, codes: usize) -> Result<(), QuantError> {
+        let touched = self.grid.cells_of(self.rect).elements();
+        if cells == touched && codes == self.rect.elements() {
+            return Ok(());
+        }
+        Err(QuantError::Lengths { bytes: codes, cells, touched })
+    }
+
+    /// The row's bytes, as long as they must be.
+    fn row(&self, row: usize) -> Result<Cow<'d, [u8]>, QuantError> {
+        let bytes = (self.row)(row);
+        if bytes.len() == self.rect.columns.len() * self.format.size() {
+            return Ok(bytes);
+        }
+        Err(QuantError::Lengths { bytes: bytes.len(), cells: 1, touched: self.rect.columns.len() })
+    }
+
+    /// The part's columns cut at the borders of cells, as offsets from its first column.
+    fn segments(&self) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+        let (columns, step) = (self.rect.columns.clone(), self.grid.cell_columns);
+        let first = columns.start / step;
+        (first..columns.end.div_ceil(step)).map(move |cell| {
+            let start = (cell * step).max(columns.start);
+            let end = ((cell + 1).saturating_mul(step)).min(columns.end);
+            start - columns.start..end - columns.start
+        })
+    }
+
+    /// Where the cells of a row of the matrix begin among those touched.
+    fn first_cell(&self, row: usize, across: usize) -> usize {
+        (row / self.grid.cell_rows - self.rect.rows.start / self.grid.cell_rows) * across
+    }
+
+    fn observe_as<S: SourceFloat>(&self, scheme: &Scheme, extents: &mut [Extent]) -> Result<(), QuantError> {
+        let across = self.grid.cells_of(self.rect).columns.len();
+        let size = S::FORMAT.size();
+        for row in self.rect.rows.clone() {
+            let bytes = self.row(row)?;
+            let first = self.first_cell(row, across);
+            let cells = &mut extents[first..first + across];
+            if self.grid.cell_columns == 1 {
+                if !kernels::extent_columns::<S>(self.isa, &bytes, cells) {
+                    return Err(self.not_finite::<S>(row, &bytes));
+                }
+                continue;
+            }
+            for (cell, segment) in cells.iter_mut().zip(self.segments()) {
+                let values = &bytes[segment.start * size..segment.end * size];
+                let extent = if scheme.rule.is_asymmetric() {
+                    kernels::extent::<S>(self.isa, values)
+                } else {
+                    kernels::absmax::<S>(self.isa, values).map(Extent::symmetric)
+                };
+                cell.merge(extent.ok_or_else(|| self.not_finite::<S>(row, &bytes))?);
+            }
+        }
+        Ok(())
+    }
+
+    fn not_finite<S: SourceFloat>(&self, row: usize, bytes: &[u8]) -> QuantError {
+        let column = bytes.chunks_exact(S::FORMAT.size()).position(|x| !S::read(x).to_f32().is_finite());
+        QuantError::NotFinite { row, column: self.rect.columns.start + column.unwrap_or(0) }
+    }
+
+    fn encode_as<S: SourceFloat, E: Element>(
+        &self,
+        scheme: &Scheme,
+        params: &[QParams],
+        codes: &mut [u8],
+    ) -> Result<ErrorStats, QuantError> {
+        let across = self.grid.cells_of(self.rect).columns.len();
+        let size = S::FORMAT.size();
+        let mut total = ErrorStats::default();
+        let width = self.rect.columns.len().max(1);
+        for (row, codes) in self.rect.rows.clone().zip(codes.chunks_mut(width)) {
+            let bytes = self.row(row)?;
+            let first = self.first_cell(row, across);
+            let params = &params[first..first + across];
+            if self.grid.cell_columns == 1 {
+                total.merge(&kernels::quantize_columns::<S, E>(self.isa, &bytes, params, scheme.quotient, codes));
+                continue;
+            }
+            for (params, segment) in params.iter().zip(self.segments()) {
+                let values = &bytes[segment.start * size..segment.end * size];
+                total.merge(&kernels::quantize::<S, E>(
+                    self.isa,
+                    values,
+                    *params,
+                    scheme.quotient,
+                    &mut codes[segment],
+                ));
+            }
+        }
+        Ok(total)
+    }
+}
+
+struct Encode<'a, 'b, 'd> {
+    block: &'a Block<'b, 'd>,
+    scheme: &'a Scheme,
+    params: &'a [QParams],
+    codes: &'a mut [u8],
+}
+
+impl ElementVisitor for Encode<'_, '_, '_> {
+    type Output = Result<ErrorStats, QuantError>;
+
+    fn visit<E: Element>(self) -> Self::Output {
+        let Encode { block, scheme, params, codes } = self;
+        match block.format {
+            FloatFormat::F32 => block.encode_as::<f32, E>(scheme, params, codes),
+            FloatFormat::F16 => block.encode_as::<f16, E>(scheme, params, codes),
+            FloatFormat::Bf16 => block.encode_as::<bf16, E>(scheme, params, codes),
+        }
+    }
+}

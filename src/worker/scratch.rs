@@ -1,0 +1,71 @@
+//! Folders for work in progress, one for each job, which outlive an attempt so that the next one can resume.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::job::{JobId, JobStore, Lease};
+
+/// The folder of one attempt, ours while this lives.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    path: PathBuf,
+    lock: PathBuf,
+    _held: File,
+}
+
+impl Scratch {
+    /// The folder that earlier attempts at the job left, or a new one. An attempt that was fenced off but still runs on
+    /// this machine keeps its own.
+    pub(super) fn open(root: &Path, lease: &Lease) -> io::Result<Self> {
+        let at = |name: String| -> io::Result<Option<Self>> {
+            let (path, lock) = (root.join(&name), root.join(format!("{name}.lock")));
+            let held = File::create(&lock)?;
+            match held.try_lock() {
+                Ok(()) => {}
+                Err(fs::TryLockError::WouldBlock) => return Ok(None),
+                Err(fs::TryLockError::Error(error)) => return Err(error),
+            }
+            fs::create_dir_all(&path)?;
+            Ok(Some(Scratch { path, lock, _held: held }))
+        };
+        if let Some(scratch) = at(lease.job.to_string())? {
+            return Ok(scratch);
+        }
+        at(format!("{}-{}", lease.job, lease.token))?.ok_or_else(|| io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// The folder.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the folder: no attempt will follow.
+    pub(super) fn remove(self) {
+        let _ = fs::remove_dir_all(&self.path);
+        let _ = fs::remove_file(&self.lock);
+    }
+}
+
+/// Removes the folders of jobs that have ended or are unknown, unless someone holds them.
+pub async fn sweep(root: &Path, store: &dyn JobStore) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let name = name.strip_suffix(".lock").unwrap_or(&name);
+        // A name begins with the job's id; what follows is the token of an attempt that found the folder taken.
+        const ID_LENGTH: usize = 35;
+        let job = name.get(..ID_LENGTH).and_then(|id| id.parse::<JobId>().ok());
+        let waiting = match &job {
+            Some(id) => store.get(id).await.is_ok_and(|job| job.is_some_and(|job| !job.status.is_terminal())),
+            None => false,
+        };
+        let held = File::open(root.join(format!("{name}.lock"))).is_ok_and(|lock| lock.try_lock().is_err());
+        if !waiting && !held {
+            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        }
+    }
+    Ok(())
+}

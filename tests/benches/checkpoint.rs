@@ -1,0 +1,191 @@
+//! Weight-only PTQ of a large checkpoint, beside `cp` of the same files and, if asked, beside Python's tools.
+//!
+//! ```text
+//! cargo bench --bench checkpoint -- [--gigabytes 4] [--folder DIR] [--runs 3] [--peers PYTHON]
+//! ```
+//! Makes a Llama-shaped bf16 checkpoint from a fixed seed under DIR, once, and then in each run copies it, quantizes it to
+//! int8 and to fp8 per row with the program itself, and prints wall times, the ratio to `cp`, and the largest
+//! anonymous memory of the process. `--peers` names a Python with torch, safetensors and torchao, and runs
+//! tests/benches/peers.py on the same files.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a bench prints, fails by panicking, and is no library"
+)]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use ptqd::{
+    model::safetensors::{OutTensor, ShardWriter},
+    tensor::Shape,
+};
+use rayon::prelude::*;
+use serde_json::json;
+
+const HIDDEN: usize = 4096;
+const INTERMEDIATE: usize = 12_288;
+const VOCABULARY: usize = 32_000;
+const SHARDS: usize = 5;
+
+fn option(name: &str) -> Option<String> {
+    let arguments: Vec<String> = std::env::args().collect();
+    arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1).cloned())
+}
+
+fn main() {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return; // `cargo test --benches` only wants to know that it starts
+    }
+    let gigabytes: f64 = option("--gigabytes").map_or(4.0, |text| text.parse().expect("a number"));
+    let runs: usize = option("--runs").map_or(3, |text| text.parse().expect("a number"));
+    let folder = PathBuf::from(option("--folder").unwrap_or_else(|| "target/bench".to_owned()));
+    let model = make(&folder, gigabytes);
+    let bytes: u64 = fs::read_dir(&model).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    println!("checkpoint: {:.2} GB in {SHARDS} shards, {} threads", bytes as f64 / 1e9, rayon::current_num_threads());
+    for run in 1..=runs {
+        let copy = time(|| {
+            let status = Command::new("cp").arg("-r").arg(&model).arg(folder.join("copy")).status();
+            assert!(status.expect("cp starts").success());
+        });
+        clear(&folder.join("copy"));
+        println!("run {run}: cp {:.2} s ({:.2} GB/s)", copy.as_secs_f64(), bytes as f64 / 1e9 / copy.as_secs_f64());
+        for dtype in ["int8", "fp8_e4m3fn"] {
+            for digests in [false, true] {
+                let (wall, memory) = quantize(&folder, &model, dtype, digests);
+                println!(
+                    "run {run}: ptqd {dtype}{} {:.2} s = {:.2} x cp, {:.2} GB/s of input, {} MiB anonymous at most",
+                    if digests { " with SHA-256 of every file" } else { "" },
+                    wall.as_secs_f64(),
+                    wall.as_secs_f64() / copy.as_secs_f64(),
+                    bytes as f64 / 1e9 / wall.as_secs_f64(),
+                    memory >> 20
+                );
+            }
+        }
+        if let Some(python) = option("--peers") {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/benches/peers.py");
+            let status = Command::new(python).arg(script).arg(&model).arg(folder.join("peer")).status();
+            assert!(status.expect("Python starts").success());
+        }
+    }
+}
+
+fn time(work: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    work();
+    began.elapsed()
+}
+
+/// Removes a result and waits for the disk, so that the next run does not pay for this one's writes.
+fn clear(folder: &Path) {
+    fs::remove_dir_all(folder).unwrap();
+    assert!(Command::new("sync").status().expect("sync starts").success());
+}
+
+/// Runs the program; its wall time, and the most anonymous memory it was seen to have.
+fn quantize(folder: &Path, model: &Path, dtype: &str, digests: bool) -> (Duration, u64) {
+    let (out, spec) = (folder.join("out"), folder.join("spec.json"));
+    fs::write(&spec, json!({"layers": [{"module_name": "*", "weights": {"dtype": dtype}}]}).to_string()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ptqd"));
+    command.arg("quantize").arg("--model").arg(model).arg("--spec").arg(&spec).arg("--out").arg(&out);
+    if !digests {
+        command.arg("--no-digests");
+    }
+    let began = Instant::now();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ptqd starts");
+    let mut most = 0;
+    let status = loop {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap_or(0);
+        most = most.max(kilobytes << 10);
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let wall = began.elapsed();
+    assert!(status.success(), "ptqd failed: run it by hand to see why");
+    clear(&out);
+    (wall, most)
+}
+
+/// The checkpoint, unless it is there already.
+fn make(folder: &Path, gigabytes: f64) -> PathBuf {
+    let linear = 4 * HIDDEN * HIDDEN + 3 * HIDDEN * INTERMEDIATE;
+    let outside = 2 * VOCABULARY * HIDDEN;
+    let layers = ((gigabytes * 5e8 - outside as f64) / linear as f64).round().max(1.0) as usize;
+    let model = folder.join(format!("llama-{layers}"));
+    if model.join("model.safetensors.index.json").exists() {
+        return model;
+    }
+    fs::create_dir_all(&model).unwrap();
+    let mut tensors: Vec<(String, Vec<usize>)> = vec![("model.embed_tokens.weight".into(), vec![VOCABULARY, HIDDEN])];
+    for layer in 0..layers {
+        let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
+        for part in ["q_proj", "k_proj", "v_proj", "o_proj"] {
+            tensors.push((name(&format!("self_attn.{part}")), vec![HIDDEN, HIDDEN]));
+        }
+        tensors.push((name("mlp.gate_proj"), vec![INTERMEDIATE, HIDDEN]));
+        tensors.push((name("mlp.up_proj"), vec![INTERMEDIATE, HIDDEN]));
+        tensors.push((name("mlp.down_proj"), vec![HIDDEN, INTERMEDIATE]));
+        tensors.push((name("input_layernorm"), vec![HIDDEN]));
+        tensors.push((name("post_attention_layernorm"), vec![HIDDEN]));
+    }
+    tensors.push(("model.norm.weight".into(), vec![HIDDEN]));
+    tensors.push(("lm_head.weight".into(), vec![VOCABULARY, HIDDEN]));
+    let mut weight_map = BTreeMap::new();
+    for (number, part) in tensors.chunks(tensors.len().div_ceil(SHARDS)).enumerate() {
+        let name = format!("model-{:05}-of-{SHARDS:05}.safetensors", number + 1);
+        let tensor = |(name, dims): &(String, Vec<usize>)| OutTensor {
+            name: name.clone(),
+            dtype: "BF16".into(),
+            bits: 16,
+            shape: Shape::new(dims.clone()).unwrap(),
+        };
+        let out: Vec<OutTensor> = part.iter().map(tensor).collect();
+        let writer = ShardWriter::create(&model.join(&name), out, &BTreeMap::new()).unwrap();
+        for (at, (tensor, dims)) in part.iter().enumerate() {
+            let seed = (number * 10_000 + at) as u64;
+            write(&writer, tensor, dims.iter().product(), seed);
+            weight_map.insert(tensor.clone(), name.clone());
+        }
+        writer.finish().unwrap();
+    }
+    let config = json!({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": HIDDEN,
+        "intermediate_size": INTERMEDIATE, "num_hidden_layers": layers, "num_attention_heads": 32,
+        "vocab_size": VOCABULARY, "torch_dtype": "bfloat16", "tie_word_embeddings": false});
+    fs::write(model.join("config.json"), config.to_string()).unwrap();
+    let index = json!({"metadata": {"total_size": 0}, "weight_map": weight_map});
+    fs::write(model.join("model.safetensors.index.json"), index.to_string()).unwrap();
+    assert!(Command::new("sync").status().expect("sync starts").success());
+    model
+}
+
+/// Values that are nearly normal with deviation 0.02: sums of four uniform ones.
+fn write(writer: &ShardWriter, tensor: &str, elements: usize, seed: u64) {
+    const BLOCK: usize = 1 << 20;
+    (0..elements.div_ceil(BLOCK)).into_par_iter().for_each(|block| {
+        let mut state = (seed << 32 | block as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let count = BLOCK.min(elements - block * BLOCK);
+        let mut bytes = Vec::with_capacity(2 * count);
+        for _ in 0..count {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let uniform: i32 = state.to_le_bytes()[..4].iter().map(|&byte| i32::from(byte)).sum();
+            let value = (uniform as f32 - 510.0) * (0.02 / 147.8);
+            bytes.extend_from_slice(&((value.to_bits() >> 16) as u16).to_le_bytes());
+        }
+        writer.write(tensor, (2 * BLOCK * block) as u64, &bytes).unwrap();
+    });
+}

@@ -1,0 +1,100 @@
+"""Python's ways to quantize the same shards, for tests/benches/checkpoint.rs.
+
+    python peers.py CHECKPOINT OUT
+
+Needs torch, safetensors and torchao (pip install torch safetensors torchao). Each way runs in a process of its own; its
+wall time is taken without the start of the interpreter and the imports, which favours it.
+"""
+
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def names(handle):
+    """Linear weights as ptqd tells them: rank 2, and neither embedding nor head."""
+    skipped = ("embed_tokens", "lm_head")
+    return {k for k in handle.keys() if len(handle.get_slice(k).get_shape()) == 2 and not any(s in k for s in skipped)}
+
+
+def loop(source, out, dtype):
+    """The loop that one writes by hand: read a shard, quantize its weights row by row, save it."""
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    for path in sorted(source.glob("*.safetensors")):
+        tensors = {}
+        with safe_open(path, "pt") as handle:
+            linear = names(handle)
+            for name in handle.keys():
+                weight = handle.get_tensor(name)
+                if name not in linear:
+                    tensors[name] = weight
+                    continue
+                amax = weight.abs().amax(dim=1, keepdim=True).float()
+                if dtype == "int8":
+                    scale = (amax / 127.5).clamp(min=2**-23)
+                    codes = (weight.float() / scale).round().clamp(-128, 127).to(torch.int8)
+                else:
+                    scale = amax / 448
+                    codes = (weight.float() / scale).clamp(-448, 448).to(torch.float8_e4m3fn)
+                tensors[name], tensors[name + "_scale"] = codes, scale
+        save_file(tensors, out / path.name)
+
+
+def torchao(source, out, dtype):
+    """torchao's own quantize_ on the weights of each shard as Linear modules."""
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+    from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, PerRow, quantize_
+
+    config = Int8WeightOnlyConfig(version=2) if dtype == "int8" else Float8WeightOnlyConfig()
+    if hasattr(config, "granularity"):
+        config.granularity = PerRow()
+    for path in sorted(source.glob("*.safetensors")):
+        tensors = {}
+        with safe_open(path, "pt") as handle:
+            linear = names(handle)
+            for name in handle.keys():
+                weight = handle.get_tensor(name)
+                if name not in linear:
+                    tensors[name] = weight
+                    continue
+                module = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+                module.weight = torch.nn.Parameter(weight, requires_grad=False)
+                holder = torch.nn.Sequential(module)
+                quantize_(holder, config)
+                quantized = holder[0].weight
+                tensors[name], tensors[name + "_scale"] = quantized.qdata, quantized.scale
+        save_file(tensors, out / path.name)
+
+
+def main():
+    source, out = Path(sys.argv[1]), Path(sys.argv[2])
+    if len(sys.argv) == 3:
+        for way in ("loop", "torchao"):
+            for dtype in ("int8", "fp8"):
+                subprocess.run([sys.executable, __file__, source, out, way, dtype], check=True)
+        return
+    way, dtype = sys.argv[3:]
+    import safetensors.torch  # noqa: F401
+    import torch  # noqa: F401
+
+    if way == "torchao":
+        import torchao.quantization  # noqa: F401
+    out.mkdir()
+    began = time.monotonic()
+    {"loop": loop, "torchao": torchao}[way](source, out, dtype)
+    wall = time.monotonic() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    shutil.rmtree(out)
+    subprocess.run(["sync"], check=True)
+    print(f"{'torch loop' if way == 'loop' else way} {dtype} {wall:.2f} s, {peak} MiB resident at most", flush=True)
+
+
+main()
