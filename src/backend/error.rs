@@ -7,7 +7,7 @@ use crate::{
     dataset::DatasetError,
     engine::EngineError,
     fault::{Fault, FaultKind},
-    model::{onnx::OnnxError, safetensors::SafetensorsError},
+    model::{onnx::OnnxError, safetensors::SafetensorsError, torch::TorchError},
     quant::QuantError,
 };
 
@@ -17,6 +17,9 @@ pub enum BackendError {
     /// The checkpoint.
     #[error(transparent)]
     Safetensors(#[from] SafetensorsError),
+    /// The PyTorch file.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
     /// The ONNX model.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
@@ -70,6 +73,7 @@ impl Fault for BackendError {
     fn code(&self) -> &'static str {
         match self {
             BackendError::Safetensors(e) => e.code(),
+            BackendError::Torch(e) => e.code(),
             BackendError::Onnx(e) => e.code(),
             BackendError::Dataset(e) => e.code(),
             BackendError::Engine(e) => e.code(),
@@ -86,6 +90,7 @@ impl Fault for BackendError {
     fn kind(&self) -> FaultKind {
         match self {
             BackendError::Safetensors(e) => e.kind(),
+            BackendError::Torch(e) => e.kind(),
             BackendError::Onnx(e) => e.kind(),
             BackendError::Dataset(e) => e.kind(),
             BackendError::Engine(e) => e.kind(),
@@ -101,6 +106,7 @@ impl Fault for BackendError {
     fn hint(&self) -> Option<String> {
         match self {
             BackendError::Safetensors(e) => e.hint(),
+            BackendError::Torch(e) => e.hint(),
             BackendError::Onnx(e) => e.hint(),
             BackendError::Dataset(e) => e.hint(),
             BackendError::Engine(e) => e.hint(),

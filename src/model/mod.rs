@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod mapped;
 pub mod onnx;
 pub mod safetensors;
+pub mod torch;
 
 /// A kind of model file.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub struct ModelFormat {
 }
 
 /// Every format, sorted by name.
-pub static FORMATS: [ModelFormat; 2] = [onnx::FORMAT, safetensors::FORMAT];
+pub static FORMATS: [ModelFormat; 3] = [onnx::FORMAT, safetensors::FORMAT, torch::FORMAT];
 
 /// Why a path is not a model.
 #[derive(Debug, thiserror::Error)]

@@ -11,13 +11,12 @@ pub fn extent<S: SourceFloat>(row: &[S]) -> Option<Extent> {
     })
 }
 
-/// The code of one value.
-pub fn quantize_one<E: Element>(x: f32, params: QParams, quotient: Quotient) -> u8 {
-    let scaled = match quotient {
+/// A value in units of its scale.
+pub fn scaled(x: f32, params: QParams, quotient: Quotient) -> f32 {
+    match quotient {
         Quotient::Division => x / params.scale,
         Quotient::Reciprocal => x * (1.0 / params.scale),
-    };
-    E::quantize(scaled, params.zero_point).0
+    }
 }
 
 /// Quantizes a matrix with a scale for each cell of `grid`: the codes, the parameters cell by cell, and the cost.
@@ -36,12 +35,12 @@ pub fn quantize_matrix<S: SourceFloat, E: Element>(
     let mut stats = ErrorStats::default();
     let code = |(at, value): (usize, &S)| {
         let (x, params) = (value.to_f32(), params[cell(at)]);
-        let code = quantize_one::<E>(x, params, scheme.quotient);
+        let scaled = scaled(x, params, scheme.quotient);
+        let (code, _) = E::quantize(scaled, params.zero_point);
         let zero = f32::from(params.zero_point);
         let decoded = (E::decode(code) - zero) * params.scale;
         stats.add(x, decoded);
-        let scaled = x / params.scale + zero;
-        stats.clipped += u64::from(scaled <= E::CLIPPED.0 || scaled >= E::CLIPPED.1);
+        stats.clipped += u64::from(scaled <= E::CLIPPED.0 - zero || scaled >= E::CLIPPED.1 - zero);
         stats.underflowed += u64::from(x != 0.0 && decoded == 0.0);
         code
     };

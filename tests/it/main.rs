@@ -22,6 +22,7 @@ mod golden_onnx;
 mod golden_weights;
 mod restart;
 mod spec_table;
+mod state_dict;
 mod static_ptq;
 mod store;
 mod support;

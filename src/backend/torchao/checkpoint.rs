@@ -21,7 +21,7 @@ use crate::{
     },
     quant::ErrorStats,
     report::{LayerReport, WeightReport},
-    spec::{QuantizeSpec, Reason, Resolved, resolve},
+    spec::{QuantizeSpec, Reason, Resolved, Warning, resolve},
 };
 
 const CONFIG: &str = "config.json";
@@ -50,6 +50,17 @@ impl OpenedCheckpoint {
         let ties = inventory::ties(&checkpoint);
         let chosen = choose(spec, &options, layout, &checkpoint, &ties, &mut resolved);
         Ok(OpenedCheckpoint { checkpoint, resolved, chosen, ties, layout, config })
+    }
+
+    /// Says which values of a PyTorch file are no tensors and stay behind.
+    pub(super) fn warn_of_values(&mut self, names: &[String]) {
+        const SHOWN: usize = 5;
+        if !names.is_empty() {
+            let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+            let shown = names[..names.len().min(SHOWN)].join(", ");
+            let message = format!("only tensors are carried over; left behind: {shown}{more}");
+            self.resolved.warnings.push(Warning::new("values_not_carried", message));
+        }
     }
 
     fn entries(&self) -> Vec<Entry<'_>> {

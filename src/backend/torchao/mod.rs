@@ -17,7 +17,7 @@ pub use resume::JOURNAL;
 use self::{checkpoint::OpenedCheckpoint, options::OPTIONS};
 use super::{Backend, BackendError, Capabilities, Prepared};
 use crate::{
-    model::safetensors,
+    model::{safetensors, torch},
     numeric::DType,
     spec::{Mode, QuantizeSpec},
 };
@@ -31,7 +31,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     aliases: &[],
     summary: "weight-only PTQ of checkpoints: one scale per output row, group or block, no data needed",
     mode: Mode::WeightOnlyPtq,
-    formats: &["safetensors"],
+    formats: &["safetensors", "torch"],
     weight_dtypes: &DType::ALL,
     activation_dtypes: &[],
     options: &OPTIONS,
@@ -43,6 +43,12 @@ impl Backend for TorchAo {
     }
 
     fn open(&self, spec: &QuantizeSpec, model: &Path) -> Result<Box<dyn Prepared>, BackendError> {
+        if (torch::FORMAT.recognise)(model) {
+            let (checkpoint, left_out) = torch::open(model)?;
+            let mut opened = OpenedCheckpoint::new(spec, checkpoint)?;
+            opened.warn_of_values(&left_out);
+            return Ok(Box::new(opened));
+        }
         Ok(Box::new(OpenedCheckpoint::new(spec, safetensors::open(model)?)?))
     }
 }

@@ -1,8 +1,11 @@
 //! Reading `tests/golden`.
 
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
-use ptqd::model::safetensors::{Checkpoint, Shard, TensorInfo};
+use ptqd::model::{
+    checkpoint::{Checkpoint, Shard, TensorInfo},
+    safetensors::open,
+};
 
 /// A file of golden vectors.
 pub struct Golden(Checkpoint);
@@ -10,7 +13,7 @@ pub struct Golden(Checkpoint);
 impl Golden {
     pub fn open(name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-        Golden(Checkpoint::open(&path).expect("a golden file"))
+        Golden(open(&path).expect("a golden file"))
     }
 
     fn find(&self, name: &str) -> (&Shard, &TensorInfo) {
@@ -21,7 +24,7 @@ impl Golden {
         self.0.tensors().any(|(_, tensor)| tensor.name == name)
     }
 
-    pub fn bytes(&self, name: &str) -> &[u8] {
+    pub fn bytes(&self, name: &str) -> Cow<'_, [u8]> {
         let (shard, tensor) = self.find(name);
         shard.bytes(tensor)
     }

@@ -31,7 +31,11 @@ pub fn config(data_dir: PathBuf, workers: usize) -> ServeConfig {
         worker: WorkerConfig {
             lease_seconds: 5,
             poll_milliseconds: 50,
-            compute: ComputeConfig { onnxruntime: Some(needed("ORT_DYLIB_PATH").into()), threads: Some(2) },
+            compute: ComputeConfig {
+                onnxruntime: Some(needed("ORT_DYLIB_PATH").into()),
+                threads: Some(2),
+                memory_mib: 256,
+            },
             storage: StorageConfig { data_dir, database_url: None, file_roots: Vec::new() },
         },
     }
