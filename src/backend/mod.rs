@@ -5,7 +5,9 @@
 
 mod check;
 mod error;
+mod evaluate;
 mod modelopt;
+mod onnx_inventory;
 mod torchao;
 
 use std::{

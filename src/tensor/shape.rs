@@ -53,6 +53,11 @@ impl Shape {
         &self.0
     }
 
+    /// The same dimensions in the opposite order.
+    pub fn reversed(&self) -> Shape {
+        Shape(self.0.iter().rev().copied().collect())
+    }
+
     /// The number of dimensions.
     pub fn rank(&self) -> usize {
         self.0.len()

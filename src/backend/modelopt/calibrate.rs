@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{Opened, batches};
+use super::Opened;
 use crate::{
-    backend::{BackendError, DataSource, RunInputs},
+    backend::{BackendError, DataSource, RunInputs, evaluate::batches},
     calibration::Range,
     control::{Control, Phase},
     dataset::Dataset,

@@ -4,21 +4,20 @@
 //! get Q/DQ pairs at the inputs of Conv, Gemm and MatMul. The model is compared with the original on evaluation data.
 
 mod calibrate;
-mod evaluate;
-mod inventory;
 mod rewrite;
 
-use std::{ops::Range, path::Path};
+use std::path::Path;
 
-use self::inventory::Candidate;
-use super::{Backend, BackendError, BackendOption, Capabilities, DataSource, OptionKind, Outcome, Prepared, RunInputs};
+use super::{
+    Backend, BackendError, BackendOption, Capabilities, OptionKind, Outcome, Prepared, RunInputs, evaluate,
+    onnx_inventory::{self as inventory, Candidate},
+};
 use crate::{
     calibration::{self, CALIBRATORS, Calibrator},
     control::Control,
-    dataset::Dataset,
-    engine::{Binding, Session},
+    engine::Session,
     model::onnx::{Model, OnnxError},
-    numeric::DType,
+    numeric::{DType, FloatFormat},
     report::LayerReport,
     spec::{Decision, Mode, QuantizeSpec, Resolved, resolve},
 };
@@ -52,7 +51,7 @@ impl Backend for ModelOpt {
 
     fn open(&self, spec: &QuantizeSpec, model: &Path) -> Result<Box<dyn Prepared>, BackendError> {
         let model = Model::read(model)?;
-        let (layers, candidates) = inventory::inventory(&model)?;
+        let (layers, candidates) = inventory::inventory(&model, &[FloatFormat::F32])?;
         let resolved = resolve(spec, &layers);
         let wanted = spec.algorithm.as_deref().and_then(calibration::find);
         let calibrator = wanted.unwrap_or(&CALIBRATORS[0]);
@@ -78,7 +77,7 @@ impl Prepared for Opened {
 
     fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
         self.check_opset()?;
-        let calibration = inputs.calibration.as_ref().map(|source| open(source).map(|data| (source, data)));
+        let calibration = inputs.calibration.as_ref().map(|source| evaluate::open(source).map(|data| (source, data)));
         let calibration = calibration.transpose()?;
         let observed = match &calibration {
             Some((source, data)) if self.observes() => Some(calibrate::observe(self, data, source, inputs, control)?),
@@ -86,7 +85,7 @@ impl Prepared for Opened {
         };
         let ranges = observed.as_ref().map(|o| &o.ranges);
         let rewritten = rewrite::rewrite(self, ranges, out, control)?;
-        let comparison = evaluate::compare(self, &rewritten.bytes, inputs, calibration.as_ref(), control)?;
+        let comparison = evaluate::compare(&self.model, &rewritten.bytes, inputs, calibration.as_ref(), control)?;
         // Asking a library that no step has loaded would load another one, or panic.
         let engine_used = observed.is_some() || comparison.is_some();
         Ok(Outcome {
@@ -131,20 +130,4 @@ impl Opened {
             .map(|(i, plan)| (i, LayerReport::planned(plan)))
             .collect()
     }
-}
-
-fn open(source: &DataSource) -> Result<Dataset, BackendError> {
-    Ok(Dataset::open(&source.path)?)
-}
-
-/// The batches of bound data, with a warning if some samples do not fill one.
-fn batches(binding: &Binding<'_>, control: &Control<'_>) -> Vec<Range<usize>> {
-    let batches = binding.batches();
-    let used: usize = batches.iter().map(Range::len).sum();
-    let wanted = binding.samples();
-    if used < wanted {
-        let message = format!("{} of {wanted} samples do not fill a batch of the model", wanted - used);
-        control.warn("samples_left_out", message);
-    }
-    batches
 }

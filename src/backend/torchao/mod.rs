@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod choose;
+mod graph;
 mod inventory;
 mod layout;
 mod options;
@@ -14,10 +15,10 @@ use std::path::Path;
 
 pub use resume::JOURNAL;
 
-use self::{checkpoint::OpenedCheckpoint, options::OPTIONS};
+use self::{checkpoint::OpenedCheckpoint, graph::OpenedGraph, options::OPTIONS};
 use super::{Backend, BackendError, Capabilities, Prepared};
 use crate::{
-    model::{safetensors, torch},
+    model::{onnx, safetensors, torch},
     numeric::DType,
     spec::{Mode, QuantizeSpec},
 };
@@ -29,9 +30,9 @@ pub(super) struct TorchAo;
 static CAPABILITIES: Capabilities = Capabilities {
     name: "torchao",
     aliases: &[],
-    summary: "weight-only PTQ of checkpoints: one scale per output row, group or block, no data needed",
+    summary: "weight-only PTQ of checkpoints and ONNX graphs: a scale for each output row, group or block, no data needed",
     mode: Mode::WeightOnlyPtq,
-    formats: &["safetensors", "torch"],
+    formats: &["onnx", "safetensors", "torch"],
     weight_dtypes: &DType::ALL,
     activation_dtypes: &[],
     options: &OPTIONS,
@@ -43,6 +44,9 @@ impl Backend for TorchAo {
     }
 
     fn open(&self, spec: &QuantizeSpec, model: &Path) -> Result<Box<dyn Prepared>, BackendError> {
+        if (onnx::FORMAT.recognise)(model) {
+            return Ok(Box::new(OpenedGraph::new(spec, onnx::Model::read(model)?)?));
+        }
         if (torch::FORMAT.recognise)(model) {
             let (checkpoint, left_out) = torch::open(model)?;
             let mut opened = OpenedCheckpoint::new(spec, checkpoint)?;

@@ -15,12 +15,13 @@ use std::{
 
 use rayon::prelude::*;
 
-use super::layout::{Chosen, Stored, ZeroPoints};
+use super::layout::{Chosen, Stored, ZeroPointForm, ZeroPoints};
 use crate::{
     backend::BackendError,
     control::{MemoryBudget, PhaseMeter, Reservation},
     numeric::FloatFormat,
     quant::{Block, ErrorStats, Extent, PART_ELEMENTS, Packing, QParams, Rect, kernels::Isa, qparams},
+    tensor::Channels,
 };
 
 /// What a part's buffers may take together.
@@ -302,22 +303,21 @@ impl<'a> Stream<'a> {
                 place.iter_mut().zip(part).for_each(|(byte, &zero)| *byte = zero as u8);
             }
         }
-        let bytes = match place.packed_bits {
-            None => all,
-            Some(bits) => {
-                // Words run down the first axis: packed as rows of the transposed matrix, and transposed back.
-                let flat: Vec<u8> = (0..across)
-                    .flat_map(|c| (0..down).map(move |r| (r, c)))
-                    .map(|(r, c)| all[r * across + c])
-                    .collect();
-                let mut words = Vec::new();
-                Packing::Words { bits }.pack(&flat, down, &mut words);
+        let bytes = match place.form {
+            ZeroPointForm::Bytes => all,
+            ZeroPointForm::Nibbles => {
+                let mut packed = Vec::new();
+                Packing::Nibbles.pack(&all, all.len(), &mut packed);
+                packed
+            }
+            ZeroPointForm::WordsDown { bits } => {
+                // Packed as rows of the transposed matrix, and transposed back.
+                let (mut columns, mut words, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+                Channels { outer: down, channels: across, inner: 1 }.to_front(&all, &mut columns);
+                Packing::Words { bits }.pack(&columns, down, &mut words);
                 let words = words.as_chunks::<4>().0;
-                let high = words.len() / across.max(1);
-                (0..high)
-                    .flat_map(|r| (0..across).map(move |c| (r, c)))
-                    .flat_map(|(r, c)| words[c * high + r])
-                    .collect()
+                Channels { outer: across, channels: words.len() / across.max(1), inner: 1 }.to_front(words, &mut bytes);
+                bytes.into_flattened()
             }
         };
         self.sink.write(&place.tensor.name, 0, &bytes)

@@ -1,6 +1,6 @@
 //! Constants of a graph: initializers, and `Constant` nodes, also behind the `Transpose` that exporters leave.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use super::{
     GraphIndex, OnnxError,
@@ -29,6 +29,11 @@ impl Constant<'_> {
     /// The tensor's elements.
     pub fn view(&self) -> Option<TensorView<'_>> {
         TensorView::new(self.format, &self.shape, &self.bytes)
+    }
+
+    /// Some of the tensor's bytes.
+    pub fn read(&self, range: Range<usize>) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.bytes.get(range).unwrap_or_default())
     }
 }
 

@@ -69,11 +69,27 @@ pub enum OnnxError {
         /// Bytes needed.
         expected: usize,
     },
-    /// A tensor's data is in another file.
-    #[error("tensor `{tensor}` is stored outside the model file, which is not supported yet")]
-    ExternalData {
+    /// A tensor's data is in another file, which cannot be used.
+    #[error("tensor `{tensor}` is stored outside the model file: {reason}")]
+    External {
         /// The tensor.
         tensor: String,
+        /// What is wrong with the other file.
+        reason: String,
+    },
+    /// An operator has no equal in the operator set that the result needs.
+    #[error("node `{node}` ({op_type}) cannot be carried from opset {found} to {needed}: {reason}")]
+    Upgrade {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op_type: String,
+        /// The model's version.
+        found: i64,
+        /// The version needed.
+        needed: i64,
+        /// Why.
+        reason: &'static str,
     },
     /// The operator set is too old for per-channel Q/DQ.
     #[error("the model uses opset {found}, and the quantized one needs {needed} or later")]
@@ -95,7 +111,8 @@ impl Fault for OnnxError {
             OnnxError::Write { .. } => "artifact_unwritable",
             OnnxError::Decode { .. } | OnnxError::Incomplete { .. } => "model_corrupt",
             OnnxError::Duplicate { .. } | OnnxError::Shape { .. } | OnnxError::Length { .. } => "model_invalid",
-            OnnxError::ExternalData { .. } => "external_data_unsupported",
+            OnnxError::External { .. } => "external_data_invalid",
+            OnnxError::Upgrade { .. } => "opset_upgrade_unsupported",
             OnnxError::Opset { .. } => "opset_too_old",
             OnnxError::TooLarge => "model_too_large",
         }
@@ -104,7 +121,7 @@ impl Fault for OnnxError {
     fn kind(&self) -> FaultKind {
         match self {
             OnnxError::Write { .. } => FaultKind::Environment,
-            OnnxError::ExternalData { .. } | OnnxError::Opset { .. } | OnnxError::TooLarge => FaultKind::Unsupported,
+            OnnxError::Upgrade { .. } | OnnxError::Opset { .. } | OnnxError::TooLarge => FaultKind::Unsupported,
             _ => FaultKind::Invalid,
         }
     }
@@ -115,8 +132,10 @@ impl Fault for OnnxError {
                 "the file may be truncated: compare its size and digest with the source"
             }
             OnnxError::Incomplete { .. } => "is it another kind of file with the name of a model?",
-            OnnxError::ExternalData { .. } => "save the model in one file, if it is below 2 GB",
-            OnnxError::Opset { .. } => "export the model again with opset_version=17 or later",
+            OnnxError::External { .. } => "keep the data files below the folder of the model, as plain files",
+            OnnxError::Opset { .. } | OnnxError::Upgrade { .. } => {
+                "export the model again with the opset that is needed, or choose int8 per channel, which needs 13"
+            }
             OnnxError::Write { .. } => "is the disk full?",
             _ => return None,
         };

@@ -70,6 +70,18 @@ impl GraphIndex {
     }
 }
 
+/// How often each tensor is read, as an output of the graph too. A `Shape` does not count: it reads no values.
+pub fn reads(graph: &GraphProto) -> BTreeMap<String, usize> {
+    let mut found: BTreeMap<String, usize> = BTreeMap::new();
+    for output in &graph.output {
+        *found.entry(output.name.clone().unwrap_or_default()).or_default() += 1;
+    }
+    for node in graph.node.iter().filter(|node| node.op_type.as_deref() != Some("Shape")) {
+        for_each_read(node, &mut |name| *found.entry(name.to_owned()).or_default() += 1);
+    }
+    found
+}
+
 /// Calls `read` with every tensor that a node reads, those that its subgraphs take from outside included.
 pub(super) fn for_each_read(node: &NodeProto, read: &mut impl FnMut(&str)) {
     node.input.iter().filter(|name| !name.is_empty()).for_each(|name| read(name));

@@ -6,7 +6,8 @@ use buffa::{DecodeOptions, Message, bytes::Bytes};
 
 use super::{
     OnnxError,
-    proto::{GraphProto, ModelProto, TensorProto},
+    external::bring_in,
+    proto::{GraphProto, ModelProto},
 };
 use crate::model::mapped::Mapped;
 
@@ -15,8 +16,10 @@ use crate::model::mapped::Mapped;
 pub struct Model {
     proto: ModelProto,
     opset: i64,
-    /// Size of the file it was read from.
+    /// Size of the files it was read from.
     pub file_bytes: u64,
+    /// Whether some of its tensors lay in files beside it.
+    pub external: bool,
 }
 
 impl Model {
@@ -28,7 +31,7 @@ impl Model {
         let file_bytes = map.as_ref().len();
         let mut bytes = Bytes::from_owner(map);
         let decode = |reason: String| OnnxError::Decode { path: path.to_owned(), reason };
-        let proto: ModelProto = DecodeOptions::new()
+        let mut proto: ModelProto = DecodeOptions::new()
             .with_recursion_limit(DEEPEST_NESTING)
             .with_max_message_size(file_bytes)
             .decode(&mut bytes)
@@ -39,10 +42,9 @@ impl Model {
             return Err(incomplete("node"));
         }
         let opset = default_opset(&proto).ok_or_else(|| incomplete("opset version"))?;
-        if let Some(tensor) = graph.initializer.iter().find(|tensor| is_external(tensor)) {
-            return Err(OnnxError::ExternalData { tensor: tensor.name.clone().unwrap_or_default() });
-        }
-        Ok(Model { proto, opset, file_bytes: file_bytes as u64 })
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let data_bytes = bring_in(proto.graph.get_or_insert_default(), folder)?;
+        Ok(Model { proto, opset, file_bytes: file_bytes as u64 + data_bytes, external: data_bytes > 0 })
     }
 
     /// The version of ONNX's own operator set.
@@ -72,6 +74,16 @@ impl Model {
         }
     }
 
+    /// The whole message.
+    pub(super) fn proto(&self) -> &ModelProto {
+        &self.proto
+    }
+
+    /// The whole message, to be changed along with the version that it states.
+    pub(super) fn proto_mut(&mut self) -> (&mut ModelProto, &mut i64) {
+        (&mut self.proto, &mut self.opset)
+    }
+
     /// The serialized model. The same model gives the same bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, OnnxError> {
         self.proto.try_encode_to_vec().map_err(|_| OnnxError::TooLarge)
@@ -90,11 +102,6 @@ impl Model {
 fn default_opset(proto: &ModelProto) -> Option<i64> {
     let own = proto.opset_import.iter().find(|o| matches!(o.domain.as_deref(), None | Some("" | "ai.onnx")));
     own.and_then(|import| import.version)
-}
-
-fn is_external(tensor: &TensorProto) -> bool {
-    const EXTERNAL: i32 = 1;
-    tensor.data_location == Some(EXTERNAL)
 }
 
 #[cfg(test)]

@@ -2,21 +2,26 @@
 
 mod constants;
 mod error;
+mod external;
 mod graph;
 mod io;
 mod node;
 pub mod proto;
 mod prune;
 mod qdq;
+mod upgrade;
+mod writer;
 
 use std::path::Path;
 
 pub use constants::{Constant, constant};
 pub use error::OnnxError;
-pub use graph::GraphIndex;
+pub use graph::{GraphIndex, reads};
 pub use io::Model;
 pub use node::{attribute_int, int_attribute, new_node, node_name};
 pub use qdq::{QdqWriter, QuantizedWeight};
+pub use upgrade::upgrade;
+pub use writer::{DeferredTensor, ModelWriter};
 
 use super::ModelFormat;
 

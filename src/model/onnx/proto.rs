@@ -22,12 +22,27 @@ pub mod data_type {
     pub const BFLOAT16: i32 = 16;
     /// 64-bit integer.
     pub const INT64: i32 = 7;
+
+    /// Bits of an element of the types whose elements have a fixed size.
+    pub fn bits(data_type: i32) -> Option<usize> {
+        Some(match data_type {
+            21 | 22 | 23 => 4,
+            2 | 3 | 9 | 17..=20 => 8,
+            4 | 5 | FLOAT16 | BFLOAT16 => 16,
+            FLOAT | 6 | 12 => 32,
+            INT64 | 11 | 13 | 14 => 64,
+            15 => 128,
+            _ => return None,
+        })
+    }
 }
 
 /// ONNX's numbers for attribute types, as far as they are used here.
 pub mod attribute_type {
     /// An integer.
     pub const INT: i32 = 2;
+    /// A text.
+    pub const STRING: i32 = 3;
     /// A tensor.
     pub const TENSOR: i32 = 4;
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Chosen, Entry, Layout, Stored, ZeroPoints, float_name, module, out, weight_shape, words};
+use super::{Chosen, Entry, Layout, Stored, ZeroPointForm, ZeroPoints, float_name, module, out, weight_shape, words};
 use crate::{
     model::{checkpoint::TensorInfo, safetensors::SafetensorsError},
     numeric::DType,
@@ -57,7 +57,7 @@ impl Layout for CompressedTensors {
         let zero_points = chosen.scheme.rule.is_asymmetric().then(|| {
             let words = (down * spec.bits as usize).div_ceil(32);
             let tensor = out(named("_zero_point"), "I32", 32, vec![words, across])?;
-            Ok(ZeroPoints { tensor, packed_bits: Some(spec.bits) })
+            Ok(ZeroPoints { tensor, form: ZeroPointForm::WordsDown { bits: spec.bits } })
         });
         let scale_format = chosen.scheme.scale_format(chosen.format);
         let scales = out(named("_scale"), float_name(scale_format), 8 * scale_format.size(), cells)?;

@@ -46,8 +46,22 @@ pub(super) struct Entry<'a> {
 pub(super) struct ZeroPoints {
     /// The tensor.
     pub(super) tensor: OutTensor,
-    /// Bits of a zero point packed into words down the first axis; `None` for one byte each.
-    pub(super) packed_bits: Option<u32>,
+    /// How they lie in it.
+    pub(super) form: ZeroPointForm,
+}
+
+/// How zero points lie in their tensor.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ZeroPointForm {
+    /// One to a byte.
+    Bytes,
+    /// As the codes of compressed-tensors, in words that run down the first axis.
+    WordsDown {
+        /// Bits of a zero point.
+        bits: u32,
+    },
+    /// Two to a byte, as ONNX's 4-bit tensors.
+    Nibbles,
 }
 
 /// The tensors that take the place of a weight.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Chosen, Entry, Layout, Stored, ZeroPoints, out, weight_shape, words};
+use super::{Chosen, Entry, Layout, Stored, ZeroPointForm, ZeroPoints, out, weight_shape, words};
 use crate::{
     model::{
         checkpoint::TensorInfo,
@@ -54,7 +54,7 @@ impl Layout for Plain {
         };
         let zero_points = chosen.scheme.rule.is_asymmetric().then(|| {
             let tensor = out(named("_zero_point"), "I8", 8, cells.clone())?;
-            Ok(ZeroPoints { tensor, packed_bits: None })
+            Ok(ZeroPoints { tensor, form: ZeroPointForm::Bytes })
         });
         let scales = out(named("_scale"), "F32", 32, cells)?;
         let zero_points = zero_points.transpose()?;

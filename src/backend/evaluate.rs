@@ -2,19 +2,19 @@
 
 use std::ops::Range;
 
-use super::{Opened, batches, open};
+use super::{BackendError, DataSource, RunInputs};
 use crate::{
-    backend::{BackendError, DataSource, RunInputs},
     control::{Control, Phase},
     dataset::{Array, Dataset, DatasetError, Values},
     engine::{Binding, Optimisation, Session},
+    model::onnx::Model,
     quant::ErrorStats,
     report::Comparison,
 };
 
 /// Runs both models on the evaluation data, or without it on the calibration data.
 pub(super) fn compare(
-    opened: &Opened,
+    original: &Model,
     quantized: &[u8],
     inputs: &RunInputs,
     calibration: Option<&(&DataSource, Dataset)>,
@@ -35,7 +35,7 @@ pub(super) fn compare(
         }
         (None, None) => return Ok(None),
     };
-    let original = opened.model.to_bytes()?;
+    let original = original.to_bytes()?;
     let mut before = Session::load(&original, Optimisation::Basic, &inputs.engine)?;
     drop(original);
     let mut after = Session::load(quantized, Optimisation::Basic, &inputs.engine)?;
@@ -103,4 +103,21 @@ fn labels(data: &mut Dataset, name: &str) -> Result<Vec<i64>, BackendError> {
         (Values::Int(labels), 1) => Ok(labels.clone()),
         _ => Err(DatasetError::Labels { array: name.to_owned(), shape: array.shape().clone() }.into()),
     }
+}
+
+/// Opens a data file.
+pub(super) fn open(source: &DataSource) -> Result<Dataset, BackendError> {
+    Ok(Dataset::open(&source.path)?)
+}
+
+/// The batches of bound data, with a warning if some samples do not fill one.
+pub(super) fn batches(binding: &Binding<'_>, control: &Control<'_>) -> Vec<Range<usize>> {
+    let batches = binding.batches();
+    let used: usize = batches.iter().map(Range::len).sum();
+    let wanted = binding.samples();
+    if used < wanted {
+        let message = format!("{} of {wanted} samples do not fill a batch of the model", wanted - used);
+        control.warn("samples_left_out", message);
+    }
+    batches
 }

@@ -6,6 +6,7 @@ use crate::{
     model::onnx::{Constant, GraphIndex, Model, OnnxError, constant, int_attribute, node_name, proto::NodeProto},
     numeric::FloatFormat,
     spec::{Layer, Reason, Support},
+    tensor::Shape,
 };
 
 /// A node that can be quantized.
@@ -19,6 +20,14 @@ pub(super) struct Candidate {
     pub(super) weight_input: usize,
     /// The axis of the weight's output channels.
     pub(super) axis: usize,
+    /// The constant that the weight is.
+    pub(super) source: String,
+    /// Whether the graph transposes the constant before the node reads it.
+    pub(super) transposed: bool,
+    /// The weight's element format and, after any transposition, its shape.
+    pub(super) format: FloatFormat,
+    /// See `format`.
+    pub(super) shape: Shape,
 }
 
 /// Whether layers of this operator hold weights worth reporting.
@@ -27,7 +36,10 @@ pub(super) fn is_compute(op_type: &str) -> bool {
 }
 
 /// All nodes of the main graph as layers, each with its candidate if it can be quantized. Constants are not layers.
-pub(super) fn inventory(model: &Model) -> Result<(Vec<Layer>, Vec<Option<Candidate>>), OnnxError> {
+pub(super) fn inventory(
+    model: &Model,
+    formats: &[FloatFormat],
+) -> Result<(Vec<Layer>, Vec<Option<Candidate>>), OnnxError> {
     let graph = model.graph();
     let index = GraphIndex::new(graph)?;
     let (mut layers, mut candidates) = (Vec::new(), Vec::new());
@@ -46,11 +58,20 @@ pub(super) fn inventory(model: &Model) -> Result<(Vec<Layer>, Vec<Option<Candida
         let mut candidate = None;
         if own_domain && is_compute(&op_type) {
             let weight = node.input.get(1).map(|name| constant(graph, &index, name)).transpose()?.flatten();
-            match classify(node, &op_type, weight.as_ref()) {
-                ControlFlow::Continue(axis) => {
+            match classify(node, &op_type, weight.as_ref(), formats) {
+                ControlFlow::Continue((axis, weight)) => {
                     layer.support = Support::Yes;
                     let activation = node.input[0].clone();
-                    candidate = Some(Candidate { node: position, activation, weight_input: 1, axis });
+                    candidate = Some(Candidate {
+                        node: position,
+                        activation,
+                        weight_input: 1,
+                        axis,
+                        source: weight.source.clone(),
+                        transposed: weight.transposed,
+                        format: weight.format,
+                        shape: weight.shape.clone(),
+                    });
                 }
                 ControlFlow::Break(reason) => layer.support = Support::No(reason),
             }
@@ -68,21 +89,26 @@ pub(super) fn inventory(model: &Model) -> Result<(Vec<Layer>, Vec<Option<Candida
 }
 
 /// The axis of the output channels, or why the node cannot be quantized.
-fn classify(node: &NodeProto, op_type: &str, weight: Option<&Constant<'_>>) -> ControlFlow<Reason, usize> {
+fn classify<'w, 'g>(
+    node: &NodeProto,
+    op_type: &str,
+    weight: Option<&'w Constant<'g>>,
+    formats: &[FloatFormat],
+) -> ControlFlow<Reason, (usize, &'w Constant<'g>)> {
     let Some(weight) = weight else { return ControlFlow::Break(Reason::WeightNotConstant) };
     if node.input.first().is_none_or(String::is_empty) {
         return ControlFlow::Break(Reason::ShapeUnsupported);
     }
-    if weight.format != FloatFormat::F32 {
+    if !formats.contains(&weight.format) {
         return ControlFlow::Break(Reason::DtypeUnsupported);
     }
     if weight.shape.elements() == 0 {
         return ControlFlow::Break(Reason::Empty);
     }
     match (op_type, weight.shape.rank()) {
-        ("Conv", 3..) => ControlFlow::Continue(0),
-        ("Gemm", 2) => ControlFlow::Continue(usize::from(int_attribute(node, "transB").unwrap_or(0) == 0)),
-        ("MatMul", 2) => ControlFlow::Continue(1),
+        ("Conv", 3..) => ControlFlow::Continue((0, weight)),
+        ("Gemm", 2) => ControlFlow::Continue((usize::from(int_attribute(node, "transB").unwrap_or(0) == 0), weight)),
+        ("MatMul", 2) => ControlFlow::Continue((1, weight)),
         _ => ControlFlow::Break(Reason::ShapeUnsupported),
     }
 }

@@ -1,0 +1,357 @@
+//! ONNX graphs: each weight an initializer in low precision behind a DequantizeLinear that gives it its old name, so that
+//! whatever read it reads on.
+//!
+//! Large tensors are streamed from the mapped input to their place in the output; the graph alone is held in memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use super::{
+    layout::{Chosen, Stored, ZeroPointForm, ZeroPoints},
+    options::Options,
+    stream::{Sink, Stream, Unchanged, Weight},
+};
+use crate::{
+    backend::{
+        BackendError, Outcome, Prepared, RunInputs, evaluate,
+        onnx_inventory::{self, Candidate, is_compute},
+    },
+    control::{Control, Phase},
+    engine::Session,
+    model::{
+        onnx::{
+            DeferredTensor, GraphIndex, Model, ModelWriter, attribute_int, constant, new_node,
+            proto::{GraphProto, data_type},
+            reads, upgrade,
+        },
+        safetensors::OutTensor,
+    },
+    numeric::FloatFormat,
+    quant::{Granularity, Grid, Packing},
+    report::{LayerReport, WeightReport},
+    spec::{Decision, QuantizeSpec, Reason, Resolved, Support, Warning, resolve},
+    tensor::Shape,
+};
+
+/// The name of the quantized model.
+const FILE: &str = "model.onnx";
+/// Unchanged tensors from this size on are streamed; smaller ones stay in the message.
+const STREAMED_BYTES: usize = 1 << 16;
+const FORMATS: [FloatFormat; 3] = [FloatFormat::F32, FloatFormat::F16, FloatFormat::Bf16];
+
+/// A graph with its plan.
+pub(super) struct OpenedGraph {
+    model: Model,
+    resolved: Resolved,
+    /// For each layer of the plan, the constant that its weight is.
+    sources: Vec<Option<String>>,
+    /// The constants to be quantized.
+    chosen: BTreeMap<String, Chosen>,
+}
+
+impl OpenedGraph {
+    /// Resolves the rules against the graph's nodes.
+    pub(super) fn new(spec: &QuantizeSpec, model: Model) -> Result<Self, BackendError> {
+        let (mut layers, candidates) = onnx_inventory::inventory(&model, &FORMATS)?;
+        for layer in &mut layers {
+            // As in a checkpoint, a bare `*` takes Linear layers.
+            if layer.support == Support::Yes && layer.classes.first().is_some_and(|class| class == "Conv") {
+                layer.support = Support::IfNamed(Reason::ConvolutionNotNamed);
+            }
+        }
+        let mut resolved = resolve(spec, &layers);
+        let options = Options::new(spec);
+        resolved.objections.extend(options.objections(spec));
+        if options.layout.is_some() {
+            let note = "a graph has one layout: initializers behind DequantizeLinear";
+            resolved.warnings.push(Warning::at(spec.at("backend_kwargs/layout"), "field_ignored", note));
+        }
+        let mut chosen = BTreeMap::new();
+        let mut native = Vec::new();
+        let readers = Readers::new(model.graph(), &candidates);
+        for (at, candidate) in candidates.iter().enumerate() {
+            let plan = &resolved.plan.layers[at];
+            let (Some(candidate), Some(dtype)) = (candidate, plan.weights) else { continue };
+            let alike = |other: usize| {
+                let plan = &resolved.plan.layers[other];
+                (plan.weights, candidates[other].as_ref().map(Candidate::own_axis))
+                    == (Some(dtype), Some(candidate.own_axis()))
+            };
+            let one = if readers.others.contains(&candidate.source)
+                || !readers.layers.get(&candidate.source).into_iter().flatten().all(|&other| alike(other))
+            {
+                Err(Reason::TiedToNative)
+            } else {
+                options.scheme(dtype, &candidate.torch_shape()).and_then(|scheme| choose(candidate, scheme))
+            };
+            match one {
+                Ok(one) => drop(chosen.insert(candidate.source.clone(), one)),
+                Err(reason) => native.push((at, reason)),
+            }
+        }
+        resolved.leave_native(spec, native);
+        let sources = candidates.into_iter().map(|c| c.map(|c| c.source)).collect();
+        Ok(OpenedGraph { model, resolved, sources, chosen })
+    }
+}
+
+impl Candidate {
+    /// The axis of the output channels in the constant itself.
+    fn own_axis(&self) -> usize {
+        if self.transposed { 1 - self.axis } else { self.axis }
+    }
+
+    /// The constant's own shape.
+    fn own_shape(&self) -> Shape {
+        if self.transposed { self.shape.reversed() } else { self.shape.clone() }
+    }
+
+    /// The shape as PyTorch would have it, output channels first.
+    fn torch_shape(&self) -> Shape {
+        if self.axis == 0 { self.shape.clone() } else { self.shape.reversed() }
+    }
+}
+
+/// The scheme in the constant's own order of axes, or why the graph has no form for it.
+fn choose(candidate: &Candidate, mut scheme: crate::quant::Scheme) -> Result<Chosen, Reason> {
+    let (axis, shape) = (candidate.own_axis(), candidate.own_shape());
+    scheme.granularity = match scheme.granularity {
+        Granularity::PerChannel { .. } => Granularity::PerChannel { axis },
+        Granularity::PerGroup { size, .. } => Granularity::PerGroup { axis: 1 - axis, size },
+        Granularity::PerTensor => Granularity::PerTensor,
+        Granularity::PerBlock { .. } => return Err(Reason::LayoutUnsupported),
+    };
+    let even = shape.dims().last().is_some_and(|columns| columns % 2 == 0);
+    if scheme.dtype.spec().bits == 4 && !even {
+        return Err(Reason::ShapeUnsupported);
+    }
+    let grid = Grid::new(&shape, scheme.granularity).ok_or(Reason::ShapeUnsupported)?;
+    Ok(Chosen { scheme, grid, format: candidate.format })
+}
+
+/// Who reads the constants that are weights.
+struct Readers {
+    /// Constant to the layers that compute with it.
+    layers: BTreeMap<String, Vec<usize>>,
+    /// Constants that something else reads too, for whom a change would come as a surprise.
+    others: BTreeSet<String>,
+}
+
+impl Readers {
+    fn new(graph: &GraphProto, candidates: &[Option<Candidate>]) -> Self {
+        let mut layers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut expected: BTreeMap<String, usize> = BTreeMap::new();
+        let mut transposes = BTreeSet::new();
+        for (at, candidate) in candidates.iter().enumerate() {
+            let Some(candidate) = candidate else { continue };
+            layers.entry(candidate.source.clone()).or_default().push(at);
+            let input = &graph.node[candidate.node].input[candidate.weight_input];
+            *expected.entry(input.clone()).or_default() += 1;
+            if candidate.transposed && transposes.insert(input.clone()) {
+                *expected.entry(candidate.source.clone()).or_default() += 1;
+            }
+        }
+        let found = reads(graph);
+        let surplus = |name: &String| found.get(name).copied().unwrap_or(0) > expected.get(name).copied().unwrap_or(0);
+        let through = candidates.iter().flatten().filter(|candidate| {
+            surplus(&candidate.source) || surplus(&graph.node[candidate.node].input[candidate.weight_input])
+        });
+        Readers { others: through.map(|candidate| candidate.source.clone()).collect(), layers }
+    }
+}
+
+impl Sink for ModelWriter {
+    fn write(&self, tensor: &str, offset: u64, bytes: &[u8]) -> Result<(), BackendError> {
+        Ok(ModelWriter::write(self, tensor, offset, bytes)?)
+    }
+}
+
+impl Prepared for OpenedGraph {
+    fn resolved(&self) -> &Resolved {
+        &self.resolved
+    }
+
+    fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
+        let source = self.model.graph();
+        let index = GraphIndex::new(source)?;
+        let mut constants = BTreeMap::new();
+        for (name, chosen) in &self.chosen {
+            constants.extend(constant(source, &index, name)?.map(|constant| (name.clone(), (constant, chosen))));
+        }
+        let mut model = self.model.clone();
+        let upgraded = upgrade(&mut model, self.needed_opset())?;
+        if !upgraded.is_empty() {
+            let nodes: Vec<String> = upgraded.iter().map(|(name, op_type)| format!("{name} ({op_type})")).collect();
+            control.warn("opset_upgraded", format!("carried to opset {}: {}", model.opset(), nodes.join(", ")));
+        }
+        let graph = model.graph_mut();
+        let mut names = GraphIndex::new(graph)?;
+        let (mut deferred, mut dequantize, mut stored) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, (constant, chosen)) in &constants {
+            let one = lay_out(name, &constant.shape, chosen, &mut names, &mut deferred);
+            let mut node = new_node("DequantizeLinear", "", one.names(), name);
+            let (axis, size) = match chosen.scheme.granularity {
+                Granularity::PerChannel { axis } => (Some(axis), None),
+                Granularity::PerGroup { axis, size } => (Some(axis), Some(size)),
+                _ => (None, None),
+            };
+            node.attribute.extend(axis.map(|axis| attribute_int("axis", axis as i64)));
+            node.attribute.extend(size.map(|size| attribute_int("block_size", size as i64)));
+            dequantize.push(node);
+            stored.push(one);
+        }
+        let replaced = |name: &Option<String>| name.as_ref().is_some_and(|name| constants.contains_key(name));
+        let mut unchanged = Vec::new();
+        graph.initializer.retain(|tensor| !replaced(&tensor.name));
+        graph.input.retain(|input| !replaced(&input.name));
+        graph
+            .node
+            .retain(|node| node.op_type.as_deref() != Some("Constant") || !replaced(&node.output.first().cloned()));
+        for tensor in std::mem::take(&mut graph.initializer) {
+            let element = tensor.data_type.unwrap_or(0);
+            let shape = Shape::from_signed(&tensor.dims).ok();
+            match (&tensor.raw_data, data_type::bits(element), shape) {
+                (Some(bytes), Some(bits), Some(shape))
+                    if bytes.len() >= STREAMED_BYTES && shape.bytes(bits) == Some(bytes.len()) =>
+                {
+                    let name = tensor.name.clone().unwrap_or_default();
+                    unchanged.push((name.clone(), bytes.clone()));
+                    deferred.push(DeferredTensor { name, element, bits, shape });
+                }
+                _ => graph.initializer.push(tensor),
+            }
+        }
+        dequantize.append(&mut graph.node);
+        graph.node = dequantize;
+
+        let weights: Vec<Weight<'_>> = constants
+            .iter()
+            .zip(&stored)
+            .map(|((name, (constant, chosen)), stored)| {
+                let read = Box::new(|range| constant.read(range));
+                Weight { name, chosen, stored, read }
+            })
+            .collect();
+        let unchanged: Vec<Unchanged<'_>> = unchanged
+            .iter()
+            .map(|(name, bytes)| Unchanged {
+                name,
+                bytes: bytes.len(),
+                read: Box::new(|range| bytes.get(range).unwrap_or_default().into()),
+            })
+            .collect();
+        let sizes = weights.iter().map(|w| w.chosen.grid.whole().elements() * w.chosen.format.size());
+        let total = sizes.chain(unchanged.iter().map(|tensor| tensor.bytes)).sum::<usize>();
+        let meter = control.phase(Phase::Quantizing, total as u64, "bytes");
+        let writer = ModelWriter::create(&out.join(FILE), &model, &deferred, self.model.external)?;
+        let errors = Stream::new(&writer, &inputs.memory, &meter).run(&weights, &unchanged)?;
+        let files = writer.finish()?;
+
+        let mut outcome = Outcome { bytes_before: self.model.file_bytes, ..Outcome::default() };
+        outcome.bytes_after = files.iter().map(|(_, bytes)| bytes).sum();
+        outcome.files = files.into_iter().map(|(name, _)| name).collect();
+        let mut reports: BTreeMap<&str, WeightReport> = BTreeMap::new();
+        for ((weight, stored), error) in weights.iter().zip(&stored).zip(&errors) {
+            let before = weight.chosen.grid.whole().elements() * weight.chosen.format.size();
+            let after = stored.tensors().map(OutTensor::bytes).sum();
+            reports.insert(
+                weight.name,
+                WeightReport::new(weight.name, &weight.chosen.scheme, error, (before as u64, after)),
+            );
+        }
+        for (plan, source) in self.resolved.plan.layers.iter().zip(&self.sources) {
+            let quantized = plan.decision == Decision::Quantize;
+            if source.is_none() && !is_compute(&plan.op_type) {
+                continue;
+            }
+            // A constant that several layers share is reported with the first.
+            let weights = source.as_deref().filter(|_| quantized).and_then(|source| reports.remove(source));
+            let reason = if quantized && weights.is_none() { Reason::Tied } else { plan.reason };
+            outcome.layers.push(LayerReport { weights, reason, ..LayerReport::planned(plan) });
+        }
+        self.evaluate(inputs, out, &mut outcome, control)?;
+        Ok(outcome)
+    }
+}
+
+impl OpenedGraph {
+    fn needed_opset(&self) -> i64 {
+        const BLOCKED: i64 = 21;
+        const HALF_SCALES: i64 = 19;
+        let needed = self.chosen.values().map(|chosen| {
+            let grouped = matches!(chosen.scheme.granularity, Granularity::PerGroup { .. });
+            let half = chosen.scheme.scale_format(chosen.format) != FloatFormat::F32;
+            let for_form = if grouped { BLOCKED } else { 0 }.max(if half { HALF_SCALES } else { 0 });
+            chosen.scheme.dtype.spec().onnx_opset.max(for_form)
+        });
+        needed.max().unwrap_or(0)
+    }
+
+    /// Runs both models on the evaluation data, if there is any and one message can hold them.
+    fn evaluate(
+        &self,
+        inputs: &RunInputs,
+        out: &Path,
+        outcome: &mut Outcome,
+        control: &Control<'_>,
+    ) -> Result<(), BackendError> {
+        if inputs.evaluation.is_none() {
+            return Ok(());
+        }
+        if self.model.external {
+            let note = "models with external data are not compared";
+            control.warn("evaluation_left_out", note);
+            return Ok(());
+        }
+        let quantized = Model::read(&out.join(FILE))?.to_bytes()?;
+        outcome.comparison = evaluate::compare(&self.model, &quantized, inputs, None, control)?;
+        outcome.engine_version = outcome.comparison.is_some().then(Session::engine_version);
+        Ok(())
+    }
+}
+
+/// The tensors that take the place of a constant, laid out for the writer.
+fn lay_out(
+    name: &str,
+    shape: &Shape,
+    chosen: &Chosen,
+    names: &mut GraphIndex,
+    deferred: &mut Vec<DeferredTensor>,
+) -> Stored {
+    let spec = chosen.scheme.dtype.spec();
+    let packing = if spec.bits == 4 { Packing::Nibbles } else { Packing::Bytes };
+    let scale_format = chosen.scheme.scale_format(chosen.format);
+    let (down, across) = chosen.grid.cells();
+    let cells = match chosen.scheme.granularity {
+        Granularity::PerTensor => vec![],
+        Granularity::PerChannel { .. } => vec![down * across],
+        _ => vec![down, across],
+    };
+    let mut tensor = |suffix: &str, element: i32, bits: usize, dims: &[usize]| {
+        let shape = Shape::new(dims.to_vec()).unwrap_or_else(|_| shape.clone());
+        let name = names.claim(&format!("{name}.{suffix}"));
+        deferred.push(DeferredTensor { name: name.clone(), element, bits, shape: shape.clone() });
+        OutTensor { name, dtype: String::new(), bits, shape }
+    };
+    let scale_element = match scale_format {
+        FloatFormat::F32 => data_type::FLOAT,
+        FloatFormat::F16 => data_type::FLOAT16,
+        FloatFormat::Bf16 => data_type::BFLOAT16,
+    };
+    let codes = tensor("quantized", spec.onnx, spec.bits as usize, shape.dims());
+    let scales = tensor("scale", scale_element, 8 * scale_format.size(), &cells);
+    let zero_points = chosen.scheme.rule.is_asymmetric().then(|| ZeroPoints {
+        tensor: tensor("zero_point", spec.onnx, spec.bits as usize, &cells),
+        form: if spec.bits == 4 { ZeroPointForm::Nibbles } else { ZeroPointForm::Bytes },
+    });
+    Stored { codes, packing, scales, scale_format, zero_points, constants: Vec::new() }
+}
+
+impl Stored {
+    /// The inputs of a DequantizeLinear.
+    fn names(&self) -> Vec<String> {
+        self.tensors().map(|tensor| tensor.name.clone()).collect()
+    }
+}
