@@ -1,4 +1,4 @@
-.PHONY: demo test check setup openapi
+.PHONY: demo test test-interop bench check setup openapi
 
 # Quantizes two small trained models through a real server and shows the reports.
 demo:
@@ -9,6 +9,18 @@ demo:
 test:
 	@tests/tools/setup test
 	@. .tools/env && export PG_PROGRAMS && tests/tools/with-postgres tests/tools/run-tests
+
+# The runtimes that must load what we write: transformers with compressed-tensors and with torchao. Fetches torch.
+test-interop:
+	@tests/tools/setup interop
+	cargo build --quiet
+	@. .tools/env && "$$PTQD_INTEROP_PYTHON" tests/interop/check_llm.py target/debug/ptqd
+
+# A 4 GB checkpoint beside cp, a loop in torch, and torchao; the kernels beside memcpy. Needs 20 GB of disk.
+bench:
+	@tests/tools/setup interop
+	@. .tools/env && cargo bench --bench checkpoint -- --peers "$$PTQD_INTEROP_PYTHON"
+	cargo bench --bench kernels
 
 # What CI checks besides: formatting, lints, documentation, the core without the service, licences.
 check:

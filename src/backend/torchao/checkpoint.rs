@@ -267,6 +267,9 @@ impl OpenedCheckpoint {
                  describe them, so transformers and vLLM will not load this folder as it is",
             );
         }
+        for (code, note) in self.layout.notes(entries) {
+            control.warn(code, note);
+        }
         if self.config.is_none() && is_described_by_config(self.layout) {
             let message = format!("there is no config.json to describe the layout `{}` in", self.layout.name());
             control.warn("config_missing", message);

@@ -1,7 +1,9 @@
 //! Layout `compressed-tensors`: what transformers and vLLM load.
 //!
 //! fp8 as `float-quantized`; integers as `pack-quantized`, which vLLM's weight-only kernels take, except int8 with one
-//! scale per tensor, which only `int-quantized` can hold. Scales have the weight's own element type: loaders cast
+//! scale per tensor, which only `int-quantized` can hold, and int8 with zero points: transformers with compressed-tensors
+//! 0.20 expects those of `pack-quantized` unpacked when it loads them and packed when it uses them. For int4 with zero
+//! points there is no other form, so such a model is for vLLM. Scales have the weight's own element type: loaders cast
 //! them to that, so they were rounded to it before the codes were made. `format` stands in every group as well, since
 //! loaders guess another from the scheme where it stands at the top alone.
 
@@ -26,6 +28,7 @@ fn format(scheme: &Scheme) -> &'static str {
     match (scheme.dtype.is_integer(), scheme.granularity) {
         (false, _) => "float-quantized",
         (true, Granularity::PerTensor) => "int-quantized",
+        (true, _) if scheme.dtype == DType::Int8 && scheme.rule.is_asymmetric() => "int-quantized",
         (true, _) => "pack-quantized",
     }
 }
@@ -55,8 +58,13 @@ impl Layout for CompressedTensors {
             (out(named(""), spec.safetensors, 8, tensor.shape.dims().to_vec())?, Packing::Bytes)
         };
         let zero_points = chosen.scheme.rule.is_asymmetric().then(|| {
+            let name = named("_zero_point");
+            if packing == Packing::Bytes {
+                let tensor = out(name, "I8", 8, vec![down, across])?;
+                return Ok(ZeroPoints { tensor, form: ZeroPointForm::Bytes });
+            }
             let words = (down * spec.bits as usize).div_ceil(32);
-            let tensor = out(named("_zero_point"), "I32", 32, vec![words, across])?;
+            let tensor = out(name, "I32", 32, vec![words, across])?;
             Ok(ZeroPoints { tensor, form: ZeroPointForm::WordsDown { bits: spec.bits } })
         });
         let scale_format = chosen.scheme.scale_format(chosen.format);
@@ -97,6 +105,14 @@ impl Layout for CompressedTensors {
         }
         Some(json!({"quant_method": "compressed-tensors", "format": format, "quantization_status": "compressed",
             "ignore": ignore, "config_groups": groups}))
+    }
+
+    fn notes(&self, entries: &[Entry<'_>]) -> Vec<(&'static str, &'static str)> {
+        let packed_zeros = |chosen: &Chosen| chosen.scheme.dtype == DType::Int4 && chosen.scheme.rule.is_asymmetric();
+        let found = entries.iter().filter_map(|entry| entry.chosen).any(packed_zeros);
+        let note = "int4 with zero points is stored as vLLM reads it; transformers with compressed-tensors 0.20 cannot load \
+                    its packed zero points";
+        found.then_some(("packed_zero_points", note)).into_iter().collect()
     }
 }
 

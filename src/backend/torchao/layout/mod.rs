@@ -105,6 +105,11 @@ pub(super) trait Layout: Debug + Sync {
 
     /// `quantization_config` of the model's config.json, if the layout has one.
     fn config(&self, entries: &[Entry<'_>]) -> Option<Value>;
+
+    /// What users of the result should know: code and sentence.
+    fn notes(&self, _: &[Entry<'_>]) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
+    }
 }
 
 /// Every layout, sorted by name.
