@@ -26,6 +26,7 @@ pub fn check(spec: &QuantizeSpec, calibration: bool) -> (Option<&'static dyn Bac
         check.rules(capabilities);
         check.options(capabilities);
         check.calibration(capabilities, calibration);
+        check.objections.extend(backend.objections(spec));
     }
     (backend, check.objections, check.warnings)
 }

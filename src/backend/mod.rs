@@ -24,7 +24,7 @@ use crate::{
     engine::EngineConfig,
     numeric::DType,
     report::{Comparison, LayerReport},
-    spec::{Mode, QuantizeSpec, Resolved},
+    spec::{Mode, Objection, QuantizeSpec, Resolved},
 };
 
 pub use check::{check, effective};
@@ -167,6 +167,11 @@ pub struct Outcome {
 pub trait Backend: Debug + Sync {
     /// What it can do.
     fn capabilities(&self) -> &'static Capabilities;
+
+    /// What is wrong with a section that only this backend can tell, such as options that contradict each other.
+    fn objections(&self, _: &QuantizeSpec) -> Vec<Objection> {
+        Vec::new()
+    }
 
     /// Reads the model's header or graph and resolves the rules against it. `spec` passed [`check()`].
     fn open(&self, spec: &QuantizeSpec, model: &Path) -> Result<Box<dyn Prepared>, BackendError>;

@@ -89,3 +89,62 @@ fn check_decoded(
         );
     }
 }
+
+/// Signal to noise of codes against weights, in dB.
+fn sqnr(weights: &[f32], decoded: impl Iterator<Item = f32>) -> f64 {
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let noise: f64 = weights.iter().zip(decoded).map(|(&w, d)| square(w - d)).sum();
+    10.0 * (weights.iter().map(|&w| square(w)).sum::<f64>() / noise).log10()
+}
+
+/// Scales bit for bit; the codes differ on purpose, since llm-compressor rounds the quotient to bf16 first and loses by it.
+#[test]
+fn scales_are_llm_compressors_and_codes_are_better() {
+    let golden = Golden::open("llmcompressor_model_free.safetensors");
+    let group = Granularity::PerGroup { axis: 1, size: 128 };
+    let row = Granularity::PerChannel { axis: 0 };
+    for layer in ["model.layers.0.mlp.down_proj", "model.layers.0.self_attn.k_proj"] {
+        let name = format!("src.{layer}.weight");
+        let shape = Shape::new(golden.dims(&name).to_vec()).unwrap();
+        let columns = shape.dims()[1];
+        let data = golden.bytes(&name);
+        let view = TensorView::new(FloatFormat::Bf16, &shape, &data).unwrap();
+        let weights: Vec<f32> =
+            data.as_chunks::<2>().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect();
+        for (preset, dtype, granularity) in [
+            ("FP8_DYNAMIC", DType::Fp8E4m3fn, row),
+            ("W8A8", DType::Int8, row),
+            ("W8A16", DType::Int8, group),
+            ("W4A16", DType::Int4, group),
+        ] {
+            let vector = |field: &str| format!("{preset}.{layer}.{field}");
+            let ours = quantize(view, &Scheme::torchao(dtype, granularity)).unwrap();
+            let scales: Vec<f32> = golden
+                .bytes(&vector("weight_scale"))
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|b| half::bf16::from_le_bytes(*b).to_f32())
+                .collect();
+            assert_eq!(ours.scales(), scales, "{}", vector("weight_scale"));
+            let theirs: Vec<u8> = if granularity == group {
+                let bits = dtype.spec().bits;
+                let words = golden.bytes(&vector("weight_packed"));
+                let code = |word: &[u8; 4], k: u32| {
+                    let code = u32::from_le_bytes(*word) >> (k * bits) & ((1 << bits) - 1);
+                    (code as i32 - (1 << (bits - 1))) as u8
+                };
+                words.as_chunks::<4>().0.iter().flat_map(|word| (0..32 / bits).map(move |k| code(word, k))).collect()
+            } else {
+                golden.bytes(&vector("weight")).into_owned()
+            };
+            let cell = columns / (scales.len() / shape.dims()[0]);
+            let decoded = |codes: Vec<u8>| {
+                let scales = &scales;
+                codes.into_iter().enumerate().map(move |(i, code)| dtype.visit(Decode(code)) * scales[i / cell])
+            };
+            let (ours, theirs) = (sqnr(&weights, decoded(ours.codes)), sqnr(&weights, decoded(theirs)));
+            assert!(ours > theirs, "{}: {ours} dB, theirs {theirs} dB", vector("weight"));
+        }
+    }
+}

@@ -26,3 +26,4 @@ mod state_dict;
 mod static_ptq;
 mod store;
 mod support;
+mod weights_only;

@@ -46,7 +46,29 @@ fn every_invalid_combination_is_named() {
     let layer = |value: Value| ("/layers/0".to_owned(), value);
     let field = |name: &str, value: Value| (format!("/{name}"), value);
     let int8 = json!({"dtype": "int8"});
+    let kwargs = |value: Value| ("/backend_kwargs".to_owned(), value);
+    let fp8 = || {
+        let mut section = torchao();
+        section["layers"][0]["weights"]["dtype"] = json!("fp8_e4m3fn");
+        section
+    };
+    let at = |name: &str| -> &'static str { Box::leak(format!("/quantize/backend_kwargs/{name}").into_boxed_str()) };
     let cases: Vec<Case> = vec![
+        (torchao(), kwargs(json!({"granularity": "per_column"})), false, at("granularity"), OutOfRange),
+        (torchao(), kwargs(json!({"group_size": 48})), false, at("group_size"), OutOfRange),
+        (torchao(), kwargs(json!({"group_size": "64"})), false, at("group_size"), OutOfRange),
+        (torchao(), kwargs(json!({"symmetric": "no"})), false, at("symmetric"), WrongType),
+        (torchao(), kwargs(json!({"layout": ["plain"]})), false, at("layout"), WrongType),
+        (torchao(), kwargs(json!({"a/b": 1})), false, at("a~1b"), UnknownBackendOption),
+        (
+            torchao(),
+            kwargs(json!({"granularity": "per_row", "group_size": 64})),
+            false,
+            at("group_size"),
+            OptionConflict,
+        ),
+        (torchao(), kwargs(json!({"granularity": "per_block"})), false, at("granularity"), OptionConflict),
+        (fp8(), kwargs(json!({"symmetric": false})), false, at("symmetric"), OptionConflict),
         (torchao(), field("backend", json!("")), false, "/quantize/backend", Missing),
         (torchao(), field("backend", json!("torchoa")), false, "/quantize/backend", UnknownBackend),
         (torchao(), field("mode", json!("static_ptq")), false, "/quantize/mode", UnsupportedMode),

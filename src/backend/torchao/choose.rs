@@ -43,7 +43,6 @@ pub(super) fn choose(
         chosen[*at] = None;
     }
     resolved.leave_native(spec, native);
-    resolved.objections.extend(options.objections(spec));
     let schemes: BTreeSet<Scheme> = chosen.iter().flatten().map(|one| one.scheme).collect();
     if layout.name() == "torchao" && schemes.len() > 1 {
         let message = "the layout torchao holds one scheme for the whole model, and the rules make several";

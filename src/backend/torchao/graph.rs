@@ -63,7 +63,6 @@ impl OpenedGraph {
         }
         let mut resolved = resolve(spec, &layers);
         let options = Options::new(spec);
-        resolved.objections.extend(options.objections(spec));
         if options.layout.is_some() {
             let note = "a graph has one layout: initializers behind DequantizeLinear";
             resolved.warnings.push(Warning::at(spec.at("backend_kwargs/layout"), "field_ignored", note));

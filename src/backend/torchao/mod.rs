@@ -15,12 +15,16 @@ use std::path::Path;
 
 pub use resume::JOURNAL;
 
-use self::{checkpoint::OpenedCheckpoint, graph::OpenedGraph, options::OPTIONS};
+use self::{
+    checkpoint::OpenedCheckpoint,
+    graph::OpenedGraph,
+    options::{OPTIONS, Options},
+};
 use super::{Backend, BackendError, Capabilities, Prepared};
 use crate::{
     model::{onnx, safetensors, torch},
     numeric::DType,
-    spec::{Mode, QuantizeSpec},
+    spec::{Mode, Objection, QuantizeSpec},
 };
 
 /// Weight-only PTQ.
@@ -41,6 +45,10 @@ static CAPABILITIES: Capabilities = Capabilities {
 impl Backend for TorchAo {
     fn capabilities(&self) -> &'static Capabilities {
         &CAPABILITIES
+    }
+
+    fn objections(&self, spec: &QuantizeSpec) -> Vec<Objection> {
+        Options::new(spec).objections(spec)
     }
 
     fn open(&self, spec: &QuantizeSpec, model: &Path) -> Result<Box<dyn Prepared>, BackendError> {
