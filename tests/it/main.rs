@@ -20,6 +20,7 @@ mod faults;
 mod golden_casts;
 mod golden_onnx;
 mod golden_weights;
+mod graph_weights;
 mod restart;
 mod spec_table;
 mod state_dict;

@@ -1,0 +1,60 @@
+"""Small ONNX models for the tests of weight-only PTQ.
+
+    make_graphs.py FOLDER FIXTURE
+
+external.onnx: FIXTURE with its data in another file. hostile-*.onnx: external data that points where it must not.
+tied.onnx: one constant read by two MatMuls, and one read by a MatMul and a Gather. half.onnx: f16 weights. old.onnx: opset 17 with
+ReduceMean's axes as an attribute. Prints nothing but {}.
+"""
+
+import os
+import sys
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+folder, fixture = sys.argv[1:]
+random = np.random.default_rng(1)
+
+
+def save(name, nodes, constants, inputs, outputs, opset=18):
+    graph = helper.make_graph(nodes, name, inputs, outputs, [numpy_helper.from_array(v, k) for k, v in constants.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, os.path.join(folder, name))
+
+
+def value(name, *shape, kind=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+model = onnx.load(fixture)
+onnx.save(model, os.path.join(folder, "external.onnx"), save_as_external_data=True, location="external.bin", size_threshold=256)
+locations = ["/etc/passwd", "../external.bin", "sub/../../external.bin", "", "link.bin", "missing.bin", "external.bin"]
+os.symlink("external.bin", os.path.join(folder, "link.bin"))
+for number, location in enumerate(locations):
+    bare = onnx.load(os.path.join(folder, "external.onnx"), load_external_data=False)
+    tensor = next(t for t in bare.graph.initializer if t.data_location == TensorProto.EXTERNAL)
+    for entry in tensor.external_data:
+        if entry.key == "location":
+            entry.value = location
+        if entry.key == "offset" and location == "external.bin":
+            entry.value = "18446744073709551000"
+    with open(os.path.join(folder, f"hostile-{number}.onnx"), "wb") as out:
+        out.write(bare.SerializeToString())
+
+weights = lambda *shape: (random.standard_normal(shape) * 0.1).astype(np.float32)
+save("tied.onnx", [
+    helper.make_node("MatMul", ["x", "both"], ["a"], "first"), helper.make_node("MatMul", ["a", "both"], ["b"], "second"),
+    helper.make_node("MatMul", ["b", "table"], ["c"], "head"), helper.make_node("Gather", ["table", "one"], ["row"], "embed"),
+    helper.make_node("Add", ["c", "row"], ["y"], "add"),
+], {"both": weights(64, 64), "table": weights(64, 64), "one": np.array(1, np.int64)}, [value("x", "n", 64)], [value("y", "n", 64)])
+save("half.onnx", [helper.make_node("MatMul", ["x", "w"], ["y"], "fc")], {"w": weights(64, 32).astype(np.float16)},
+     [value("x", "n", 64, kind=TensorProto.FLOAT16)], [value("y", "n", 32, kind=TensorProto.FLOAT16)])
+save("old.onnx", [
+    helper.make_node("Gemm", ["x", "w", "bias"], ["a"], "fc", transB=1), helper.make_node("ReduceMean", ["a"], ["m"], "mean", axes=[1], keepdims=1),
+    helper.make_node("Sub", ["a", "m"], ["s"], "sub"), helper.make_node("Split", ["s"], ["l", "r"], "split", axis=1),
+    helper.make_node("Mul", ["l", "r"], ["y"], "mul"),
+], {"w": weights(64, 32), "bias": weights(64)}, [value("x", "n", 32)], [value("y", "n", 32)], opset=17)
+print("{}")
