@@ -62,12 +62,12 @@ impl Element for Int4 {
 }
 
 #[inline(always)]
-#[expect(clippy::manual_clamp, reason = "clamp keeps a NaN, max and min turn it into the least code")]
 fn quantize(x: f32, zero_point: i8, min: f32, max: f32) -> (u8, f32) {
     // 1.5 * 2^23: after the addition the mantissa's last bit is worth 1, so the addition itself rounds half to even and
     // the low byte is the two's complement of the result. Unlike `round_ties_even` it needs no SSE4.1.
     const ROUND: f32 = 12_582_912.0;
     let zero = f32::from(zero_point);
+    // Not `clamp`, which keeps a NaN: maximum and minimum turn it into the least code.
     let rounded = x.max(min - zero).min(max - zero) + ROUND;
     (rounded.to_bits().wrapping_add(zero_point as u32) as u8, rounded - ROUND)
 }

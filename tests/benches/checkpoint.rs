@@ -52,11 +52,16 @@ fn main() {
     let bytes: u64 = fs::read_dir(&model).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
     println!("checkpoint: {:.2} GB in {SHARDS} shards, {} threads", bytes as f64 / 1e9, rayon::current_num_threads());
     for run in 1..=runs {
-        let copy = time(|| {
-            let status = Command::new("cp").arg("-r").arg(&model).arg(folder.join("copy")).status();
-            assert!(status.expect("cp starts").success());
+        // The faster of two: the first pays for memory that the machine has yet to find.
+        let copies = [0, 1].map(|_| {
+            let copy = time(|| {
+                let status = Command::new("cp").arg("-r").arg(&model).arg(folder.join("copy")).status();
+                assert!(status.expect("cp starts").success());
+            });
+            clear(&folder.join("copy"));
+            copy
         });
-        clear(&folder.join("copy"));
+        let copy = copies[0].min(copies[1]);
         println!("run {run}: cp {:.2} s ({:.2} GB/s)", copy.as_secs_f64(), bytes as f64 / 1e9 / copy.as_secs_f64());
         for dtype in ["int8", "fp8_e4m3fn"] {
             for digests in [false, true] {

@@ -46,7 +46,7 @@ def loop(source, out, dtype):
         save_file(tensors, out / path.name)
 
 
-def torchao(source, out, dtype):
+def quantize_with_torchao(source, out, dtype):
     """torchao's own quantize_ on the weights of each shard as Linear modules."""
     import torch
     from safetensors import safe_open
@@ -89,7 +89,7 @@ def main():
         import torchao.quantization  # noqa: F401
     out.mkdir()
     began = time.monotonic()
-    {"loop": loop, "torchao": torchao}[way](source, out, dtype)
+    {"loop": loop, "torchao": quantize_with_torchao}[way](source, out, dtype)
     wall = time.monotonic() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     shutil.rmtree(out)

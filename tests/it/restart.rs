@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, fixture, needed, uri};
+use crate::{
+    support::{Client, fixture, needed, uri},
+    weights_only::sharded,
+};
 
 struct Process {
     child: Child,
@@ -123,6 +126,41 @@ fn a_polite_stop_gives_the_job_back_at_once() {
     let server = serve(&data, None);
     let job = server.client.wait(&id);
     assert_eq!((&job["status"], &job["attempt"]), (&json!("succeeded"), &json!(1)), "{:#}", job["error"]);
+}
+
+#[test]
+fn a_checkpoint_killed_between_shards_is_resumed_by_the_next_attempt() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data, model) = (folder.path().join("data"), sharded(folder.path(), 8192));
+    let mut server = serve(&data, None);
+    let id = server.client.submit(&json!({"model": {"uri": uri(&model)},
+        "quantize": {"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]}}));
+    let scratch = data.join("scratch").join(&id);
+    let first = scratch.join("model-00001-of-00004.safetensors");
+    let entry = scratch.join(ptqd::backend::JOURNAL).join("model-00001-of-00004.safetensors.json");
+    let began = Instant::now();
+    while !entry.exists() {
+        assert!(began.elapsed() < Duration::from_secs(60), "the first shard is never finished");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    server.child.kill().expect("killed");
+    server.child.wait().expect("gone");
+    // Not written again: what the first attempt left is marked, and the mark comes out at the end.
+    let mut shard = std::fs::read(&first).expect("the finished shard");
+    let last = shard.len() - 1;
+    shard[last] ^= 0x55;
+    std::fs::write(&first, &shard).expect("marked");
+    // Of no job: swept.
+    let stray = data.join("scratch/qj_00000000000000000000000000000000");
+    std::fs::create_dir(&stray).expect("a folder");
+
+    let server = serve(&data, None);
+    assert!(!stray.exists());
+    let job = server.client.wait(&id);
+    assert_eq!((&job["status"], &job["attempt"]), (&json!("succeeded"), &json!(2)), "{:#}", job["error"]);
+    let (_, _, published) = server.client.get(&format!("/v1/jobs/{id}/artifacts/model-00001-of-00004.safetensors"));
+    assert!(published == shard, "the finished shard was done again");
+    assert_eq!(std::fs::read_dir(data.join("scratch")).expect("scratch").count(), 0);
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn every_way_through_the_stream_gives_what_the_reference_gives() {
 }
 
 /// Four shards with an index, of a few megabytes each.
-fn sharded(folder: &Path, rows: usize) -> PathBuf {
+pub fn sharded(folder: &Path, rows: usize) -> PathBuf {
     let model = folder.join("model");
     fs::create_dir(&model).unwrap();
     let mut weight_map = BTreeMap::new();

@@ -1,7 +1,17 @@
 //! Checkpoints: shard by shard into the layout asked for, with index, configuration and side files.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::Range,
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
@@ -94,6 +104,39 @@ impl Sink for ShardWriter {
     }
 }
 
+/// What all shards share.
+#[derive(Clone, Copy)]
+struct ShardJob<'a> {
+    entries: &'a [Entry<'a>],
+    metadata: &'a BTreeMap<String, String>,
+    journal: &'a Journal,
+    inputs: &'a RunInputs,
+    meter: &'a PhaseMeter<'a>,
+}
+
+/// Does `count` things, two at a time, in order: the system lets one thread at a time write to a file, so that two threads
+/// need two files to write to. The first error in order is returned; after one, nothing more is begun.
+fn in_lanes<T: Send>(
+    count: usize,
+    one: impl Fn(usize) -> Result<T, BackendError> + Sync,
+) -> Result<Vec<T>, BackendError> {
+    const LANES: usize = 2;
+    let next = AtomicUsize::new(0);
+    let done: Vec<Mutex<Option<Result<T, BackendError>>>> = (0..count).map(|_| Mutex::new(None)).collect();
+    (0..LANES).into_par_iter().for_each(|_| {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(place) = done.get(at) else { return };
+            let result = one(at);
+            if result.is_err() {
+                next.store(count, Ordering::Relaxed);
+            }
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        }
+    });
+    done.into_iter().filter_map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+}
+
 /// The new file of one shard.
 struct Written {
     tensors: Vec<OutTensor>,
@@ -117,12 +160,23 @@ impl Prepared for OpenedCheckpoint {
         let metadata = self.layout.metadata(&entries);
         let single = self.checkpoint.shards.len() == 1;
         let (mut weight_map, mut total_size) = (serde_json::Map::new(), 0);
-        let mut first = 0;
-        for shard in &self.checkpoint.shards {
-            let range = first..first + shard.tensors.len();
-            let name = if single { "model.safetensors".to_owned() } else { shard.file_name.clone() };
-            let written =
-                self.shard(shard, &entries, range.clone(), &metadata, &out.join(&name), &journal, inputs, &meter)?;
+        let name = |shard: &Shard| if single { "model.safetensors".to_owned() } else { shard.file_name.clone() };
+        let ranges: Vec<Range<usize>> = self
+            .checkpoint
+            .shards
+            .iter()
+            .scan(0, |end, shard| {
+                *end += shard.tensors.len();
+                Some(*end - shard.tensors.len()..*end)
+            })
+            .collect();
+        let job = ShardJob { entries: &entries, metadata: &metadata, journal: &journal, inputs, meter: &meter };
+        let written = in_lanes(self.checkpoint.shards.len(), |at| {
+            let shard = &self.checkpoint.shards[at];
+            self.shard(shard, ranges[at].clone(), &out.join(name(shard)), &job)
+        })?;
+        for ((shard, range), written) in self.checkpoint.shards.iter().zip(&ranges).zip(written) {
+            let name = name(shard);
             for tensor in &written.tensors {
                 weight_map.insert(tensor.name.clone(), json!(name));
                 total_size += tensor.bytes();
@@ -131,7 +185,6 @@ impl Prepared for OpenedCheckpoint {
             outcome.bytes_before += shard.file_bytes();
             outcome.bytes_after += written.file_bytes;
             outcome.files.push(name);
-            first = range.end;
         }
         if !single {
             weight_map.sort_keys();
@@ -145,18 +198,14 @@ impl Prepared for OpenedCheckpoint {
 }
 
 impl OpenedCheckpoint {
-    #[expect(clippy::too_many_arguments, reason = "one call, and every argument is a different thing")]
     fn shard(
         &self,
         shard: &Shard,
-        entries: &[Entry<'_>],
-        range: std::ops::Range<usize>,
-        metadata: &BTreeMap<String, String>,
+        range: Range<usize>,
         path: &Path,
-        journal: &Journal,
-        inputs: &RunInputs,
-        meter: &PhaseMeter<'_>,
+        job: &ShardJob<'_>,
     ) -> Result<Written, BackendError> {
+        let ShardJob { entries, metadata, journal, inputs, meter } = *job;
         let kept = || range.clone().filter(|at| !self.ties.contains_key(at)).map(|at| &entries[at]);
         let (mut tensors, mut stored): (Vec<OutTensor>, Vec<Stored>) = (Vec::new(), Vec::new());
         for entry in kept() {

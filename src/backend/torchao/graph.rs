@@ -22,7 +22,7 @@ use crate::{
     engine::Session,
     model::{
         onnx::{
-            DeferredTensor, GraphIndex, Model, ModelWriter, attribute_int, constant, new_node,
+            DeferredTensor, GraphIndex, Model, ModelWriter, OnnxError, attribute_int, constant, new_node,
             proto::{GraphProto, data_type},
             reads, upgrade,
         },
@@ -189,7 +189,7 @@ impl Prepared for OpenedGraph {
         let mut names = GraphIndex::new(graph)?;
         let (mut deferred, mut dequantize, mut stored) = (Vec::new(), Vec::new(), Vec::new());
         for (name, (constant, chosen)) in &constants {
-            let one = lay_out(name, &constant.shape, chosen, &mut names, &mut deferred);
+            let one = lay_out(name, &constant.shape, chosen, &mut names, &mut deferred)?;
             let mut node = new_node("DequantizeLinear", "", one.names(), name);
             let (axis, size) = match chosen.scheme.granularity {
                 Granularity::PerChannel { axis } => (Some(axis), None),
@@ -318,7 +318,7 @@ fn lay_out(
     chosen: &Chosen,
     names: &mut GraphIndex,
     deferred: &mut Vec<DeferredTensor>,
-) -> Stored {
+) -> Result<Stored, OnnxError> {
     let spec = chosen.scheme.dtype.spec();
     let packing = if spec.bits == 4 { Packing::Nibbles } else { Packing::Bytes };
     let scale_format = chosen.scheme.scale_format(chosen.format);
@@ -329,23 +329,24 @@ fn lay_out(
         _ => vec![down, across],
     };
     let mut tensor = |suffix: &str, element: i32, bits: usize, dims: &[usize]| {
-        let shape = Shape::new(dims.to_vec()).unwrap_or_else(|_| shape.clone());
         let name = names.claim(&format!("{name}.{suffix}"));
+        let shape = Shape::new(dims.to_vec()).map_err(|source| OnnxError::Shape { tensor: name.clone(), source })?;
         deferred.push(DeferredTensor { name: name.clone(), element, bits, shape: shape.clone() });
-        OutTensor { name, dtype: String::new(), bits, shape }
+        Ok::<_, OnnxError>(OutTensor { name, dtype: String::new(), bits, shape })
     };
     let scale_element = match scale_format {
         FloatFormat::F32 => data_type::FLOAT,
         FloatFormat::F16 => data_type::FLOAT16,
         FloatFormat::Bf16 => data_type::BFLOAT16,
     };
-    let codes = tensor("quantized", spec.onnx, spec.bits as usize, shape.dims());
-    let scales = tensor("scale", scale_element, 8 * scale_format.size(), &cells);
-    let zero_points = chosen.scheme.rule.is_asymmetric().then(|| ZeroPoints {
-        tensor: tensor("zero_point", spec.onnx, spec.bits as usize, &cells),
-        form: if spec.bits == 4 { ZeroPointForm::Nibbles } else { ZeroPointForm::Bytes },
+    let codes = tensor("quantized", spec.onnx, spec.bits as usize, shape.dims())?;
+    let scales = tensor("scale", scale_element, 8 * scale_format.size(), &cells)?;
+    let zero_points = chosen.scheme.rule.is_asymmetric().then(|| {
+        let form = if spec.bits == 4 { ZeroPointForm::Nibbles } else { ZeroPointForm::Bytes };
+        Ok::<_, OnnxError>(ZeroPoints { tensor: tensor("zero_point", spec.onnx, spec.bits as usize, &cells)?, form })
     });
-    Stored { codes, packing, scales, scale_format, zero_points, constants: Vec::new() }
+    let zero_points = zero_points.transpose()?;
+    Ok(Stored { codes, packing, scales, scale_format, zero_points, constants: Vec::new() })
 }
 
 impl Stored {

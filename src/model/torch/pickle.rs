@@ -186,7 +186,7 @@ impl<'a> Machine<'a> {
         Ok(values)
     }
 
-    fn new(&mut self, container: Container) -> Value {
+    fn contain(&mut self, container: Container) -> Value {
         self.containers.push(container);
         Value::Container(self.containers.len() - 1)
     }
@@ -194,7 +194,7 @@ impl<'a> Machine<'a> {
     fn tuple(&mut self, count: usize) -> Result<Value, PickleError> {
         let first = self.stack.len().checked_sub(count).ok_or_else(|| self.unexpected("value"))?;
         let values = self.stack.split_off(first);
-        Ok(self.new(Container::Tuple(values)))
+        Ok(self.contain(Container::Tuple(values)))
     }
 
     /// The container on top of the stack.
@@ -265,13 +265,13 @@ impl<'a> Machine<'a> {
             b'X' => self.number(4).and_then(|length| self.text(length))?,
             0x8c => self.number(1).and_then(|length| self.text(length))?,
             0x8d => self.number(8).and_then(|length| self.text(length))?,
-            b'}' => self.new(Container::Dict(Vec::new())),
-            b']' => self.new(Container::List(Vec::new())),
+            b'}' => self.contain(Container::Dict(Vec::new())),
+            b']' => self.contain(Container::List(Vec::new())),
             b')' => self.tuple(0)?,
             0x85..=0x87 => self.tuple(usize::from(opcode - 0x84))?,
             b't' => {
                 let values = self.marked()?;
-                self.new(Container::Tuple(values))
+                self.contain(Container::Tuple(values))
             }
             b'q' => return self.number(1).and_then(|key| self.memoize(key)).map(|()| None),
             b'r' => return self.number(4).and_then(|key| self.memoize(key)).map(|()| None),
@@ -335,7 +335,7 @@ impl<'a> Machine<'a> {
             return Err(self.unexpected("function that is allowed"));
         };
         match (function, arguments) {
-            (Known::OrderedDict, []) => Ok(self.new(Container::Dict(Vec::new()))),
+            (Known::OrderedDict, []) => Ok(self.contain(Container::Dict(Vec::new()))),
             (Known::Size, [size]) => Ok(size.clone()),
             (Known::RebuildParameter, [tensor @ Value::Tensor(_), ..]) => Ok(tensor.clone()),
             (Known::RebuildTensor, [Value::Storage(dtype, key), Value::Int(offset), dims, strides, ..]) => {
