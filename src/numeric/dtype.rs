@@ -43,6 +43,12 @@ pub trait Element: 'static + Send + Sync {
     /// The number that `code` stands for under zero point 0. A code narrower than a byte is sign-extended to one.
     fn decode(code: u8) -> f32;
 
+    /// Whether `code` stands for 0.
+    #[inline(always)]
+    fn is_zero(code: u8, zero_point: i8) -> bool {
+        if Self::SPEC.float { code & 0x7f == 0 } else { code == zero_point as u8 }
+    }
+
     /// The code of `x` under zero point 0.
     #[inline(always)]
     fn encode(x: f32) -> u8 {

@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Isa, isa::Kernel};
+use super::{Isa, absmax, isa::Kernel};
 use crate::{
     numeric::{Element, FloatFormat, SourceFloat},
     quant::{ErrorStats, QParams, Quotient},
@@ -32,12 +32,20 @@ pub fn quantize<S: SourceFloat, E: Element>(
     assert_eq!(row.len(), codes.len() * S::FORMAT.size(), "one code for each element");
     let zero = f32::from(params.zero_point);
     let bounds = (E::CLIPPED.0 - zero, E::CLIPPED.1 - zero);
+    // A look at the largest magnitude costs next to nothing and tells most rows from those that saturate somewhere.
+    let amax = absmax::<S>(isa, row).unwrap_or(f32::INFINITY);
+    let clips = Pairs::scale(amax, params, quotient) >= bounds.1.min(-bounds.0);
     let mut pairs = Pairs { scaled: [0.0; BLOCK], decoded: [0.0; BLOCK] };
     let mut tally = Tally::default();
     for (values, codes) in row.chunks(BLOCK * S::FORMAT.size()).zip(codes.chunks_mut(BLOCK)) {
         encode::<S, E>(isa, values, params, quotient, codes, Some(&mut pairs));
         let (scaled, decoded) = (&pairs.scaled[..codes.len()], &pairs.decoded[..codes.len()]);
-        tally.add(isa.run(Squares { scaled, decoded }), isa.run(Counts { scaled, decoded, bounds }));
+        tally.add(isa.run(Squares { scaled, decoded }));
+        if clips {
+            tally.clipped += u64::from(isa.run(Clipped { scaled, bounds }));
+        }
+        let zeros = isa.run(ZeroCodes::<E> { codes, zero_point: params.zero_point, kind: PhantomData });
+        tally.underflowed += u64::from(zeros - isa.run(Zeros::<S> { values, kind: PhantomData }));
     }
     tally.stats(codes.len(), params.scale)
 }
@@ -61,6 +69,15 @@ pub fn quantize_only<S: SourceFloat, E: Element>(
 struct Pairs {
     scaled: [f32; BLOCK],
     decoded: [f32; BLOCK],
+}
+
+impl Pairs {
+    fn scale(x: f32, params: QParams, quotient: Quotient) -> f32 {
+        match quotient {
+            Quotient::Division => x / params.scale,
+            Quotient::Reciprocal => x * quotient.operand(params.scale),
+        }
+    }
 }
 
 /// Encodes a row, or with `pairs` a block of one.
@@ -147,57 +164,100 @@ impl<S: SourceFloat, E: Element, const SIZE: usize, const DIVIDE: bool> Kernel f
     }
 }
 
-/// Sums of the squares of values, errors and decoded values, lane by lane.
+/// Sums of the squares of values, errors and decoded values, and the bits of the largest error, lane by lane. Magnitudes
+/// order as their bits do, and integers have a maximum that vectorizes.
 struct Squares<'a> {
     scaled: &'a [f32],
     decoded: &'a [f32],
 }
 
 impl Kernel for Squares<'_> {
-    type Output = [[f32; LANES]; 3];
+    type Output = ([[f32; LANES]; 3], [u32; LANES]);
     #[inline(always)]
-    fn run(self) -> [[f32; LANES]; 3] {
+    fn run(self) -> Self::Output {
         let (mut signal, mut noise, mut norm) = ([0f32; LANES], [0f32; LANES], [0f32; LANES]);
+        let mut max_error = [0u32; LANES];
         let ((xs, x_rest), (ys, y_rest)) = (self.scaled.as_chunks::<LANES>(), self.decoded.as_chunks::<LANES>());
         for (x, y) in xs.iter().zip(ys) {
+            let mut error = [0f32; LANES];
+            for lane in 0..LANES {
+                error[lane] = y[lane] - x[lane];
+            }
             for lane in 0..LANES {
                 signal[lane] += x[lane] * x[lane];
             }
             for lane in 0..LANES {
-                noise[lane] += (y[lane] - x[lane]) * (y[lane] - x[lane]);
+                noise[lane] += error[lane] * error[lane];
             }
             for lane in 0..LANES {
                 norm[lane] += y[lane] * y[lane];
+            }
+            for lane in 0..LANES {
+                max_error[lane] = max_error[lane].max(error[lane].to_bits() & 0x7fff_ffff);
             }
         }
         for (lane, (x, y)) in x_rest.iter().zip(y_rest).enumerate() {
             signal[lane] += x * x;
             noise[lane] += (y - x) * (y - x);
             norm[lane] += y * y;
+            max_error[lane] = max_error[lane].max((y - x).to_bits() & 0x7fff_ffff);
         }
-        [signal, noise, norm]
+        ([signal, noise, norm], max_error)
     }
 }
 
-/// The bits of the largest error (magnitudes order as their bits do, and integers have a maximum that vectorizes), and how
-/// many values are clipped and underflow.
-struct Counts<'a> {
+/// How many values saturate.
+struct Clipped<'a> {
     scaled: &'a [f32],
-    decoded: &'a [f32],
     bounds: (f32, f32),
 }
 
-impl Kernel for Counts<'_> {
-    type Output = [u32; 3];
+impl Kernel for Clipped<'_> {
+    type Output = u32;
     #[inline(always)]
-    fn run(self) -> [u32; 3] {
-        let (mut max_error, mut clipped, mut underflowed) = (0u32, 0u32, 0u32);
-        for (&x, &y) in self.scaled.iter().zip(self.decoded) {
-            max_error = max_error.max((y - x).to_bits() & 0x7fff_ffff);
-            clipped += u32::from((x <= self.bounds.0) | (x >= self.bounds.1));
-            underflowed += u32::from((y == 0.0) & (x != 0.0));
+    fn run(self) -> u32 {
+        self.scaled.iter().map(|&x| u32::from((x <= self.bounds.0) | (x >= self.bounds.1))).sum()
+    }
+}
+
+/// How many codes of a block stand for 0.
+struct ZeroCodes<'a, E> {
+    codes: &'a [u8],
+    zero_point: i8,
+    kind: PhantomData<E>,
+}
+
+impl<E: Element> Kernel for ZeroCodes<'_, E> {
+    type Output = u32;
+    #[inline(always)]
+    fn run(self) -> u32 {
+        // Few enough at a time to be counted in bytes, of which a vector has the most.
+        const FEW: usize = 128;
+        let count = |codes: &[u8]| codes.iter().map(|&code| u8::from(E::is_zero(code, self.zero_point))).sum::<u8>();
+        self.codes.chunks(FEW).map(|codes| u32::from(count(codes))).sum()
+    }
+}
+
+/// How many values of a block are 0.
+struct Zeros<'a, S> {
+    values: &'a [u8],
+    kind: PhantomData<S>,
+}
+
+impl<S: SourceFloat> Kernel for Zeros<'_, S> {
+    type Output = u32;
+    #[inline(always)]
+    fn run(self) -> u32 {
+        match S::FORMAT {
+            FloatFormat::F32 => {
+                let zero = |x: &[u8; 4]| u32::from(u32::from_le_bytes(*x) & 0x7fff_ffff == 0);
+                self.values.as_chunks::<4>().0.iter().map(zero).sum()
+            }
+            FloatFormat::F16 | FloatFormat::Bf16 => {
+                let zero = |x: &[u8; 2]| u16::from(u16::from_le_bytes(*x) & 0x7fff == 0);
+                u32::from(self.values.as_chunks::<2>().0.iter().map(zero).sum::<u16>())
+            }
         }
-        [max_error, clipped, underflowed]
     }
 }
 
@@ -205,31 +265,30 @@ impl Kernel for Counts<'_> {
 #[derive(Default)]
 struct Tally {
     squares: [[f64; LANES]; 3],
-    max_error: u32,
+    max_error: [u32; LANES],
     clipped: u64,
     underflowed: u64,
 }
 
 impl Tally {
-    fn add(&mut self, squares: [[f32; LANES]; 3], [max_error, clipped, underflowed]: [u32; 3]) {
+    fn add(&mut self, (squares, max_error): ([[f32; LANES]; 3], [u32; LANES])) {
         for (sums, squares) in self.squares.iter_mut().zip(squares) {
             sums.iter_mut().zip(squares).for_each(|(sum, few)| *sum += f64::from(few));
         }
-        self.max_error = self.max_error.max(max_error);
-        self.clipped += u64::from(clipped);
-        self.underflowed += u64::from(underflowed);
+        self.max_error.iter_mut().zip(max_error).for_each(|(all, few)| *all = few.max(*all));
     }
 
     /// The lanes together, and in the units of the weight.
     fn stats(self, count: usize, scale: f32) -> ErrorStats {
         let square = f64::from(scale) * f64::from(scale);
         let [signal, noise, decoded] = self.squares.map(|lanes| total(lanes) * square);
+        let max_error = self.max_error.into_iter().fold(0, u32::max);
         ErrorStats {
             count: count as u64,
             signal,
             noise,
             decoded,
-            max_abs_error: f64::from(f32::from_bits(self.max_error)) * f64::from(scale),
+            max_abs_error: f64::from(f32::from_bits(max_error)) * f64::from(scale),
             clipped: self.clipped,
             underflowed: self.underflowed,
         }
