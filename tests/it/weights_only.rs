@@ -262,6 +262,14 @@ fn a_budget_too_small_is_an_error_and_not_an_excess() {
     let error = pipeline::run(&job(&path, &quantize, 1, 1 << 20), &out, &Control::new(&|_| {}, &never)).unwrap_err();
     assert_eq!(error.code(), "memory_budget_exceeded");
     assert!(!out.join("model.safetensors").exists());
+
+    // Room for fewer buffers than there are threads: slower, and the same.
+    let model = sharded(folder.path(), 512);
+    let (narrow, wide) = (folder.path().join("narrow"), folder.path().join("wide"));
+    fs::create_dir(&narrow).unwrap();
+    pipeline::run(&job(&model, &quantize, 8, 3 << 20), &narrow, &Control::new(&|_| {}, &never)).unwrap();
+    run(&model, &quantize, &wide).unwrap();
+    assert!(lasting(&narrow) == lasting(&wide));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::{
     layout::{self, Chosen, Entry, Layout, Stored},
     options::Options,
     resume::Journal,
-    stream::{Sink, Stream, Unchanged, Weight},
+    stream::{Buffers, Sink, Stream, Unchanged, Weight},
 };
 use crate::{
     backend::{BackendError, Outcome, Prepared, RunInputs},
@@ -106,11 +106,11 @@ impl Sink for ShardWriter {
 
 /// What all shards share.
 #[derive(Clone, Copy)]
-struct ShardJob<'a> {
+struct ShardJob<'a, 'b> {
     entries: &'a [Entry<'a>],
     metadata: &'a BTreeMap<String, String>,
     journal: &'a Journal,
-    inputs: &'a RunInputs,
+    buffers: &'a Buffers<'b>,
     meter: &'a PhaseMeter<'a>,
 }
 
@@ -170,7 +170,9 @@ impl Prepared for OpenedCheckpoint {
                 Some(*end - shard.tensors.len()..*end)
             })
             .collect();
-        let job = ShardJob { entries: &entries, metadata: &metadata, journal: &journal, inputs, meter: &meter };
+        let buffers = Buffers::new(&inputs.memory);
+        let job =
+            ShardJob { entries: &entries, metadata: &metadata, journal: &journal, buffers: &buffers, meter: &meter };
         let written = in_lanes(self.checkpoint.shards.len(), |at| {
             let shard = &self.checkpoint.shards[at];
             self.shard(shard, ranges[at].clone(), &out.join(name(shard)), &job)
@@ -203,9 +205,9 @@ impl OpenedCheckpoint {
         shard: &Shard,
         range: Range<usize>,
         path: &Path,
-        job: &ShardJob<'_>,
+        job: &ShardJob<'_, '_>,
     ) -> Result<Written, BackendError> {
-        let ShardJob { entries, metadata, journal, inputs, meter } = *job;
+        let ShardJob { entries, metadata, journal, buffers, meter } = *job;
         let kept = || range.clone().filter(|at| !self.ties.contains_key(at)).map(|at| &entries[at]);
         let (mut tensors, mut stored): (Vec<OutTensor>, Vec<Stored>) = (Vec::new(), Vec::new());
         for entry in kept() {
@@ -249,7 +251,7 @@ impl OpenedCheckpoint {
                 None => unchanged.push(Unchanged { name: &tensor.name, bytes: tensor.bytes(), read }),
             }
         }
-        let errors = Stream::new(&writer, &inputs.memory, meter).run(&weights, &unchanged)?;
+        let errors = Stream::new(&writer, buffers, meter).run(&weights, &unchanged)?;
         let file_bytes = writer.finish()?;
         journal.finish(&name, &source, file_bytes, &errors)?;
         Ok(Written { tensors, file_bytes, errors })

@@ -11,7 +11,7 @@ use std::{
 use super::{
     layout::{Chosen, Stored, ZeroPointForm, ZeroPoints},
     options::Options,
-    stream::{Sink, Stream, Unchanged, Weight},
+    stream::{Buffers, Sink, Stream, Unchanged, Weight},
 };
 use crate::{
     backend::{
@@ -245,7 +245,8 @@ impl Prepared for OpenedGraph {
         let total = sizes.chain(unchanged.iter().map(|tensor| tensor.bytes)).sum::<usize>();
         let meter = control.phase(Phase::Quantizing, total as u64, "bytes");
         let writer = ModelWriter::create(&out.join(FILE), &model, &deferred, self.model.external)?;
-        let errors = Stream::new(&writer, &inputs.memory, &meter).run(&weights, &unchanged)?;
+        let buffers = Buffers::new(&inputs.memory);
+        let errors = Stream::new(&writer, &buffers, &meter).run(&weights, &unchanged)?;
         let files = writer.finish()?;
 
         let mut outcome = Outcome { bytes_before: self.model.file_bytes, ..Outcome::default() };

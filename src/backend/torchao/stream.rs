@@ -18,14 +18,14 @@ use rayon::prelude::*;
 use super::layout::{Chosen, Stored, ZeroPointForm, ZeroPoints};
 use crate::{
     backend::BackendError,
-    control::{MemoryBudget, PhaseMeter, Reservation},
+    control::{MemoryBudget, OverBudget, PhaseMeter, Reservation},
     numeric::FloatFormat,
     quant::{Block, ErrorStats, Extent, PART_ELEMENTS, Packing, QParams, Rect, kernels::Isa, qparams},
     tensor::Channels,
 };
 
-/// What a part's buffers may take together.
-const BUFFER_BYTES: u64 = 4 << 20;
+/// What a part's buffers may take together: codes, packed codes, a scale for each 32 elements, and a strided source.
+const BUFFER_BYTES: u64 = 2 << 20;
 
 /// Bytes copied at a time.
 const COPY_BYTES: usize = 1 << 20;
@@ -62,15 +62,50 @@ pub(super) struct Unchanged<'a> {
 }
 
 /// What all parts share.
-pub(super) struct Stream<'a> {
+pub(super) struct Stream<'a, 'b> {
     /// Where tensors go.
     pub(super) sink: &'a dyn Sink,
-    /// What buffers may take.
-    pub(super) budget: &'a MemoryBudget,
+    /// What parts are worked on in.
+    pub(super) buffers: &'a Buffers<'b>,
     /// Told of every source byte.
     pub(super) meter: &'a PhaseMeter<'a>,
-    buffers: Mutex<Vec<Buffer<'a>>>,
     stop: AtomicBool,
+}
+
+/// The buffers of a job, one for each part in flight, whichever file it belongs to.
+pub(super) struct Buffers<'a> {
+    budget: &'a MemoryBudget,
+    spare: Mutex<Vec<Buffer<'a>>>,
+    made: AtomicBool,
+}
+
+impl<'a> Buffers<'a> {
+    /// Buffers that together stay within a budget.
+    pub(super) fn new(budget: &'a MemoryBudget) -> Self {
+        Buffers { budget, spare: Mutex::new(Vec::new()), made: AtomicBool::new(false) }
+    }
+
+    /// A buffer that no one uses. Where the budget has no room for another one, waits until one is given back: whoever
+    /// holds one waits for nobody.
+    fn take(&self) -> Result<Buffer<'a>, OverBudget> {
+        loop {
+            if let Some(buffer) = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+                return Ok(buffer);
+            }
+            match self.budget.reserve(BUFFER_BYTES) {
+                Ok(_reserved) => {
+                    self.made.store(true, Ordering::Relaxed);
+                    return Ok(Buffer { codes: vec![], packed: vec![], extents: vec![], params: vec![], _reserved });
+                }
+                Err(error) if !self.made.load(Ordering::Relaxed) => return Err(error),
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+    }
+
+    fn give_back(&self, buffer: Buffer<'a>) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
 }
 
 /// The memory of one part, used again for the next.
@@ -94,10 +129,10 @@ struct Part {
     zero_points: Vec<i8>,
 }
 
-impl<'a> Stream<'a> {
+impl<'a, 'b> Stream<'a, 'b> {
     /// A stream into one file.
-    pub(super) fn new(sink: &'a dyn Sink, budget: &'a MemoryBudget, meter: &'a PhaseMeter<'a>) -> Self {
-        Stream { sink, budget, meter, buffers: Mutex::new(Vec::new()), stop: AtomicBool::new(false) }
+    pub(super) fn new(sink: &'a dyn Sink, buffers: &'a Buffers<'b>, meter: &'a PhaseMeter<'a>) -> Self {
+        Stream { sink, buffers, meter, stop: AtomicBool::new(false) }
     }
 
     /// Writes all tensors. What each weight cost, in their order; the same whatever the number of threads.
@@ -177,21 +212,10 @@ impl<'a> Stream<'a> {
 
     /// With `params`, those of all cells; without, the part has whole cells and finds its own.
     fn quantize(&self, weight: &Weight<'_>, rect: &Rect, params: Option<&[QParams]>) -> Result<Part, BackendError> {
-        let mut buffer = self.take()?;
+        let mut buffer = self.buffers.take()?;
         let part = self.quantize_with(&mut buffer, weight, rect, params);
-        self.buffers.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        self.buffers.give_back(buffer);
         part
-    }
-
-    fn take(&self) -> Result<Buffer<'a>, BackendError> {
-        let spare = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        spare.map_or_else(
-            || {
-                let _reserved = self.budget.reserve(BUFFER_BYTES)?;
-                Ok(Buffer { codes: vec![], packed: vec![], extents: vec![], params: vec![], _reserved })
-            },
-            Ok,
-        )
     }
 
     fn quantize_with(
@@ -294,7 +318,7 @@ impl<'a> Stream<'a> {
         parts: Vec<(&Rect, Vec<i8>)>,
     ) -> Result<(), BackendError> {
         let (down, across) = weight.chosen.grid.cells();
-        let _reserved = self.budget.reserve(2 * (down * across) as u64)?;
+        let _reserved = self.buffers.budget.reserve(2 * (down * across) as u64)?;
         let mut all = vec![0u8; down * across];
         for (rect, part) in parts {
             let cells = weight.chosen.grid.cells_of(rect);
@@ -329,11 +353,11 @@ impl<'a> Stream<'a> {
         let (down, across) = grid.cells();
         let pieces = grid.pieces(PART_ELEMENTS);
         let cell_bytes = (size_of::<Extent>() + size_of::<QParams>()) * down * across;
-        let _reserved = self.budget.reserve(cell_bytes as u64)?;
+        let _reserved = self.buffers.budget.reserve(cell_bytes as u64)?;
         let extents = Mutex::new(vec![Extent::EMPTY; down * across]);
         self.each(&pieces, |rect| {
             let cells = grid.cells_of(rect);
-            let _reserved = self.budget.reserve((size_of::<Extent>() * cells.elements()) as u64)?;
+            let _reserved = self.buffers.budget.reserve((size_of::<Extent>() * cells.elements()) as u64)?;
             let mut own = vec![Extent::EMPTY; cells.elements()];
             let rows = weight.rows(rect);
             let row = |row: usize| rows.row(row);
