@@ -26,9 +26,8 @@ pub(super) fn write(
     out: &Path,
     control: &Control<'_>,
 ) -> Result<Vec<Artifact>, PipelineError> {
-    let artifacts: Vec<Artifact> =
+    let mut artifacts: Vec<Artifact> =
         files.into_par_iter().map(|name| artifact(out, name, job.digests, control)).collect::<Result<_, _>>()?;
-    let mut artifacts = artifacts;
     let config = planned.effective_config();
     let layers = report.layers.iter().filter(|layer| layer.decision == Decision::Quantize);
     let tensors: Vec<Value> = layers
@@ -42,9 +41,9 @@ pub(super) fn write(
         ("calibration", job.inputs.calibration.as_ref().map(|source| &source.path)),
         ("evaluation", job.inputs.evaluation.as_ref().map(|evaluation| &evaluation.data.path)),
     ];
-    let mut inputs = json!({"model": inputs(&job.model, job.digests, control)?});
+    let mut inputs = json!({"model": listed(&job.model, job.digests, control)?});
     for (name, path) in data {
-        inputs[name] = path.map(|path| self::inputs(path, job.digests, control)).transpose()?.unwrap_or(Value::Null);
+        inputs[name] = path.map(|path| listed(path, job.digests, control)).transpose()?.unwrap_or(Value::Null);
     }
     let manifest = json!({
         "ptqd_version": report.environment.ptqd_version,
@@ -67,7 +66,7 @@ fn artifact(out: &Path, name: String, wanted: bool, control: &Control<'_>) -> Re
 }
 
 /// Size and digest of a file, or of each file of a folder, sorted by name.
-fn inputs(path: &Path, wanted: bool, control: &Control<'_>) -> Result<Value, PipelineError> {
+fn listed(path: &Path, wanted: bool, control: &Control<'_>) -> Result<Value, PipelineError> {
     let one = |path: &Path| {
         let (size, sha256) = sized(path, wanted, control)?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());

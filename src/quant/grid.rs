@@ -81,6 +81,13 @@ impl Grid {
         Rect { rows: touched(&rect.rows, self.cell_rows), columns: touched(&rect.columns, self.cell_columns) }
     }
 
+    /// Where some cells lie among all of them in row-major order: a range for each row of cells.
+    pub fn runs(&self, cells: &Rect) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (_, across) = self.cells();
+        let columns = cells.columns.clone();
+        cells.rows.clone().map(move |row| row * across + columns.start..row * across + columns.end)
+    }
+
     /// The whole matrix.
     pub fn whole(&self) -> Rect {
         Rect { rows: 0..self.rows, columns: 0..self.columns }

@@ -113,9 +113,8 @@ fn quantize_matrix(format: FloatFormat, bytes: &[u8], grid: &Grid, scheme: &Sche
     for (rect, observed) in pieces.iter().zip(observed) {
         let cells = grid.cells_of(rect);
         // The first bad piece is the one named, whichever thread was first.
-        for (row, part) in cells.rows.clone().zip(observed?.chunks(cells.columns.len().max(1))) {
-            let first = row * across + cells.columns.start;
-            extents[first..].iter_mut().zip(part).for_each(|(cell, &extent)| cell.merge(extent));
+        for (run, part) in grid.runs(&cells).zip(observed?.chunks(cells.columns.len().max(1))) {
+            extents[run].iter_mut().zip(part).for_each(|(cell, &extent)| cell.merge(extent));
         }
     }
     let params: Vec<QParams> = extents.iter().map(|&extent| qparams(extent, scheme, format)).collect();
@@ -127,9 +126,8 @@ fn quantize_matrix(format: FloatFormat, bytes: &[u8], grid: &Grid, scheme: &Sche
     let errors: Vec<Result<ErrorStats, QuantError>> = parts
         .into_par_iter()
         .map(|(rect, codes)| {
-            let cells = grid.cells_of(rect);
-            let rows = cells.rows.map(|row| &params[row * across..][cells.columns.clone()]);
-            let params = rows.collect::<Vec<_>>().concat();
+            let runs = grid.runs(&grid.cells_of(rect)).map(|run| &params[run]);
+            let params = runs.collect::<Vec<_>>().concat();
             let row = row_of(rect);
             Block { format, grid, rect, isa, row: &row }.encode(scheme, &params, codes)
         })

@@ -20,9 +20,8 @@ def names(handle):
     return {k for k in handle.keys() if len(handle.get_slice(k).get_shape()) == 2 and not any(s in k for s in skipped)}
 
 
-def loop(source, out, dtype):
-    """The loop that one writes by hand: read a shard, quantize its weights row by row, save it."""
-    import torch
+def convert(source, out, quantize):
+    """Each shard read, its Linear weights given to `quantize` for codes and scale, and saved."""
     from safetensors import safe_open
     from safetensors.torch import save_file
 
@@ -32,46 +31,45 @@ def loop(source, out, dtype):
             linear = names(handle)
             for name in handle.keys():
                 weight = handle.get_tensor(name)
-                if name not in linear:
-                    tensors[name] = weight
-                    continue
-                amax = weight.abs().amax(dim=1, keepdim=True).float()
-                if dtype == "int8":
-                    scale = (amax / 127.5).clamp(min=2**-23)
-                    codes = (weight.float() / scale).round().clamp(-128, 127).to(torch.int8)
+                if name in linear:
+                    tensors[name], tensors[name + "_scale"] = quantize(weight)
                 else:
-                    scale = amax / 448
-                    codes = (weight.float() / scale).clamp(-448, 448).to(torch.float8_e4m3fn)
-                tensors[name], tensors[name + "_scale"] = codes, scale
+                    tensors[name] = weight
         save_file(tensors, out / path.name)
 
 
-def quantize_with_torchao(source, out, dtype):
-    """torchao's own quantize_ on the weights of each shard as Linear modules."""
+def loop(source, out, dtype):
+    """The loop that one writes by hand: row by row, in torch."""
     import torch
-    from safetensors import safe_open
-    from safetensors.torch import save_file
+
+    def quantize(weight):
+        amax = weight.abs().amax(dim=1, keepdim=True).float()
+        if dtype == "int8":
+            scale = (amax / 127.5).clamp(min=2**-23)
+            return (weight.float() / scale).round().clamp(-128, 127).to(torch.int8), scale
+        scale = amax / 448
+        return (weight.float() / scale).clamp(-448, 448).to(torch.float8_e4m3fn), scale
+
+    convert(source, out, quantize)
+
+
+def quantize_with_torchao(source, out, dtype):
+    """torchao's own quantize_ on each weight as a Linear module."""
+    import torch
     from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, PerRow, quantize_
 
     config = Int8WeightOnlyConfig(version=2) if dtype == "int8" else Float8WeightOnlyConfig()
     if hasattr(config, "granularity"):
         config.granularity = PerRow()
-    for path in sorted(source.glob("*.safetensors")):
-        tensors = {}
-        with safe_open(path, "pt") as handle:
-            linear = names(handle)
-            for name in handle.keys():
-                weight = handle.get_tensor(name)
-                if name not in linear:
-                    tensors[name] = weight
-                    continue
-                module = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-                module.weight = torch.nn.Parameter(weight, requires_grad=False)
-                holder = torch.nn.Sequential(module)
-                quantize_(holder, config)
-                quantized = holder[0].weight
-                tensors[name], tensors[name + "_scale"] = quantized.qdata, quantized.scale
-        save_file(tensors, out / path.name)
+
+    def quantize(weight):
+        module = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+        module.weight = torch.nn.Parameter(weight, requires_grad=False)
+        holder = torch.nn.Sequential(module)
+        quantize_(holder, config)
+        return holder[0].weight.qdata, holder[0].weight.scale
+
+    convert(source, out, quantize)
 
 
 def main():

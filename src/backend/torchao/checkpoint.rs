@@ -141,7 +141,8 @@ fn in_lanes<T: Send>(
 struct Written {
     tensors: Vec<OutTensor>,
     file_bytes: u64,
-    errors: Vec<ErrorStats>,
+    /// What each weight cost, and the bytes that it takes now.
+    weights: Vec<(ErrorStats, u64)>,
 }
 
 impl Prepared for OpenedCheckpoint {
@@ -183,7 +184,7 @@ impl Prepared for OpenedCheckpoint {
                 weight_map.insert(tensor.name.clone(), json!(name));
                 total_size += tensor.bytes();
             }
-            self.report(&entries[range.clone()], written.errors, &mut outcome)?;
+            report(&entries[range.clone()], written.weights, &mut outcome.layers);
             outcome.bytes_before += shard.file_bytes();
             outcome.bytes_after += written.file_bytes;
             outcome.files.push(name);
@@ -227,9 +228,11 @@ impl OpenedCheckpoint {
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let source = self.checkpoint.folder.join(&shard.file_name);
+        let sizes: Vec<u64> = stored.iter().map(|one| one.tensors().map(OutTensor::bytes).sum()).collect();
+        let with_sizes = |errors: Vec<ErrorStats>| errors.into_iter().zip(sizes).collect();
         if let Some((file_bytes, errors)) = journal.finished(&name, &source) {
             meter.advance(entries[range].iter().map(|entry| entry.tensor.bytes() as u64).sum())?;
-            return Ok(Written { tensors, file_bytes, errors });
+            return Ok(Written { tensors, file_bytes, weights: with_sizes(errors) });
         }
         let mut metadata: BTreeMap<String, String> =
             shard.metadata.clone().into_iter().chain(metadata.clone()).collect();
@@ -254,30 +257,7 @@ impl OpenedCheckpoint {
         let errors = Stream::new(&writer, buffers, meter).run(&weights, &unchanged)?;
         let file_bytes = writer.finish()?;
         journal.finish(&name, &source, file_bytes, &errors)?;
-        Ok(Written { tensors, file_bytes, errors })
-    }
-
-    fn report(
-        &self,
-        entries: &[Entry<'_>],
-        errors: Vec<ErrorStats>,
-        outcome: &mut Outcome,
-    ) -> Result<(), BackendError> {
-        let mut errors = errors.into_iter();
-        for entry in entries {
-            let weights = match entry.chosen {
-                None => None,
-                Some(chosen) => {
-                    let after = self.layout.stored(entry.tensor, chosen)?.tensors().map(OutTensor::bytes).sum();
-                    let sizes = (entry.tensor.bytes() as u64, after);
-                    errors.next().map(|error| WeightReport::new(&entry.tensor.name, &chosen.scheme, &error, sizes))
-                }
-            };
-            if weights.is_some() || inventory::holds_weight(&entry.plan.op_type) || entry.plan.reason == Reason::Tied {
-                outcome.layers.push(LayerReport { weights, ..LayerReport::planned(entry.plan) });
-            }
-        }
-        Ok(())
+        Ok(Written { tensors, file_bytes, weights: with_sizes(errors) })
     }
 
     fn side_files(
@@ -287,12 +267,25 @@ impl OpenedCheckpoint {
         outcome: &mut Outcome,
         control: &Control<'_>,
     ) -> Result<(), BackendError> {
-        let described = self.layout.config(entries).zip(self.config.clone());
-        let (mut left_out, is_described) = (Vec::new(), described.is_some());
-        if let Some((quantization, mut config)) = described {
-            config["quantization_config"] = quantization;
-            outcome.files.push(write(out, CONFIG, &config)?);
+        let description = self.layout.config(entries);
+        let is_described = description.is_some() && self.config.is_some();
+        match (description, self.config.clone()) {
+            (Some(description), Some(mut config)) => {
+                config["quantization_config"] = description;
+                outcome.files.push(write(out, CONFIG, &config)?);
+            }
+            (Some(_), None) => {
+                let message = format!("there is no config.json to describe the layout `{}` in", self.layout.name());
+                control.warn("config_missing", message);
+            }
+            (None, Some(_)) => control.warn(
+                "layout_plain",
+                "codes and scales are stored as `weight` and `weight_scale`; config.json is unchanged and does not \
+                 describe them, so transformers and vLLM will not load this folder as it is",
+            ),
+            (None, None) => {}
         }
+        let mut left_out = Vec::new();
         for name in &self.checkpoint.side_files {
             if name == CONFIG && is_described {
                 continue;
@@ -311,26 +304,26 @@ impl OpenedCheckpoint {
                 format!("{} hold the unquantized weights in other forms and were not copied", left_out.join(", "));
             control.warn("weights_not_copied", message);
         }
-        if self.config.is_some() && !is_described {
-            control.warn(
-                "layout_plain",
-                "codes and scales are stored as `weight` and `weight_scale`; config.json is unchanged and does not \
-                 describe them, so transformers and vLLM will not load this folder as it is",
-            );
-        }
         for (code, note) in self.layout.notes(entries) {
             control.warn(code, note);
-        }
-        if self.config.is_none() && is_described_by_config(self.layout) {
-            let message = format!("there is no config.json to describe the layout `{}` in", self.layout.name());
-            control.warn("config_missing", message);
         }
         Ok(())
     }
 }
 
-fn is_described_by_config(layout: &dyn Layout) -> bool {
-    layout.name() != layout::default(false).name()
+/// Adds the layers of a shard that hold a weight, or whose weight is stored under another name.
+fn report(entries: &[Entry<'_>], weights: Vec<(ErrorStats, u64)>, layers: &mut Vec<LayerReport>) {
+    let mut weights = weights.into_iter();
+    for entry in entries {
+        let measured = entry.chosen.and_then(|chosen| Some((chosen, weights.next()?)));
+        let weights = measured.map(|(chosen, (error, after))| {
+            let sizes = (entry.tensor.bytes() as u64, after);
+            WeightReport::new(&entry.tensor.name, &chosen.scheme, &error, sizes)
+        });
+        if weights.is_some() || inventory::holds_weight(&entry.plan.op_type) || entry.plan.reason == Reason::Tied {
+            layers.push(LayerReport { weights, ..LayerReport::planned(entry.plan) });
+        }
+    }
 }
 
 fn write(out: &Path, name: &str, json: &Value) -> Result<String, BackendError> {

@@ -44,8 +44,9 @@ pub(super) fn choose(
     }
     resolved.leave_native(spec, native);
     let schemes: BTreeSet<Scheme> = chosen.iter().flatten().map(|one| one.scheme).collect();
-    if layout.name() == "torchao" && schemes.len() > 1 {
-        let message = "the layout torchao holds one scheme for the whole model, and the rules make several";
+    if !layout.mixes_schemes() && schemes.len() > 1 {
+        let message =
+            format!("the layout {} holds one scheme for the whole model, and the rules make several", layout.name());
         resolved.objections.push(
             Objection::new(spec.at("backend_kwargs/layout"), ObjectionCode::OptionConflict, message)
                 .hint("use the layout `compressed-tensors`, or one dtype"),

@@ -228,16 +228,13 @@ impl<'a, 'b> Stream<'a, 'b> {
         let Chosen { scheme, grid, format } = weight.chosen;
         let failed = |source| BackendError::Weight { tensor: weight.name.to_owned(), source };
         let cells = grid.cells_of(rect);
-        let (_, across) = grid.cells();
         let Buffer { codes, packed, extents, params: own, .. } = buffer;
         let rows = weight.rows(rect);
         let row = |row: usize| rows.row(row);
         let block = Block { format: *format, grid, rect, isa: Isa::best(), row: &row };
         own.clear();
         match params {
-            Some(all) => {
-                cells.rows.clone().for_each(|r| own.extend_from_slice(&all[r * across..][cells.columns.clone()]));
-            }
+            Some(all) => grid.runs(&cells).for_each(|run| own.extend_from_slice(&all[run])),
             None => {
                 extents.clear();
                 extents.resize(cells.elements(), Extent::EMPTY);
@@ -270,14 +267,26 @@ impl<'a, 'b> Stream<'a, 'b> {
             packing.pack(codes, rect.columns.len(), packed);
             packed
         };
-        let row_bytes = packing.row_bytes(grid.columns);
-        if rect.columns.len() == grid.columns {
-            return self.sink.write(name, (rect.rows.start * row_bytes) as u64, bytes);
-        }
-        // A part that does not span the rows is whole words wide, or reaches the end of them.
+        // A part that does not span the rows begins between words of packed codes.
         let first = packing.row_bytes(rect.columns.start);
-        for (row, bytes) in rect.rows.clone().zip(bytes.chunks(packing.row_bytes(rect.columns.len()).max(1))) {
-            self.sink.write(name, (row * row_bytes + first) as u64, bytes)?;
+        let width = packing.row_bytes(rect.columns.len());
+        self.write_rows(name, packing.row_bytes(grid.columns), &rect.rows, first..first + width, bytes)
+    }
+
+    /// Writes `bytes`, which are the bytes `columns` of the `rows` of a tensor whose rows have `row_bytes`.
+    fn write_rows(
+        &self,
+        name: &str,
+        row_bytes: usize,
+        rows: &Range<usize>,
+        columns: Range<usize>,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        if columns.len() == row_bytes {
+            return self.sink.write(name, (rows.start * row_bytes) as u64, bytes);
+        }
+        for (row, bytes) in rows.clone().zip(bytes.chunks(columns.len().max(1))) {
+            self.sink.write(name, (row * row_bytes + columns.start) as u64, bytes)?;
         }
         Ok(())
     }
@@ -299,15 +308,8 @@ impl<'a, 'b> Stream<'a, 'b> {
                 FloatFormat::Bf16 => bytes.extend(half::bf16::from_f32(params.scale).to_le_bytes()),
             }
         }
-        let name = &weight.stored.scales.name;
-        let size = format.size();
-        if cells.columns.len() == across {
-            return self.sink.write(name, (cells.rows.start * across * size) as u64, bytes);
-        }
-        for (row, bytes) in cells.rows.clone().zip(bytes.chunks((cells.columns.len() * size).max(1))) {
-            self.sink.write(name, ((row * across + cells.columns.start) * size) as u64, bytes)?;
-        }
-        Ok(())
+        let columns = cells.columns.start * format.size()..cells.columns.end * format.size();
+        self.write_rows(&weight.stored.scales.name, across * format.size(), &cells.rows, columns, bytes)
     }
 
     /// Zero points of the parts of a weight, put together.
@@ -322,9 +324,8 @@ impl<'a, 'b> Stream<'a, 'b> {
         let mut all = vec![0u8; down * across];
         for (rect, part) in parts {
             let cells = weight.chosen.grid.cells_of(rect);
-            for (row, part) in cells.rows.zip(part.chunks(cells.columns.len().max(1))) {
-                let place = &mut all[row * across + cells.columns.start..];
-                place.iter_mut().zip(part).for_each(|(byte, &zero)| *byte = zero as u8);
+            for (run, part) in weight.chosen.grid.runs(&cells).zip(part.chunks(cells.columns.len().max(1))) {
+                all[run].iter_mut().zip(part).for_each(|(byte, &zero)| *byte = zero as u8);
             }
         }
         let bytes = match place.form {
@@ -366,9 +367,8 @@ impl<'a, 'b> Stream<'a, 'b> {
                 .map_err(|source| BackendError::Weight { tensor: weight.name.to_owned(), source })?;
             // Minimum and maximum do not depend on the order in which parts come.
             let mut all = extents.lock().unwrap_or_else(PoisonError::into_inner);
-            for (row, part) in cells.rows.zip(own.chunks(cells.columns.len().max(1))) {
-                let place = &mut all[row * across + cells.columns.start..];
-                place.iter_mut().zip(part).for_each(|(cell, &extent)| cell.merge(extent));
+            for (run, part) in grid.runs(&cells).zip(own.chunks(cells.columns.len().max(1))) {
+                all[run].iter_mut().zip(part).for_each(|(cell, &extent)| cell.merge(extent));
             }
             Ok(())
         })?;

@@ -70,13 +70,13 @@ impl GraphIndex {
     }
 }
 
-/// How often each tensor is read, as an output of the graph too. A `Shape` does not count: it reads no values.
-pub fn reads(graph: &GraphProto) -> BTreeMap<String, usize> {
+/// How often each tensor is read, by the nodes that `counts` says and as an output of the graph.
+pub fn reads(graph: &GraphProto, counts: impl Fn(&NodeProto) -> bool) -> BTreeMap<String, usize> {
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
     for output in &graph.output {
         *found.entry(output.name.clone().unwrap_or_default()).or_default() += 1;
     }
-    for node in graph.node.iter().filter(|node| node.op_type.as_deref() != Some("Shape")) {
+    for node in graph.node.iter().filter(|node| counts(node)) {
         for_each_read(node, &mut |name| *found.entry(name.to_owned()).or_default() += 1);
     }
     found

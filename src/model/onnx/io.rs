@@ -7,6 +7,7 @@ use buffa::{DecodeOptions, Message, bytes::Bytes};
 use super::{
     OnnxError,
     external::bring_in,
+    node::is_own_domain,
     proto::{GraphProto, ModelProto},
 };
 use crate::model::mapped::Mapped;
@@ -100,7 +101,7 @@ impl Model {
 }
 
 fn default_opset(proto: &ModelProto) -> Option<i64> {
-    let own = proto.opset_import.iter().find(|o| matches!(o.domain.as_deref(), None | Some("" | "ai.onnx")));
+    let own = proto.opset_import.iter().find(|o| is_own_domain(o.domain.as_deref()));
     own.and_then(|import| import.version)
 }
 

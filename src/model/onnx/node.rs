@@ -13,6 +13,11 @@ pub fn node_name(node: &NodeProto) -> String {
     }
 }
 
+/// Whether a domain is that of ONNX's own operators, which has two spellings.
+pub(super) fn is_own_domain(domain: Option<&str>) -> bool {
+    matches!(domain, None | Some("" | "ai.onnx"))
+}
+
 /// An integer attribute of a node.
 pub fn int_attribute(node: &NodeProto, name: &str) -> Option<i64> {
     node.attribute.iter().find(|a| a.name.as_deref() == Some(name)).and_then(|a| a.i)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    graph::for_each_read,
+    graph::{for_each_read, reads},
     node::int_attribute,
     proto::{AttributeProto, GraphProto, TensorProto, attribute_type, data_type},
 };
@@ -45,13 +45,7 @@ pub(super) fn fold_shapes(graph: &mut GraphProto, initializers: &BTreeSet<String
 /// Removes the nodes and initializers that `orphans` name and that nothing reads any more, and whatever only they read.
 /// What nothing read to begin with stays as it was.
 pub(super) fn prune(graph: &mut GraphProto, orphans: impl IntoIterator<Item = String>) {
-    let mut readers: BTreeMap<String, usize> = BTreeMap::new();
-    for output in &graph.output {
-        *readers.entry(output.name.clone().unwrap_or_default()).or_default() += 1;
-    }
-    for node in &graph.node {
-        for_each_read(node, &mut |name| *readers.entry(name.to_owned()).or_default() += 1);
-    }
+    let mut readers = reads(graph, |_| true);
     let producer: BTreeMap<String, usize> = graph
         .node
         .iter()

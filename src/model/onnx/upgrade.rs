@@ -5,7 +5,8 @@
 //! other domains are left alone.
 
 use super::{
-    Model, OnnxError, node_name,
+    Model, OnnxError,
+    node::{is_own_domain, node_name},
     proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_type, data_type},
 };
 
@@ -48,7 +49,7 @@ pub fn upgrade(model: &mut Model, needed: i64) -> Result<Vec<(String, String)>, 
     let (proto, opset) = model.proto_mut();
     proto.graph.get_or_insert_default().initializer.extend(constants);
     for import in &mut proto.opset_import {
-        if matches!(import.domain.as_deref(), None | Some("" | "ai.onnx")) {
+        if is_own_domain(import.domain.as_deref()) {
             import.version = Some(needed);
         }
     }
@@ -75,7 +76,7 @@ fn adapt(
                 adapt(inner, (found, needed), changed, constants)?;
             }
         }
-        let own = matches!(node.domain.as_deref(), None | Some("" | "ai.onnx"));
+        let own = is_own_domain(node.domain.as_deref());
         let op_type = node.op_type.clone().unwrap_or_default();
         for (_, _, adapter) in
             ADAPTERS.iter().filter(|row| own && row.0 == op_type && (found < row.1 && row.1 <= needed))

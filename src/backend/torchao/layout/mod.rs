@@ -97,6 +97,11 @@ pub(super) trait Layout: Debug + Sync {
     /// Whether it has a place for such a weight.
     fn carries(&self, class: &str, chosen: &Chosen) -> bool;
 
+    /// Whether weights of one model may have different schemes.
+    fn mixes_schemes(&self) -> bool {
+        true
+    }
+
     /// The tensors that take the place of a weight.
     fn stored(&self, tensor: &TensorInfo, chosen: &Chosen) -> Result<Stored, SafetensorsError>;
 

@@ -30,6 +30,10 @@ impl Layout for TorchAo {
             && matches!(chosen.scheme.granularity, Granularity::PerTensor | Granularity::PerChannel { .. })
     }
 
+    fn mixes_schemes(&self) -> bool {
+        false
+    }
+
     fn stored(&self, tensor: &TensorInfo, chosen: &Chosen) -> Result<Stored, SafetensorsError> {
         let named = |field: &str| format!("{}._weight_{field}", module(tensor));
         let spec = chosen.scheme.dtype.spec();
