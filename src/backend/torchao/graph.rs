@@ -22,14 +22,15 @@ use crate::{
     engine::Session,
     model::{
         onnx::{
-            DeferredTensor, GraphIndex, Model, ModelWriter, OnnxError, attribute_int, constant, new_node,
+            Bytes, Constant, DeferredTensor, GraphIndex, Model, ModelWriter, OnnxError, attribute_int, constant,
+            new_node,
             proto::{GraphProto, data_type},
             reads, upgrade,
         },
         safetensors::OutTensor,
     },
     numeric::FloatFormat,
-    quant::{Granularity, Grid, Packing},
+    quant::{ErrorStats, Granularity, Grid, Packing, Scheme},
     report::{LayerReport, WeightReport},
     spec::{Decision, QuantizeSpec, Reason, Resolved, Support, Warning, resolve},
     tensor::Shape,
@@ -114,7 +115,7 @@ impl Candidate {
 }
 
 /// The scheme in the constant's own order of axes, or why the graph has no form for it.
-fn choose(candidate: &Candidate, mut scheme: crate::quant::Scheme) -> Result<Chosen, Reason> {
+fn choose(candidate: &Candidate, mut scheme: Scheme) -> Result<Chosen, Reason> {
     let (axis, shape) = (candidate.own_axis(), candidate.own_shape());
     scheme.granularity = match scheme.granularity {
         Granularity::PerChannel { .. } => Granularity::PerChannel { axis },
@@ -186,45 +187,9 @@ impl Prepared for OpenedGraph {
             let nodes: Vec<String> = upgraded.iter().map(|(name, op_type)| format!("{name} ({op_type})")).collect();
             control.warn("opset_upgraded", format!("carried to opset {}: {}", model.opset(), nodes.join(", ")));
         }
-        let graph = model.graph_mut();
-        let mut names = GraphIndex::new(graph)?;
-        let (mut deferred, mut dequantize, mut stored) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, (constant, chosen)) in &constants {
-            let one = lay_out(name, &constant.shape, chosen, &mut names, &mut deferred)?;
-            let mut node = new_node("DequantizeLinear", "", one.names(), name);
-            let (axis, size) = match chosen.scheme.granularity {
-                Granularity::PerChannel { axis } => (Some(axis), None),
-                Granularity::PerGroup { axis, size } => (Some(axis), Some(size)),
-                _ => (None, None),
-            };
-            node.attribute.extend(axis.map(|axis| attribute_int("axis", axis as i64)));
-            node.attribute.extend(size.map(|size| attribute_int("block_size", size as i64)));
-            dequantize.push(node);
-            stored.push(one);
-        }
-        let replaced = |name: &Option<String>| name.as_ref().is_some_and(|name| constants.contains_key(name));
-        let mut unchanged = Vec::new();
-        graph.initializer.retain(|tensor| !replaced(&tensor.name));
-        graph.input.retain(|input| !replaced(&input.name));
-        graph
-            .node
-            .retain(|node| node.op_type.as_deref() != Some("Constant") || !replaced(&node.output.first().cloned()));
-        for tensor in std::mem::take(&mut graph.initializer) {
-            let element = tensor.data_type.unwrap_or(0);
-            let shape = Shape::from_signed(&tensor.dims).ok();
-            match (&tensor.raw_data, data_type::bits(element), shape) {
-                (Some(bytes), Some(bits), Some(shape))
-                    if bytes.len() >= STREAMED_BYTES && shape.bytes(bits) == Some(bytes.len()) =>
-                {
-                    let name = tensor.name.clone().unwrap_or_default();
-                    unchanged.push((name.clone(), bytes.clone()));
-                    deferred.push(DeferredTensor { name, element, bits, shape });
-                }
-                _ => graph.initializer.push(tensor),
-            }
-        }
-        dequantize.append(&mut graph.node);
-        graph.node = dequantize;
+        let mut deferred = Vec::new();
+        let stored = replace(model.graph_mut(), &constants, &mut deferred)?;
+        let large = defer_large(model.graph_mut(), &mut deferred);
 
         let weights: Vec<Weight<'_>> = constants
             .iter()
@@ -234,7 +199,7 @@ impl Prepared for OpenedGraph {
                 Weight { name, chosen, stored, read }
             })
             .collect();
-        let unchanged: Vec<Unchanged<'_>> = unchanged
+        let unchanged: Vec<Unchanged<'_>> = large
             .iter()
             .map(|(name, bytes)| Unchanged {
                 name,
@@ -242,42 +207,102 @@ impl Prepared for OpenedGraph {
                 read: Box::new(|range| bytes.get(range).unwrap_or_default().into()),
             })
             .collect();
-        let sizes = weights.iter().map(|w| w.chosen.grid.whole().elements() * w.chosen.format.size());
-        let total = sizes.chain(unchanged.iter().map(|tensor| tensor.bytes)).sum::<usize>();
-        let meter = control.phase(Phase::Quantizing, total as u64, "bytes");
+        let total = weights.iter().map(source_bytes).chain(unchanged.iter().map(|tensor| tensor.bytes as u64)).sum();
+        let meter = control.phase(Phase::Quantizing, total, "bytes");
         let writer = ModelWriter::create(&out.join(FILE), &model, &deferred, self.model.external)?;
         let buffers = Buffers::new(&inputs.memory);
         let errors = Stream::new(&writer, &buffers, &meter).run(&weights, &unchanged)?;
         let files = writer.finish()?;
 
-        let mut outcome = Outcome { bytes_before: self.model.file_bytes, ..Outcome::default() };
-        outcome.bytes_after = files.iter().map(|(_, bytes)| bytes).sum();
-        outcome.files = files.into_iter().map(|(name, _)| name).collect();
-        let mut reports: BTreeMap<&str, WeightReport> = BTreeMap::new();
-        for ((weight, stored), error) in weights.iter().zip(&stored).zip(&errors) {
-            let before = weight.chosen.grid.whole().elements() * weight.chosen.format.size();
-            let after = stored.tensors().map(OutTensor::bytes).sum();
-            reports.insert(
-                weight.name,
-                WeightReport::new(weight.name, &weight.chosen.scheme, error, (before as u64, after)),
-            );
-        }
-        for (plan, source) in self.resolved.plan.layers.iter().zip(&self.sources) {
-            let quantized = plan.decision == Decision::Quantize;
-            if source.is_none() && !is_compute(&plan.op_type) {
-                continue;
-            }
-            // A constant that several layers share is reported with the first.
-            let weights = source.as_deref().filter(|_| quantized).and_then(|source| reports.remove(source));
-            let reason = if quantized && weights.is_none() { Reason::Tied } else { plan.reason };
-            outcome.layers.push(LayerReport { weights, reason, ..LayerReport::planned(plan) });
-        }
+        let mut outcome = Outcome {
+            bytes_before: self.model.file_bytes,
+            bytes_after: files.iter().map(|(_, bytes)| bytes).sum(),
+            files: files.into_iter().map(|(name, _)| name).collect(),
+            layers: self.report(&weights, &errors),
+            ..Outcome::default()
+        };
         self.evaluate(inputs, out, &mut outcome, control)?;
         Ok(outcome)
     }
 }
 
+/// The size of a weight before.
+fn source_bytes(weight: &Weight<'_>) -> u64 {
+    (weight.chosen.grid.whole().elements() * weight.chosen.format.size()) as u64
+}
+
+/// Puts a DequantizeLinear that has the constant's name in the place of each constant; the tensors it reads are deferred.
+fn replace(
+    graph: &mut GraphProto,
+    constants: &BTreeMap<String, (Constant<'_>, &Chosen)>,
+    deferred: &mut Vec<DeferredTensor>,
+) -> Result<Vec<Stored>, OnnxError> {
+    let mut names = GraphIndex::new(graph)?;
+    let (mut dequantize, mut stored) = (Vec::new(), Vec::new());
+    for (name, (constant, chosen)) in constants {
+        let one = lay_out(name, &constant.shape, chosen, &mut names, deferred)?;
+        let mut node = new_node("DequantizeLinear", "", one.names(), name);
+        let (axis, size) = match chosen.scheme.granularity {
+            Granularity::PerChannel { axis } => (Some(axis), None),
+            Granularity::PerGroup { axis, size } => (Some(axis), Some(size)),
+            _ => (None, None),
+        };
+        node.attribute.extend(axis.map(|axis| attribute_int("axis", axis as i64)));
+        node.attribute.extend(size.map(|size| attribute_int("block_size", size as i64)));
+        dequantize.push(node);
+        stored.push(one);
+    }
+    let replaced = |name: Option<&String>| name.is_some_and(|name| constants.contains_key(name));
+    graph.initializer.retain(|tensor| !replaced(tensor.name.as_ref()));
+    graph.input.retain(|input| !replaced(input.name.as_ref()));
+    graph.node.retain(|node| node.op_type.as_deref() != Some("Constant") || !replaced(node.output.first()));
+    dequantize.append(&mut graph.node);
+    graph.node = dequantize;
+    Ok(stored)
+}
+
+/// Takes the large initializers out of the message, to be streamed: name and bytes of each.
+fn defer_large(graph: &mut GraphProto, deferred: &mut Vec<DeferredTensor>) -> Vec<(String, Bytes)> {
+    let mut large = Vec::new();
+    for tensor in std::mem::take(&mut graph.initializer) {
+        let element = tensor.data_type.unwrap_or(0);
+        let shape = Shape::from_signed(&tensor.dims).ok();
+        match (&tensor.raw_data, data_type::bits(element), shape) {
+            (Some(bytes), Some(bits), Some(shape))
+                if bytes.len() >= STREAMED_BYTES && shape.bytes(bits) == Some(bytes.len()) =>
+            {
+                let name = tensor.name.clone().unwrap_or_default();
+                large.push((name.clone(), bytes.clone()));
+                deferred.push(DeferredTensor { name, element, bits, shape });
+            }
+            _ => graph.initializer.push(tensor),
+        }
+    }
+    large
+}
+
 impl OpenedGraph {
+    /// The layers that compute with a weight. A constant that several share is reported with the first.
+    fn report(&self, weights: &[Weight<'_>], errors: &[ErrorStats]) -> Vec<LayerReport> {
+        let measured = weights.iter().zip(errors).map(|(weight, error)| {
+            let after = weight.stored.tensors().map(OutTensor::bytes).sum();
+            let sizes = (source_bytes(weight), after);
+            (weight.name, WeightReport::new(weight.name, &weight.chosen.scheme, error, sizes))
+        });
+        let mut measured: BTreeMap<&str, WeightReport> = measured.collect();
+        let mut layers = Vec::new();
+        for (plan, source) in self.resolved.plan.layers.iter().zip(&self.sources) {
+            if source.is_none() && !is_compute(&plan.op_type) {
+                continue;
+            }
+            let quantized = plan.decision == Decision::Quantize;
+            let weights = source.as_deref().filter(|_| quantized).and_then(|source| measured.remove(source));
+            let reason = if quantized && weights.is_none() { Reason::Tied } else { plan.reason };
+            layers.push(LayerReport { weights, reason, ..LayerReport::planned(plan) });
+        }
+        layers
+    }
+
     fn needed_opset(&self) -> i64 {
         const BLOCKED: i64 = 21;
         const HALF_SCALES: i64 = 19;

@@ -14,6 +14,7 @@ mod writer;
 
 use std::path::Path;
 
+pub use buffa::bytes::Bytes;
 pub use constants::{Constant, constant};
 pub use error::OnnxError;
 pub use graph::{GraphIndex, reads};
