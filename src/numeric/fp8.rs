@@ -70,28 +70,21 @@ impl Element for E5m2 {
 /// Rounds half to even to `MANTISSA` bits under an exponent bias of `BIAS`, saturating at `max`, itself a code.
 #[inline(always)]
 fn quantize<const MANTISSA: u32, const BIAS: u32>(x: f32, max: f32) -> (u8, f32) {
-    let bits = x.to_bits();
-    let magnitude = bits & 0x7fff_ffff;
-    let sign = bits & 0x8000_0000;
-    let finite = magnitude.min(max.to_bits());
-
-    // Below the smallest normal number the step is constant: adding 2^k, whose own last bit is worth that step, makes
-    // the float unit do the rounding.
-    let step_exponent = 1 - BIAS as i32 - MANTISSA as i32;
-    let anchor = f32::from_bits(((step_exponent + 23 + 127) as u32) << 23);
-    let anchored = f32::from_bits(finite) + anchor;
-    let subnormal = (anchored.to_bits().wrapping_sub(anchor.to_bits()), (anchored - anchor).to_bits());
-
-    // Above it: add half a step less one, and one more if the last kept bit is odd, then drop the rest and rebias.
-    let dropped = 23 - MANTISSA;
-    let odd = (finite >> dropped) & 1;
-    let rounded = (finite + (1 << (dropped - 1)) - 1 + odd) >> dropped;
-    let normal = (rounded.wrapping_sub((127 - BIAS) << MANTISSA), rounded << dropped);
-
+    let sign = x.to_bits() & 0x8000_0000;
+    let finite = (x.to_bits() & 0x7fff_ffff).min(max.to_bits());
+    // Below the smallest normal number the step is that of the smallest normal number.
     let smallest_normal = (128 - BIAS) << 23;
-    let (code, value) = if finite < smallest_normal { subnormal } else { normal };
-    let (code, value) = if magnitude > 0x7f80_0000 { (0x7f, 0x7fc0_0000) } else { (code, value) };
-    ((code | sign >> 24) as u8, f32::from_bits(value | sign))
+    let exponent = (finite & 0x7f80_0000).max(smallest_normal);
+    // Adding the power of 2 whose own last bit is worth a step makes the float unit do the rounding.
+    let dropped = 23 - MANTISSA;
+    let anchor = exponent + (dropped << 23);
+    let sum = f32::from_bits(finite) + f32::from_bits(anchor);
+    let value = sum - f32::from_bits(anchor);
+    let steps = sum.to_bits().wrapping_sub(anchor);
+    // Every exponent above the smallest is worth 2^MANTISSA codes, as the steps to it are.
+    let code = steps + ((exponent - smallest_normal) >> dropped);
+    let (code, value) = if x.is_nan() { (0x7f, f32::NAN) } else { (code, value) };
+    ((code | sign >> 24) as u8, f32::from_bits(value.to_bits() | sign))
 }
 
 /// The magnitude of a code without its sign bit, special codes read as if they were finite.

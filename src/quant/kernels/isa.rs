@@ -5,7 +5,7 @@
 pub enum Isa {
     /// What every machine of the target has.
     Baseline,
-    /// x86-64 with AVX2.
+    /// x86-64 with AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// x86-64 with AVX-512 F, BW, DQ and VL.
@@ -28,7 +28,7 @@ impl Isa {
         let mut present = vec![Isa::Baseline];
         #[cfg(target_arch = "x86_64")]
         {
-            if std::is_x86_feature_detected!("avx2") {
+            if is_avx2_present() {
                 present.push(Isa::Avx2);
             }
             if is_avx512_present() {
@@ -46,7 +46,7 @@ impl Isa {
             if is_avx512_present() {
                 return Isa::Avx512;
             }
-            if std::is_x86_feature_detected!("avx2") {
+            if is_avx2_present() {
                 return Isa::Avx2;
             }
         }
@@ -69,11 +69,11 @@ impl Isa {
     pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
         {
-            #[target_feature(enable = "avx2")]
+            #[target_feature(enable = "avx2,fma")]
             fn avx2<K: Kernel>(kernel: K) -> K::Output {
                 kernel.run()
             }
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+            #[target_feature(enable = "fma,avx512f,avx512bw,avx512dq,avx512vl")]
             fn avx512<K: Kernel>(kernel: K) -> K::Output {
                 kernel.run()
             }
@@ -82,8 +82,8 @@ impl Isa {
                 #[expect(unsafe_code, reason = "calling a function compiled for more features; see SAFETY")]
                 return unsafe { avx512(kernel) };
             }
-            if self == Isa::Avx2 && std::is_x86_feature_detected!("avx2") {
-                // SAFETY: the processor has the feature, as was just asked.
+            if self == Isa::Avx2 && is_avx2_present() {
+                // SAFETY: the processor has the features, as was just asked.
                 #[expect(unsafe_code, reason = "calling a function compiled for more features; see SAFETY")]
                 return unsafe { avx2(kernel) };
             }
@@ -94,8 +94,15 @@ impl Isa {
 
 #[cfg(target_arch = "x86_64")]
 #[inline]
+fn is_avx2_present() -> bool {
+    std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma")
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
 fn is_avx512_present() -> bool {
-    std::is_x86_feature_detected!("avx512f")
+    is_avx2_present()
+        && std::is_x86_feature_detected!("avx512f")
         && std::is_x86_feature_detected!("avx512bw")
         && std::is_x86_feature_detected!("avx512dq")
         && std::is_x86_feature_detected!("avx512vl")

@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Isa, absmax, isa::Kernel};
+use super::{Isa, isa::Kernel};
 use crate::{
     numeric::{Element, FloatFormat, SourceFloat},
     quant::{ErrorStats, QParams, Quotient},
@@ -32,16 +32,16 @@ pub fn quantize<S: SourceFloat, E: Element>(
     assert_eq!(row.len(), codes.len() * S::FORMAT.size(), "one code for each element");
     let zero = f32::from(params.zero_point);
     let bounds = (E::CLIPPED.0 - zero, E::CLIPPED.1 - zero);
-    // A look at the largest magnitude costs next to nothing and tells most rows from those that saturate somewhere.
-    let amax = absmax::<S>(isa, row).unwrap_or(f32::INFINITY);
-    let clips = Pairs::scale(amax, params, quotient) >= bounds.1.min(-bounds.0);
+    // What saturates is wrong by at least this much, so that few blocks need to be searched for it.
+    let clipping_error = (E::CLIPPED.1 - E::SPEC.max).min(E::SPEC.min - E::CLIPPED.0);
     let mut pairs = Pairs { scaled: [0.0; BLOCK], decoded: [0.0; BLOCK] };
     let mut tally = Tally::default();
     for (values, codes) in row.chunks(BLOCK * S::FORMAT.size()).zip(codes.chunks_mut(BLOCK)) {
         encode::<S, E>(isa, values, params, quotient, codes, Some(&mut pairs));
         let (scaled, decoded) = (&pairs.scaled[..codes.len()], &pairs.decoded[..codes.len()]);
-        tally.add(isa.run(Squares { scaled, decoded }));
-        if clips {
+        let (squares, max_error) = isa.run(Squares { scaled, decoded });
+        tally.add(squares, max_error);
+        if max_error >= clipping_error {
             tally.clipped += u64::from(isa.run(Clipped { scaled, bounds }));
         }
         let zeros = isa.run(ZeroCodes::<E> { codes, zero_point: params.zero_point, kind: PhantomData });
@@ -69,15 +69,6 @@ pub fn quantize_only<S: SourceFloat, E: Element>(
 struct Pairs {
     scaled: [f32; BLOCK],
     decoded: [f32; BLOCK],
-}
-
-impl Pairs {
-    fn scale(x: f32, params: QParams, quotient: Quotient) -> f32 {
-        match quotient {
-            Quotient::Division => x / params.scale,
-            Quotient::Reciprocal => x * quotient.operand(params.scale),
-        }
-    }
 }
 
 /// Encodes a row, or with `pairs` a block of one.
@@ -164,15 +155,15 @@ impl<S: SourceFloat, E: Element, const SIZE: usize, const DIVIDE: bool> Kernel f
     }
 }
 
-/// Sums of the squares of values, errors and decoded values, and the bits of the largest error, lane by lane. Magnitudes
-/// order as their bits do, and integers have a maximum that vectorizes.
+/// Sums of the squares of values, errors and decoded values, lane by lane, and the largest error. Magnitudes order as
+/// their bits do, and integers have a maximum that vectorizes.
 struct Squares<'a> {
     scaled: &'a [f32],
     decoded: &'a [f32],
 }
 
 impl Kernel for Squares<'_> {
-    type Output = ([[f32; LANES]; 3], [u32; LANES]);
+    type Output = ([[f32; LANES]; 3], f32);
     #[inline(always)]
     fn run(self) -> Self::Output {
         let (mut signal, mut noise, mut norm) = ([0f32; LANES], [0f32; LANES], [0f32; LANES]);
@@ -184,25 +175,26 @@ impl Kernel for Squares<'_> {
                 error[lane] = y[lane] - x[lane];
             }
             for lane in 0..LANES {
-                signal[lane] += x[lane] * x[lane];
+                signal[lane] = x[lane].mul_add(x[lane], signal[lane]);
             }
             for lane in 0..LANES {
-                noise[lane] += error[lane] * error[lane];
+                noise[lane] = error[lane].mul_add(error[lane], noise[lane]);
             }
             for lane in 0..LANES {
-                norm[lane] += y[lane] * y[lane];
+                norm[lane] = y[lane].mul_add(y[lane], norm[lane]);
             }
             for lane in 0..LANES {
                 max_error[lane] = max_error[lane].max(error[lane].to_bits() & 0x7fff_ffff);
             }
         }
         for (lane, (x, y)) in x_rest.iter().zip(y_rest).enumerate() {
-            signal[lane] += x * x;
-            noise[lane] += (y - x) * (y - x);
-            norm[lane] += y * y;
-            max_error[lane] = max_error[lane].max((y - x).to_bits() & 0x7fff_ffff);
+            let error = y - x;
+            signal[lane] = x.mul_add(*x, signal[lane]);
+            noise[lane] = error.mul_add(error, noise[lane]);
+            norm[lane] = y.mul_add(*y, norm[lane]);
+            max_error[lane] = max_error[lane].max(error.to_bits() & 0x7fff_ffff);
         }
-        ([signal, noise, norm], max_error)
+        ([signal, noise, norm], f32::from_bits(max_error.into_iter().fold(0, u32::max)))
     }
 }
 
@@ -265,30 +257,29 @@ impl<S: SourceFloat> Kernel for Zeros<'_, S> {
 #[derive(Default)]
 struct Tally {
     squares: [[f64; LANES]; 3],
-    max_error: [u32; LANES],
+    max_error: f32,
     clipped: u64,
     underflowed: u64,
 }
 
 impl Tally {
-    fn add(&mut self, (squares, max_error): ([[f32; LANES]; 3], [u32; LANES])) {
+    fn add(&mut self, squares: [[f32; LANES]; 3], max_error: f32) {
         for (sums, squares) in self.squares.iter_mut().zip(squares) {
             sums.iter_mut().zip(squares).for_each(|(sum, few)| *sum += f64::from(few));
         }
-        self.max_error.iter_mut().zip(max_error).for_each(|(all, few)| *all = few.max(*all));
+        self.max_error = self.max_error.max(max_error);
     }
 
     /// The lanes together, and in the units of the weight.
     fn stats(self, count: usize, scale: f32) -> ErrorStats {
         let square = f64::from(scale) * f64::from(scale);
         let [signal, noise, decoded] = self.squares.map(|lanes| total(lanes) * square);
-        let max_error = self.max_error.into_iter().fold(0, u32::max);
         ErrorStats {
             count: count as u64,
             signal,
             noise,
             decoded,
-            max_abs_error: f64::from(f32::from_bits(max_error)) * f64::from(scale),
+            max_abs_error: f64::from(self.max_error) * f64::from(scale),
             clipped: self.clipped,
             underflowed: self.underflowed,
         }
