@@ -58,10 +58,10 @@ pub(super) struct QuantizeArgs {
     #[arg(long)]
     plan_only: bool,
 
-    /// Leave the SHA-256 of the files, in and out, out of the manifest; for a large checkpoint they take longer than the
-    /// rest.
+    /// Write the SHA-256 of every file, in and out, to the manifest, as the service does; for a large checkpoint they
+    /// take longer than the rest.
     #[arg(long)]
-    no_digests: bool,
+    digests: bool,
 
     /// The folder for the result; created, and may not hold anything but what an interrupted run of the same command
     /// left, which is resumed.
@@ -105,7 +105,7 @@ pub(super) fn run(args: &QuantizeArgs) -> Result<ExitCode, Box<dyn Error>> {
         spec: parsed.spec,
         warnings: parsed.warnings,
         quality_gate: QualityGate::default(),
-        digests: !args.no_digests,
+        digests: args.digests,
     };
     let result = if args.plan_only { plan(&job) } else { quantize(args, &job) };
     match result {

@@ -9,7 +9,7 @@ pub struct Artifact {
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
-    /// Its SHA-256 in hexadecimal; null where digests were not asked for, which only the command line allows.
+    /// Its SHA-256 in hexadecimal; null where digests were not asked for, as the command line does not by default.
     pub sha256: Option<String>,
     /// Its media type.
     pub media_type: String,

@@ -104,8 +104,8 @@ fn quantize(folder: &Path, model: &Path, dtype: &str, digests: bool) -> (Duratio
     fs::write(&spec, json!({"layers": [{"module_name": "*", "weights": {"dtype": dtype}}]}).to_string()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ptqd"));
     command.arg("quantize").arg("--model").arg(model).arg("--spec").arg(&spec).arg("--out").arg(&out);
-    if !digests {
-        command.arg("--no-digests");
+    if digests {
+        command.arg("--digests");
     }
     let began = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ptqd starts");
