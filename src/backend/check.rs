@@ -99,8 +99,16 @@ impl Check<'_> {
     }
 
     fn algorithm(&mut self, capabilities: &Capabilities) {
-        let Some(name) = self.spec.algorithm.as_deref() else { return };
-        let pointer = self.spec.at("algorithm");
+        let spec = self.spec;
+        let of_rules = spec
+            .layers
+            .iter()
+            .filter_map(|rule| Some((format!("{}/algorithm", rule.pointer), rule.algorithm.as_deref()?)));
+        let section = spec.algorithm.as_deref().map(|name| (spec.at("algorithm"), name));
+        section.into_iter().chain(of_rules).for_each(|(pointer, name)| self.one_algorithm(capabilities, pointer, name));
+    }
+
+    fn one_algorithm(&mut self, capabilities: &Capabilities, pointer: String, name: &str) {
         let known = calibration::find(name);
         let objection = if INT4_ALGORITHMS.contains(&name) {
             Objection::new(pointer, UnsupportedAlgorithm, format!("`{name}` is for int4 weights"))

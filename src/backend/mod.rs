@@ -5,9 +5,10 @@
 
 mod check;
 mod error;
-mod evaluate;
 mod modelopt;
-mod onnx_inventory;
+mod onnx;
+mod stored;
+mod stream;
 mod torchao;
 
 use std::{
@@ -75,6 +76,8 @@ pub enum OptionKind {
     OneOf(&'static [&'static str]),
     /// One of these numbers.
     Number(&'static [u64]),
+    /// A number from the first to the second.
+    Between(f64, f64),
 }
 
 impl OptionKind {
@@ -83,6 +86,7 @@ impl OptionKind {
         match self {
             OptionKind::Switch => value.is_boolean(),
             OptionKind::OneOf(texts) => value.as_str().is_some_and(|text| texts.contains(&text)),
+            OptionKind::Between(least, most) => value.as_f64().is_some_and(|x| (least..=most).contains(&x)),
             OptionKind::Number(numbers) => value.as_u64().is_some_and(|number| numbers.contains(&number)),
         }
     }
@@ -92,6 +96,7 @@ impl OptionKind {
         match self {
             OptionKind::Switch => ["true", "false"].map(str::to_owned).into(),
             OptionKind::OneOf(texts) => texts.iter().map(|&text| text.to_owned()).collect(),
+            OptionKind::Between(least, most) => vec![format!("{least} to {most}")],
             OptionKind::Number(numbers) => numbers.iter().map(u64::to_string).collect(),
         }
     }

@@ -1,43 +1,35 @@
 //! Watching activations to choose their ranges.
 //!
-//! An [`Observer`] sees every value of one tensor, in parts of any size and order, and then names a range. What it
-//! concludes is a function of the multiset of values alone. Knows nothing of graphs or engines.
+//! [`Statistics`] keep what a tensor's values were, seen in parts of any size and order; a [`Calibrator`] then chooses the
+//! magnitude that the largest code stands for. What it chooses is a function of the multiset of values alone. Knows
+//! nothing of graphs or engines.
 
+mod codes;
+pub mod entropy;
+mod histogram;
 mod min_max;
+pub mod mse;
+pub mod percentile;
+mod record;
+mod statistics;
 
-use serde::Serialize;
+use crate::numeric::DType;
 
-pub use min_max::MinMax;
+pub use histogram::Histogram;
+pub use record::{Record, RecordError, VERSION};
+pub use statistics::Statistics;
 
-/// What an observer concluded about a tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Range {
-    /// The smallest value seen.
-    pub min: f32,
-    /// The largest value seen.
-    pub max: f32,
-    /// The magnitude that the largest code should stand for.
-    pub amax: f32,
-    /// Values seen.
-    pub count: u64,
-    /// Of those, the ones that were NaN or infinite; they do not enter the range.
-    pub not_finite: u64,
+/// What a range is chosen for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// The dtype of the codes.
+    pub dtype: DType,
+    /// The percentile, for the algorithm of that name.
+    pub percentile: f64,
 }
 
-impl Range {
-    /// The largest magnitude seen.
-    pub fn amax_observed(&self) -> f32 {
-        self.max.max(-self.min)
-    }
-}
-
-/// Watches one tensor.
-pub trait Observer: Send {
-    /// Sees some values.
-    fn observe(&mut self, values: &[f32]);
-    /// The range of all values seen; `None` if there was none.
-    fn range(&self) -> Option<Range>;
-}
+/// The percentile where none is given.
+pub const DEFAULT_PERCENTILE: f64 = 99.99;
 
 /// A calibration algorithm.
 #[derive(Debug)]
@@ -46,12 +38,17 @@ pub struct Calibrator {
     pub name: &'static str,
     /// Other spellings.
     pub aliases: &'static [&'static str],
-    /// A fresh observer.
-    pub observer: fn() -> Box<dyn Observer>,
+    /// What it chooses, in a phrase.
+    pub summary: &'static str,
+    /// Whether it needs the histogram.
+    pub histogram: bool,
+    /// The magnitude that the largest code should stand for; `None` where no finite value was seen, or no histogram.
+    pub choose: fn(&Statistics, &Target) -> Option<f32>,
 }
 
 /// Every algorithm; the first is the default.
-pub static CALIBRATORS: [Calibrator; 1] = [min_max::CALIBRATOR];
+pub static CALIBRATORS: [Calibrator; 4] =
+    [min_max::CALIBRATOR, entropy::CALIBRATOR, mse::CALIBRATOR, percentile::CALIBRATOR];
 
 /// The algorithm of this name or alias.
 pub fn find(name: &str) -> Option<&'static Calibrator> {

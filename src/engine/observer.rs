@@ -13,32 +13,26 @@ use ort::{
     value::TensorElementType,
 };
 
-use crate::calibration::{Observer, Range};
+use crate::calibration::Statistics;
 
 /// The operator's domain.
 pub const OBSERVER_DOMAIN: &str = "ptqd";
 /// The operator's name. Its integer attribute `slot` says which observer sees the values.
 pub const OBSERVER_OP: &str = "Observe";
 
-/// The observers of one session, by slot.
-#[derive(Clone, Default)]
-pub struct Slots(Arc<Vec<Mutex<Box<dyn Observer>>>>);
-
-impl std::fmt::Debug for Slots {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Slots({})", self.0.len())
-    }
-}
+/// What the observers of one session have seen, by slot.
+#[derive(Clone, Debug)]
+pub struct Slots(Arc<Vec<Mutex<Statistics>>>);
 
 impl Slots {
     /// One slot for each observer.
-    pub fn new(observers: impl IntoIterator<Item = Box<dyn Observer>>) -> Self {
-        Slots(Arc::new(observers.into_iter().map(Mutex::new).collect()))
+    pub fn new(statistics: impl IntoIterator<Item = Statistics>) -> Self {
+        Slots(Arc::new(statistics.into_iter().map(Mutex::new).collect()))
     }
 
-    /// What each observer has concluded so far.
-    pub fn ranges(&self) -> Vec<Option<Range>> {
-        self.0.iter().map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).range()).collect()
+    /// What each observer has seen so far.
+    pub fn statistics(&self) -> Vec<Statistics> {
+        self.0.iter().map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
 
     fn observe(&self, slot: usize, values: &[f32]) -> ort::Result<()> {

@@ -39,8 +39,8 @@ impl Rect {
 impl Grid {
     /// The grid of a tensor of rank 1 or more; `None` where the granularity does not apply to the shape.
     ///
-    /// The first axis makes the rows and all others the columns, except that a tensor with channels along its last axis
-    /// has that as its columns.
+    /// The first axis makes the rows and all others the columns, except that a tensor with channels along a later axis is
+    /// cut there.
     pub fn new(shape: &Shape, granularity: Granularity) -> Option<Grid> {
         let dims = shape.dims();
         let first = *dims.first()?;
@@ -54,9 +54,10 @@ impl Grid {
         match (granularity, dims.len()) {
             (Granularity::PerTensor, _) => Some(matrix(first, others)),
             (Granularity::PerChannel { axis: 0 }, _) => Some(matrix(1, others)),
-            (Granularity::PerChannel { axis }, rank) if axis + 1 == rank => {
-                let rows = dims[..axis].iter().product();
-                Some(Grid { rows, columns: dims[axis], cell_rows: rows.max(1), cell_columns: 1 })
+            (Granularity::PerChannel { axis }, rank) if axis < rank => {
+                let rows: usize = dims[..axis].iter().product();
+                let inner: usize = dims[axis + 1..].iter().product();
+                Some(Grid { rows, columns: dims[axis] * inner, cell_rows: rows.max(1), cell_columns: inner.max(1) })
             }
             (Granularity::PerGroup { axis: 1, size }, 2) if size > 0 => Some(matrix(1, size)),
             (Granularity::PerGroup { axis: 0, size }, 2) if size > 0 => Some(matrix(size, 1)),

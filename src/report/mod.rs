@@ -83,8 +83,8 @@ pub struct LayerReport {
     pub reason: Reason,
     /// What was done to its weight.
     pub weights: Option<WeightReport>,
-    /// What was done to its input.
-    pub activations: Option<ActivationReport>,
+    /// What was done to its inputs; empty where they stay as they are.
+    pub activations: Vec<ActivationReport>,
     /// SQNR of its output; null, since layers are not yet compared one by one.
     pub output_sqnr_db: Option<f64>,
 }
@@ -98,7 +98,7 @@ impl LayerReport {
             decision: plan.decision,
             reason: plan.reason,
             weights: None,
-            activations: None,
+            activations: Vec::new(),
             output_sqnr_db: None,
         }
     }

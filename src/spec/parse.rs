@@ -144,7 +144,7 @@ impl Parser {
             spec.backend = backend.to_ascii_lowercase();
         }
         spec.mode = self.mode(map, base);
-        spec.algorithm = self.string(map, base, "algorithm").filter(|a| !a.is_empty()).map(|a| a.to_ascii_lowercase());
+        spec.algorithm = self.algorithm(map, base);
         let rules = self.list(map, base, "layers");
         spec.layers =
             rules.iter().enumerate().filter_map(|(i, rule)| self.rule(rule, format!("{base}/layers/{i}"))).collect();
@@ -171,6 +171,10 @@ impl Parser {
         }
         self.ignored_fields(map, base);
         spec
+    }
+
+    fn algorithm(&mut self, map: &Map<String, Value>, base: &str) -> Option<String> {
+        self.string(map, base, "algorithm").filter(|name| !name.is_empty()).map(|name| name.to_ascii_lowercase())
     }
 
     fn mode(&mut self, map: &Map<String, Value>, base: &str) -> Option<Mode> {
@@ -217,11 +221,12 @@ impl Parser {
             self.wrong_type(&pointer, "an object", rule);
             return None;
         };
-        self.unknown_fields(map, &pointer, &["module_name", "weights", "activations"]);
+        self.unknown_fields(map, &pointer, &["module_name", "weights", "activations", "algorithm"]);
         let module_name = self.pattern(map.get("module_name"), &format!("{pointer}/module_name"));
         let weights = self.half(map, &pointer, "weights");
         let activations = self.half(map, &pointer, "activations");
-        Some(LayerRule { module_name: module_name?, weights, activations, pointer })
+        let algorithm = self.algorithm(map, &pointer);
+        Some(LayerRule { module_name: module_name?, weights, activations, algorithm, pointer })
     }
 
     fn pattern(&mut self, value: Option<&Value>, pointer: &str) -> Option<Pattern> {

@@ -12,6 +12,8 @@ pub enum Support {
     Yes,
     /// Only by a rule that names it more closely than a bare `*`.
     IfNamed(Reason),
+    /// It has no weights; its inputs are quantized by any rule that asks for activations.
+    InputsOnly,
     /// Never, for this reason.
     No(Reason),
 }
@@ -63,6 +65,9 @@ pub struct LayerPlan {
     pub weights: Option<DType>,
     /// The dtype of its activations; null for native.
     pub activations: Option<DType>,
+    /// The calibration algorithm that a rule gives its activations; null for the section's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
 }
 
 /// How often one pattern of the request matched.
@@ -106,6 +111,7 @@ pub fn resolve(spec: &QuantizeSpec, layers: &[Layer]) -> Resolved {
         let matching = || spec.layers.iter().zip(&rule_hits).filter(|(_, hit)| hit[i]).map(|(rule, _)| rule);
         let weights = matching().filter_map(|r| Some((r, r.weights?.dtype))).next_back();
         let activations = matching().filter_map(|r| Some((r, r.activations?.dtype))).next_back();
+        let algorithm = || matching().filter_map(|rule| rule.algorithm.clone()).next_back();
         let decided = weights.or(activations).map(|(rule, _)| rule);
         let native = |reason, rule| LayerPlan {
             name: layer.name.clone(),
@@ -115,6 +121,7 @@ pub fn resolve(spec: &QuantizeSpec, layers: &[Layer]) -> Resolved {
             rule,
             weights: None,
             activations: None,
+            algorithm: None,
         };
         let pointer = decided.map(|rule| rule.pointer.clone());
         let wanted = |half: Option<(_, Choice)>| half.and_then(|(_, choice)| choice.dtype());
@@ -123,11 +130,19 @@ pub fn resolve(spec: &QuantizeSpec, layers: &[Layer]) -> Resolved {
             (_, _, Support::No(reason)) => native(reason, None),
             (_, None, _) => native(Reason::Unmatched, None),
             (_, Some(rule), Support::IfNamed(reason)) if rule.module_name.is_catch_all() => native(reason, pointer),
+            (.., Support::InputsOnly) if wanted(activations).is_none() => native(Reason::NoWeight, pointer),
+            (.., Support::InputsOnly) => LayerPlan {
+                decision: Decision::Quantize,
+                activations: wanted(activations),
+                algorithm: algorithm(),
+                ..native(Reason::Rule, pointer)
+            },
             _ if wanted(weights).is_none() => native(Reason::RuleNative, pointer),
             _ => LayerPlan {
                 decision: Decision::Quantize,
                 weights: wanted(weights),
                 activations: wanted(activations),
+                algorithm: algorithm(),
                 ..native(Reason::Rule, pointer)
             },
         }

@@ -80,6 +80,9 @@ pub struct LayerRule {
     /// What to do with their activations; `None` leaves earlier rules standing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activations: Option<Half>,
+    /// The calibration algorithm of their activations, as given; `None` leaves earlier rules and the section's standing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
     /// JSON pointer to the rule in the request.
     #[serde(skip)]
     pub pointer: String,

@@ -18,6 +18,22 @@ pub enum Reason {
     OpUnsupported,
     /// There is no weight that is constant.
     WeightNotConstant,
+    /// It has no weight, and the rule asks for nothing else to be quantized.
+    NoWeight,
+    /// A convolution with too few channels to gain from it; name it to have it quantized.
+    ChannelsTooFew,
+    /// A convolution whose filter is too large for fp8; name it to have it quantized.
+    FilterTooLarge,
+    /// A product with a vector, which reading its operands bounds; name it to have it quantized.
+    GemvLike,
+    /// A product of an attention whose mask is added in between, which the runtime does not fuse.
+    AttentionMasked,
+    /// A product of an attention over more positions than the runtime fuses in int8.
+    AttentionTooLong,
+    /// An addition that the runtime does not fuse with a convolution.
+    NotResidual,
+    /// None of the layers next to it is quantized.
+    NeighbourNotQuantized,
     /// The weight is not f32, f16 or bf16.
     DtypeUnsupported,
     /// The weight's shape is not one that the backend handles.
@@ -44,6 +60,8 @@ pub enum Reason {
     TiedToNative,
     /// Calibration saw no value of its input.
     NoCalibration,
+    /// Calibration kept no histogram of its input, which the algorithm needs.
+    NoHistogram,
     /// Its input was 0 for all calibration data, so there is no range.
     AmaxZero,
     /// Its input was NaN or infinite for some calibration data.

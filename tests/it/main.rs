@@ -17,6 +17,7 @@ mod api;
 mod checkpoint;
 mod command_line;
 mod faults;
+mod golden_calibration;
 mod golden_casts;
 mod golden_onnx;
 mod golden_weights;

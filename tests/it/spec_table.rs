@@ -153,10 +153,24 @@ fn every_invalid_combination_is_named() {
         (modelopt(), field("allow_unmatched", json!(false)), false, "/calibration", CalibrationMissing),
         (
             modelopt(),
-            layer(json!({"module_name": "*", "weights": {"dtype": "fp8_e5m2"}, "activations": int8})),
+            layer(json!({"module_name": "*", "weights": int8, "activations": {"dtype": "int4"}})),
             true,
-            "/quantize/layers/0/weights/dtype",
+            "/quantize/layers/0/activations/dtype",
             UnsupportedDtype,
+        ),
+        (
+            modelopt(),
+            layer(json!({"module_name": "*", "weights": int8, "activations": int8, "algorithm": "rtn_dq"})),
+            true,
+            "/quantize/layers/0/algorithm",
+            UnsupportedAlgorithm,
+        ),
+        (
+            modelopt(),
+            field("backend_kwargs", json!({"percentile": 101})),
+            true,
+            "/quantize/backend_kwargs/percentile",
+            OutOfRange,
         ),
         (
             modelopt(),

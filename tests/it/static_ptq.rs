@@ -10,7 +10,7 @@ fn job(model: &str, quantize: Value) -> Value {
         "calibration": {"uri": uri(&fixture("calibration.npz"))},
         "evaluation": {"uri": uri(&fixture("evaluation.npz")), "labels": "y"},
         "quantize": quantize,
-        "quality_gate": {"max_accuracy_drop": 0.005, "min_output_sqnr_db": 20}
+        "quality_gate": {"max_accuracy_drop": 0.02, "min_output_sqnr_db": 12}
     })
 }
 
@@ -45,12 +45,17 @@ fn the_convolutional_net_keeps_its_accuracy_at_a_third_of_its_size() {
     assert_eq!((&verdict["zero_points_are_zero"], &verdict["unread_initializers"]), (&json!(true), &json!([])));
 
     let summary = &report["summary"];
-    assert_eq!((&summary["layers_quantized"], &summary["samples_evaluated"]), (&json!(7), &json!(899)));
+    assert_eq!((&summary["layers_quantized"], &summary["samples_evaluated"]), (&json!(9), &json!(899)));
     assert_eq!(number(&summary["accuracy_before"]), number(&verdict["accuracy_float"]));
     assert_eq!(number(&summary["accuracy_after"]), number(&verdict["accuracy_unfused"]));
-    for layer in report["layers"].as_array().unwrap() {
+    let (adds, layers): (Vec<&Value>, Vec<&Value>) =
+        report["layers"].as_array().unwrap().iter().partition(|layer| layer["op_type"] == "Add");
+    // The shortcut of each residual block arrives in int8, and shares its pair with the block's first convolution.
+    assert_eq!(adds.len(), 2);
+    assert!(adds.iter().all(|add| add["weights"].is_null() && add["activations"].as_array().unwrap().len() == 1));
+    for layer in layers {
         assert_eq!((&layer["reason"], &layer["weights"]["scale_rule"]), (&json!("rule"), &json!("amax/127")));
-        assert!(number(&layer["weights"]["sqnr_db"]) > 35.0 && number(&layer["activations"]["amax_chosen"]) > 0.0);
+        assert!(number(&layer["weights"]["sqnr_db"]) > 35.0 && number(&layer["activations"][0]["amax_chosen"]) > 0.0);
     }
 }
 
@@ -68,6 +73,56 @@ fn depthwise_convolutions_and_transformers_keep_their_accuracy() {
     }
 }
 
+/// Every algorithm and every dtype on every model, within the loss that a user would accept.
+#[test]
+fn algorithms_and_dtypes_keep_the_accuracy() {
+    let server = Server::start();
+    let half = |dtype: &str| json!({"dtype": dtype});
+    let static_ptq = |dtype: &str, algorithm: &str| {
+        json!({"backend": "modelopt", "mode": "static_ptq", "algorithm": algorithm,
+            "backend_kwargs": {"reduce_range": dtype == "int8"},
+            "layers": [{"module_name": "*", "weights": half(dtype), "activations": half(dtype)}]})
+    };
+    for model in ["convnet.onnx", "mobilenet.onnx", "vit.onnx"] {
+        let mut most: Vec<(Value, f64, f64)> =
+            ["entropy", "percentile", "mse"].map(|algorithm| (static_ptq("int8", algorithm), 0.005, 20.0)).into();
+        most.push((static_ptq("fp8_e4m3fn", "minmax"), 0.0035, 20.0));
+        most.push((static_ptq("fp8_e5m2", "minmax"), 0.01, 15.0));
+        for (rules, loss, decibels) in most {
+            let name = rules.to_string();
+            let (verdict, report) = quantize(&server, model, rules);
+            // onnxruntime's default optimization cannot run fp8, which the report says.
+            let fp8 = name.contains("fp8");
+            let after = number(&verdict[if fp8 { "accuracy_unfused" } else { "accuracy" }]);
+            let lost = number(&verdict["accuracy_float"]) - after;
+            let sqnr = number(&report["summary"]["output_sqnr_db"]);
+            assert!(lost <= loss && sqnr > decibels, "{model} {name}: {lost} {sqnr}");
+        }
+    }
+}
+
+#[test]
+fn weights_alone_may_be_int4_in_blocks_beside_other_dtypes() {
+    let server = Server::start();
+    let rules = json!({"backend": "modelopt", "mode": "static_ptq", "backend_kwargs": {"block_size": 32}, "layers": [
+        {"module_name": "type:MatMul", "weights": {"dtype": "int4"}},
+        {"module_name": "node_MatMul_1?", "weights": {"dtype": "fp8_e4m3fn"}, "activations": {"dtype": "fp8_e4m3fn"}},
+        {"module_name": "type:Gemm", "weights": {"dtype": "int8"}, "activations": {"dtype": "int8"}, "algorithm": "mse"}]});
+    let (verdict, report) = quantize(&server, "vit.onnx", rules);
+    assert!(number(&verdict["accuracy_unfused"]) >= number(&verdict["accuracy_float"]) - 0.02, "{verdict:#}");
+    let of = |op_type: &str, field: &str| -> Vec<String> {
+        let layers = report["layers"].as_array().unwrap().iter().filter(|layer| layer["op_type"] == op_type);
+        let layers = layers.filter(|layer| !layer["weights"].is_null());
+        let mut found: Vec<String> = layers.map(|layer| layer["weights"][field].to_string()).collect();
+        found.dedup();
+        found
+    };
+    assert_eq!(of("MatMul", "dtype")[..2], ["\"fp8_e4m3fn\"", "\"int4\""]);
+    assert_eq!(of("Gemm", "dtype"), ["\"int8\""]);
+    assert!(of("MatMul", "granularity").contains(&"\"per_group_32\"".to_owned()));
+    assert_eq!(report["warnings"][0]["code"], "opset_upgraded");
+}
+
 #[test]
 fn rules_by_layer_are_followed() {
     let server = Server::start();
@@ -82,7 +137,7 @@ fn rules_by_layer_are_followed() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|layer| (layer["reason"].as_str().unwrap(), layer["activations"].is_null()))
+        .map(|layer| (layer["reason"].as_str().unwrap(), layer["activations"] == json!([])))
         .collect();
     assert_eq!(
         decisions,
@@ -127,9 +182,11 @@ fn batch_size_does_not_change_the_ranges() {
     };
     let (one, many) = (ranges(1), ranges(64));
     for (tensor, range) in one.as_object().unwrap() {
-        let (a, b) = (number(&range["amax"]), number(&many[tensor]["amax"]));
-        // The runtime's own rounding differs between batch sizes; ours does not.
-        assert!((a - b).abs() <= 1e-5 * b, "{tensor}: {a} {b}");
+        for side in ["min", "max"] {
+            let (a, b) = (number(&range[side]), number(&many[tensor][side]));
+            // The runtime's own rounding differs between batch sizes; ours does not.
+            assert!((a - b).abs() <= 1e-5 * b.abs(), "{tensor}: {a} {b}");
+        }
         assert_eq!(range["count"], many[tensor]["count"]);
     }
 }

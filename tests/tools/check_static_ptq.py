@@ -13,12 +13,19 @@ import onnxruntime
 
 float_path, quantized_path, data_path = sys.argv[1:4]
 data = np.load(data_path)
+everything = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+basic = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
 
 
 def accuracy(path, level):
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = level
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its optimizer breaks graphs with fp8
+        if level != everything:
+            raise
+        return str(error)
     logits = session.run(None, {session.get_inputs()[0].name: data["input"]})[0]
     return float((logits.argmax(1) == data["y"]).mean())
 
@@ -27,8 +34,6 @@ model = onnx.load(quantized_path)
 onnx.checker.check_model(model, full_check=True)
 initializers = {tensor.name: tensor for tensor in model.graph.initializer}
 read = {name for node in model.graph.node for name in node.input} | {output.name for output in model.graph.output}
-everything = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-basic = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
 weights = [t for t in model.graph.initializer if len(t.dims) >= 2]
 zero_points = [
     initializers[node.input[2]]

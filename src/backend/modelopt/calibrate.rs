@@ -1,51 +1,30 @@
-//! The calibration pass: observers into the graph, data through it, ranges out.
+//! The calibration pass: observers into the graph, data through it, statistics out.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::json;
+use std::collections::BTreeMap;
 
 use super::Opened;
 use crate::{
-    backend::{BackendError, DataSource, RunInputs, evaluate::batches},
-    calibration::Range,
+    backend::{BackendError, DataSource, RunInputs, onnx::evaluate::batches},
+    calibration::{Record, Statistics, VERSION},
     control::{Control, Phase},
     dataset::Dataset,
     engine::{Binding, OBSERVER_DOMAIN, OBSERVER_OP, Session, Slots},
     model::onnx::{GraphIndex, Model, attribute_int, new_node},
 };
 
-/// What calibration saw.
-#[derive(Debug)]
-pub(super) struct Observed {
-    /// The range of each watched tensor that had a finite value.
-    pub(super) ranges: BTreeMap<String, Range>,
-    /// Samples run.
-    pub(super) samples: u64,
-}
-
-impl Observed {
-    /// The content of `calibration.json`.
-    pub(super) fn to_json(&self, algorithm: &str) -> serde_json::Value {
-        json!({"algorithm": algorithm, "samples": self.samples, "tensors": self.ranges})
-    }
-}
-
-/// Runs the data through the model with an observer on the input of every layer whose activations are quantized.
+/// Runs the data through the model with an observer on every tensor in `watched`, which says whether a histogram is
+/// needed.
 pub(super) fn observe(
     opened: &Opened,
+    watched: &BTreeMap<String, bool>,
     data: &Dataset,
     source: &DataSource,
     inputs: &RunInputs,
     control: &Control<'_>,
-) -> Result<Observed, BackendError> {
-    let watched: BTreeSet<String> = opened
-        .quantized()
-        .filter(|(i, _)| opened.resolved.plan.layers[*i].activations.is_some())
-        .map(|(_, candidate)| candidate.activation.clone())
-        .collect();
-    let watched: Vec<String> = watched.into_iter().collect();
-    let slots = Slots::new(watched.iter().map(|_| (opened.calibrator.observer)()));
-    let model = with_observers(&opened.model, &watched)?.to_bytes()?;
+) -> Result<Record, BackendError> {
+    let slots = Slots::new(watched.values().map(|&histogram| Statistics::new(histogram)));
+    let names: Vec<&String> = watched.keys().collect();
+    let model = with_observers(&opened.model, &names)?.to_bytes()?;
     let mut session = Session::load_observed(&model, &slots, &inputs.engine)?;
     drop(model);
     let binding = Binding::new(session.inputs(), data, source.batch_size, source.max_samples)?;
@@ -57,12 +36,12 @@ pub(super) fn observe(
         session.run(&binding, batch)?;
         meter.advance(units)?;
     }
-    let ranges = watched.into_iter().zip(slots.ranges()).filter_map(|(tensor, range)| Some((tensor, range?)));
-    Ok(Observed { ranges: ranges.collect(), samples })
+    let tensors = watched.keys().cloned().zip(slots.statistics()).collect();
+    Ok(Record { version: VERSION, random: false, samples, tensors })
 }
 
 /// A copy of the model in which every reader of a watched tensor reads the observer's output instead.
-fn with_observers(model: &Model, watched: &[String]) -> Result<Model, BackendError> {
+fn with_observers(model: &Model, watched: &[&String]) -> Result<Model, BackendError> {
     let mut model = model.clone();
     model.import(OBSERVER_DOMAIN, 1);
     let graph = model.graph_mut();
@@ -71,10 +50,10 @@ fn with_observers(model: &Model, watched: &[String]) -> Result<Model, BackendErr
     let mut after: BTreeMap<Option<usize>, Vec<_>> = BTreeMap::new();
     for (slot, tensor) in watched.iter().enumerate() {
         let output = index.claim(&format!("{tensor}.observed"));
-        let mut node = new_node(OBSERVER_OP, OBSERVER_DOMAIN, vec![tensor.clone()], &output);
+        let mut node = new_node(OBSERVER_OP, OBSERVER_DOMAIN, vec![(*tensor).clone()], &output);
         node.attribute.push(attribute_int("slot", slot as i64));
         after.entry(index.producer(tensor)).or_default().push(node);
-        renamed.insert(tensor.clone(), output);
+        renamed.insert((*tensor).clone(), output);
     }
     let nodes = std::mem::take(&mut graph.node);
     graph.node.extend(after.remove(&None).unwrap_or_default());

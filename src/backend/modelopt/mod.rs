@@ -1,24 +1,37 @@
 //! Backend `modelopt`: static PTQ of ONNX models.
 //!
-//! One calibration pass with observers in the graph, then weights become low precision initializers and activations
-//! get Q/DQ pairs at the inputs of Conv, Gemm and MatMul. The model is compared with the original on evaluation data.
+//! The graph is prepared, then one calibration pass with observers in it tells the ranges; weights become low precision
+//! initializers and activations get Q/DQ pairs. The model is compared with the original on evaluation data.
 
 mod calibrate;
+mod constants;
+mod options;
+mod placement;
+mod prepare;
+mod ranges;
 mod rewrite;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
+use self::{
+    options::{FORMATS, OPTIONS, Options},
+    placement::Edge,
+    prepare::Preparation,
+};
 use super::{
-    Backend, BackendError, BackendOption, Capabilities, OptionKind, Outcome, Prepared, RunInputs, evaluate,
-    onnx_inventory::{self as inventory, Candidate},
+    Backend, BackendError, Capabilities, Outcome, Prepared, RunInputs,
+    onnx::{
+        evaluate,
+        inventory::{self, Candidate, Inventory},
+        weights,
+    },
+    stored::Chosen,
 };
 use crate::{
-    calibration::{self, CALIBRATORS, Calibrator},
     control::Control,
     engine::Session,
-    model::onnx::{Model, OnnxError},
+    model::onnx::Model,
     numeric::{DType, FloatFormat},
-    report::LayerReport,
     spec::{Decision, Mode, QuantizeSpec, Resolved, resolve},
 };
 
@@ -26,22 +39,15 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct ModelOpt;
 
-const REDUCE_RANGE: &str = "reduce_range";
-
 static CAPABILITIES: Capabilities = Capabilities {
     name: "modelopt",
     aliases: &["modelopt.onnx", "modelopt.pytorch", "modelopt_onnx"],
     summary: "static PTQ of ONNX models: activation ranges from calibration data, Q/DQ nodes in the graph",
     mode: Mode::StaticPtq,
     formats: &["onnx"],
-    weight_dtypes: &[DType::Int8],
-    activation_dtypes: &[DType::Int8],
-    options: &[BackendOption {
-        name: REDUCE_RANGE,
-        summary: "weights use 7 of their 8 bits, so that integer kernels of x86 CPUs without VNNI do not saturate",
-        kind: OptionKind::Switch,
-        default: "false",
-    }],
+    weight_dtypes: &[DType::Int8, DType::Int4, DType::Fp8E4m3fn, DType::Fp8E5m2],
+    activation_dtypes: &[DType::Int8, DType::Fp8E4m3fn, DType::Fp8E5m2],
+    options: &OPTIONS,
 };
 
 impl Backend for ModelOpt {
@@ -50,24 +56,35 @@ impl Backend for ModelOpt {
     }
 
     fn open(&self, spec: &QuantizeSpec, model: &Path) -> Result<Box<dyn Prepared>, BackendError> {
-        let model = Model::read(model)?;
-        let (layers, candidates) = inventory::inventory(&model, &[FloatFormat::F32])?;
-        let resolved = resolve(spec, &layers);
-        let wanted = spec.algorithm.as_deref().and_then(calibration::find);
-        let calibrator = wanted.unwrap_or(&CALIBRATORS[0]);
-        let reduce_range = spec.backend_kwargs.get(REDUCE_RANGE).and_then(|v| v.as_bool()).unwrap_or(false);
-        Ok(Box::new(Opened { model, candidates, resolved, calibrator, reduce_range }))
+        let original = Model::read(model)?;
+        let options = Options::new(spec);
+        let mut model = original.clone();
+        let half = model.graph().initializer.iter().any(|t| t.data_type == Some(FloatFormat::F16.onnx()));
+        let mut preparation = prepare::prepare(&mut model, Options::needed_opset(spec, half), options.fold_batch_norm)?;
+        let inputs_only = options.placement.inputs_only();
+        let Inventory { layers, mut candidates, nodes } = inventory::inventory(&model, &FORMATS, inputs_only)?;
+        let mut resolved = resolve(spec, &layers);
+        let (chosen, copied) = constants::choose(spec, &options, model.graph_mut(), &mut candidates, &mut resolved)?;
+        preparation.constants_duplicated = copied;
+        let edges = placement::place(spec, &options, model.graph(), &candidates, &nodes, &mut resolved)?;
+        Ok(Box::new(Opened { original, model, preparation, candidates, chosen, edges, resolved, options }))
     }
 }
 
 struct Opened {
+    /// The model as it came.
+    original: Model,
+    /// The model that is quantized.
     model: Model,
-    /// One for each layer of the plan; `None` where the node could not be quantized.
+    preparation: Preparation,
+    /// One for each layer of the plan; `None` where the node has no weight that can be quantized.
     candidates: Vec<Option<Candidate>>,
+    /// How each constant is quantized.
+    chosen: BTreeMap<String, Chosen>,
+    /// The inputs that get a Q/DQ pair.
+    edges: Vec<Edge>,
     resolved: Resolved,
-    calibrator: &'static Calibrator,
-    /// Whether int8 weights leave one bit unused.
-    reduce_range: bool,
+    options: Options,
 }
 
 impl Prepared for Opened {
@@ -76,58 +93,38 @@ impl Prepared for Opened {
     }
 
     fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
-        self.check_opset()?;
+        self.preparation.tell(control);
         let calibration = inputs.calibration.as_ref().map(|source| evaluate::open(source).map(|data| (source, data)));
         let calibration = calibration.transpose()?;
-        let observed = match &calibration {
-            Some((source, data)) if self.observes() => Some(calibrate::observe(self, data, source, inputs, control)?),
+        let watched = self.watched();
+        let record = match &calibration {
+            Some((source, data)) if !watched.is_empty() => {
+                Some(calibrate::observe(self, &watched, data, source, inputs, control)?)
+            }
             _ => None,
         };
-        let ranges = observed.as_ref().map(|o| &o.ranges);
-        let rewritten = rewrite::rewrite(self, ranges, out, control)?;
-        let comparison = evaluate::compare(&self.model, &rewritten.bytes, inputs, calibration.as_ref(), control)?;
+        let rewritten = rewrite::rewrite(self, record.as_ref(), inputs, out, control)?;
+        let quantized = Model::read(&out.join(weights::FILE))?.to_bytes()?;
+        let comparison = evaluate::compare(&self.original, &quantized, inputs, calibration.as_ref(), control)?;
         // Asking a library that no step has loaded would load another one, or panic.
-        let engine_used = observed.is_some() || comparison.is_some();
+        let engine_used = record.is_some() || comparison.is_some();
         Ok(Outcome {
-            files: vec![rewrite::FILE.to_owned()],
-            bytes_before: self.model.file_bytes,
-            bytes_after: rewritten.bytes.len() as u64,
+            bytes_before: self.original.file_bytes,
+            bytes_after: rewritten.bytes(),
+            files: rewritten.files.into_iter().map(|(name, _)| name).collect(),
             layers: rewritten.layers,
             comparison,
-            samples_calibrated: observed.as_ref().map(|o| o.samples),
-            calibration: observed.map(|o| o.to_json(self.calibrator.name)),
+            samples_calibrated: record.as_ref().map(|record| record.samples),
+            calibration: record.map(|record| serde_json::json!(record)),
             engine_version: engine_used.then(Session::engine_version),
         })
     }
 }
 
 impl Opened {
-    fn check_opset(&self) -> Result<(), BackendError> {
-        let dtypes = self.resolved.plan.layers.iter().flat_map(|l| [l.weights, l.activations]).flatten();
-        let needed = dtypes.map(|dtype| dtype.spec().onnx_opset).max().unwrap_or(0);
-        let found = self.model.opset();
-        if found < needed { Err(OnnxError::Opset { found, needed }.into()) } else { Ok(()) }
-    }
-
-    /// The layers that the plan quantizes: position in the plan, and where they are in the graph.
-    fn quantized(&self) -> impl Iterator<Item = (usize, &Candidate)> {
-        let plans = self.resolved.plan.layers.iter().enumerate();
-        plans
-            .filter(|(_, plan)| plan.decision == Decision::Quantize)
-            .filter_map(|(i, _)| Some((i, self.candidates[i].as_ref()?)))
-    }
-
-    /// Whether any activation is to be quantized.
-    fn observes(&self) -> bool {
-        self.quantized().any(|(i, _)| self.resolved.plan.layers[i].activations.is_some())
-    }
-
-    /// Reports for the layers that could be quantized, as planned.
-    fn planned(&self) -> Vec<(usize, LayerReport)> {
-        let plans = self.resolved.plan.layers.iter().enumerate();
-        plans
-            .filter(|(i, plan)| self.candidates[*i].is_some() || inventory::is_compute(&plan.op_type))
-            .map(|(i, plan)| (i, LayerReport::planned(plan)))
-            .collect()
+    /// Whether a layer is one that users want to read about: it could be quantized, or is of a kind that often is.
+    fn is_reported(&self, layer: usize) -> bool {
+        let plan = &self.resolved.plan.layers[layer];
+        self.candidates[layer].is_some() || inventory::is_compute(&plan.op_type) || plan.decision == Decision::Quantize
     }
 }

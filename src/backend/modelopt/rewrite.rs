@@ -1,140 +1,96 @@
-//! Writing the quantized model.
+//! Carrying the plan out: Q/DQ pairs into the graph, weights into low precision.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
-use super::{Candidate, Opened};
+use super::{Opened, ranges};
 use crate::{
-    backend::BackendError,
-    calibration::Range,
-    control::{Control, Phase},
-    model::onnx::{Constant, GraphIndex, QdqWriter, QuantizedWeight, constant},
-    numeric::{DType, FloatFormat},
-    quant::{Granularity, QuantError, ScaleRule, Scheme, quantize, scale_for},
-    report::{ActivationReport, LayerReport, WeightReport},
+    backend::{BackendError, RunInputs, onnx::weights, stored::Chosen},
+    calibration::Record,
+    control::Control,
+    model::onnx::QdqWriter,
+    report::LayerReport,
     spec::{Decision, Reason},
 };
 
-/// The name of the quantized model.
-pub(super) const FILE: &str = "model.onnx";
-
 /// What came of the rewrite.
 pub(super) struct Rewritten {
-    /// The serialized model, as it was written.
-    pub(super) bytes: Vec<u8>,
+    /// The files, each with its size.
+    pub(super) files: Vec<(String, u64)>,
     /// What was done to each layer that could be quantized.
     pub(super) layers: Vec<LayerReport>,
+}
+
+impl Rewritten {
+    /// The size of all files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|(_, bytes)| bytes).sum()
+    }
 }
 
 /// Writes the model with the plan carried out. A layer without a usable range stays native, with the reason.
 pub(super) fn rewrite(
     opened: &Opened,
-    ranges: Option<&BTreeMap<String, Range>>,
+    record: Option<&Record>,
+    inputs: &RunInputs,
     out: &Path,
     control: &Control<'_>,
 ) -> Result<Rewritten, BackendError> {
-    let source = opened.model.graph();
-    let index = GraphIndex::new(source)?;
+    let plan = &opened.resolved.plan.layers;
+    let scales = record.map(|record| opened.scales(record)).unwrap_or_default();
+    let mut native: BTreeMap<usize, Reason> = BTreeMap::new();
+    for (edge, scale) in opened.edges.iter().zip(&scales) {
+        if let Err(reason) = scale {
+            let message =
+                format!("layer `{}` stays native: {}", plan[edge.layer].name, ranges::explain(*reason, &edge.tensor));
+            control.warn(&reason.name(), message);
+            native.entry(edge.layer).or_insert(*reason);
+        }
+    }
     let mut model = opened.model.clone();
     let mut writer = QdqWriter::new(model.graph_mut())?;
-    let mut layers = opened.planned();
-    let total = layers.iter().filter(|(_, layer)| layer.decision == Decision::Quantize).count();
-    let meter = control.phase(Phase::Quantizing, total as u64, "layers");
-    for (i, layer) in &mut layers {
-        let plan = &opened.resolved.plan.layers[*i];
-        let (Decision::Quantize, Some(candidate), Some(dtype)) = (plan.decision, &opened.candidates[*i], plan.weights)
-        else {
-            continue;
-        };
-        let activation = plan.activations.map(|dtype| activation(candidate, dtype, ranges, opened.calibrator.name));
-        let activation = match activation.transpose() {
-            Ok(activation) => activation,
-            Err(reason) => {
-                let message = format!("layer `{}` stays native: {}", plan.name, explain(reason, candidate));
-                control.warn(&reason.name(), message);
-                (layer.decision, layer.reason) = (Decision::Native, reason);
-                meter.advance(1)?;
-                continue;
-            }
-        };
-        let tensor = &source.node[candidate.node].input[candidate.weight_input];
-        let Some(weight) = constant(source, &index, tensor)? else { continue };
-        if let Some((scale, report)) = activation {
-            writer.quantize_activation(candidate.node, 0, scale, report.dtype);
-            layer.activations = Some(report);
-        }
-        let (quantized, report) =
-            quantize_weight(&weight, candidate.axis, opened.weight_scheme(dtype, candidate.axis))?;
-        writer.quantize_weight(candidate.node, candidate.weight_input, &quantized);
-        layer.weights = Some(report);
-        meter.advance(1)?;
+    let mut reports: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+    for (edge, scale) in opened.edges.iter().zip(scales) {
+        let Some(chosen) = scale.ok().filter(|_| !native.contains_key(&edge.layer)) else { continue };
+        writer.quantize_activation(edge.node, edge.input, chosen.scale, edge.dtype, edge.format);
+        reports.entry(edge.layer).or_default().push(chosen.report);
     }
     writer.finish();
-    let bytes = model.write(&out.join(FILE))?;
-    Ok(Rewritten { bytes, layers: layers.into_iter().map(|(_, layer)| layer).collect() })
+
+    let kept = opened.weights(|layer| !native.contains_key(&layer));
+    let mut written = weights::write(&opened.model, model, &kept, inputs, out, control)?;
+    let mut layers = Vec::new();
+    for (at, plan) in plan.iter().enumerate() {
+        if !opened.is_reported(at) {
+            continue;
+        }
+        let mut layer = LayerReport::planned(plan);
+        if let Some(&reason) = native.get(&at) {
+            (layer.decision, layer.reason) = (Decision::Native, reason);
+        }
+        layer.activations = reports.remove(&at).unwrap_or_default();
+        if layer.decision == Decision::Quantize {
+            let source = opened.candidates[at].as_ref().map(|candidate| &candidate.source);
+            layer.weights = source.and_then(|source| written.weights.remove(source));
+            if plan.weights.is_some() && layer.weights.is_none() {
+                layer.reason = Reason::Tied;
+            }
+        }
+        layers.push(layer);
+    }
+    Ok(Rewritten { files: written.files, layers })
 }
 
 impl Opened {
-    /// How weights of `dtype` are quantized along `axis`.
-    fn weight_scheme(&self, dtype: DType, axis: usize) -> Scheme {
-        let scheme = Scheme::onnx(dtype, Granularity::PerChannel { axis });
-        match dtype {
-            DType::Int8 if self.reduce_range => Scheme { rule: ScaleRule::AmaxOver63, ..scheme },
-            _ => scheme,
-        }
+    /// The constants to be quantized for the layers that `kept` says.
+    fn weights(&self, kept: impl Fn(usize) -> bool) -> BTreeMap<String, Chosen> {
+        let quantized = self.resolved.plan.layers.iter().zip(&self.candidates).enumerate();
+        let wanted: BTreeSet<&String> = quantized
+            .filter(|(at, (plan, _))| plan.decision == Decision::Quantize && kept(*at))
+            .filter_map(|(_, (_, candidate))| Some(&candidate.as_ref()?.source))
+            .collect();
+        self.chosen.iter().filter(|(name, _)| wanted.contains(name)).map(|(n, c)| (n.clone(), c.clone())).collect()
     }
-}
-
-/// The scale of a layer's input, or why it has none.
-fn activation(
-    candidate: &Candidate,
-    dtype: DType,
-    ranges: Option<&BTreeMap<String, Range>>,
-    algorithm: &str,
-) -> Result<(f32, ActivationReport), Reason> {
-    let range = ranges.and_then(|ranges| ranges.get(&candidate.activation)).ok_or(Reason::NoCalibration)?;
-    if range.not_finite > 0 {
-        return Err(Reason::NotFinite);
-    }
-    if range.amax == 0.0 {
-        return Err(Reason::AmaxZero);
-    }
-    let scheme = Scheme::onnx(dtype, Granularity::PerTensor);
-    let report = ActivationReport {
-        tensor: candidate.activation.clone(),
-        dtype,
-        algorithm: algorithm.to_owned(),
-        amax_observed: f64::from(range.amax_observed()),
-        amax_chosen: f64::from(range.amax),
-        scale_rule: scheme.rule.name(dtype),
-        clipped_fraction: (range.amax >= range.amax_observed()).then_some(0.0),
-    };
-    Ok((scale_for(range.amax, &scheme, FloatFormat::F32), report))
-}
-
-fn explain(reason: Reason, candidate: &Candidate) -> String {
-    let tensor = &candidate.activation;
-    match reason {
-        Reason::NotFinite => format!("its input `{tensor}` was NaN or infinite for some calibration data"),
-        Reason::AmaxZero => format!("its input `{tensor}` was 0 for all calibration data"),
-        _ => format!("calibration saw no value of its input `{tensor}`"),
-    }
-}
-
-fn quantize_weight(
-    weight: &Constant<'_>,
-    axis: usize,
-    scheme: Scheme,
-) -> Result<(QuantizedWeight, WeightReport), BackendError> {
-    let tensor = weight.source.clone();
-    let lengths = |source| BackendError::Weight { tensor: tensor.clone(), source };
-    let view = weight
-        .view()
-        .ok_or_else(|| QuantError::Lengths { bytes: 0, cells: 0, touched: weight.shape.elements() })
-        .map_err(lengths)?;
-    let values = quantize(view, &scheme).map_err(lengths)?;
-    let before = view.bytes().len() as u64;
-    let after = (values.codes.len() + 5 * values.params.len()) as u64;
-    let report = WeightReport::new(&weight.source, &scheme, &values.error, (before, after));
-    let name = weight.source.clone();
-    Ok((QuantizedWeight { name, shape: weight.shape.clone(), axis: Some(axis), dtype: scheme.dtype, values }, report))
 }

@@ -17,13 +17,16 @@ use serde_json::{Value, json};
 use super::{
     choose::choose,
     inventory,
-    layout::{self, Chosen, Entry, Layout, Stored},
+    layout::{self, Entry, Layout},
     options::Options,
     resume::Journal,
-    stream::{Buffers, Sink, Stream, Unchanged, Weight},
 };
 use crate::{
-    backend::{BackendError, Outcome, Prepared, RunInputs},
+    backend::{
+        BackendError, Outcome, Prepared, RunInputs,
+        stored::{Chosen, Stored},
+        stream::{Buffers, Sink, Stream, Unchanged, Weight},
+    },
     control::{Control, Phase, PhaseMeter},
     model::{
         checkpoint::{Checkpoint, Shard},

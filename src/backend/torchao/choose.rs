@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    layout::{Chosen, Layout},
-    options::Options,
-};
+use super::{layout::Layout, options::Options};
 use crate::{
+    backend::stored::Chosen,
     model::checkpoint::Checkpoint,
     quant::{Grid, Scheme},
     spec::{Decision, Objection, ObjectionCode, QuantizeSpec, Reason, Resolved},

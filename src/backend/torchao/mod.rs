@@ -9,7 +9,6 @@ mod inventory;
 mod layout;
 mod options;
 mod resume;
-mod stream;
 
 use std::path::Path;
 

@@ -103,8 +103,8 @@ fn find<'g>(graph: &'g GraphProto, index: &GraphIndex, tensor: &str) -> Option<(
     }
 }
 
-/// The little-endian bytes of a tensor, from whichever field holds them.
-fn data(proto: &TensorProto, format: FloatFormat) -> Cow<'_, [u8]> {
+/// The little-endian bytes of a float tensor, from whichever field holds them.
+pub(super) fn data(proto: &TensorProto, format: FloatFormat) -> Cow<'_, [u8]> {
     if let Some(raw) = &proto.raw_data {
         return Cow::Borrowed(raw);
     }
@@ -114,5 +114,18 @@ fn data(proto: &TensorProto, format: FloatFormat) -> Cow<'_, [u8]> {
         FloatFormat::F16 | FloatFormat::Bf16 => {
             proto.int32_data.iter().flat_map(|&x| (x as u16).to_le_bytes()).collect()
         }
+    }
+}
+
+/// The values of a tensor of 64-bit or 32-bit integers.
+pub(super) fn integers(proto: &TensorProto) -> Option<Vec<i64>> {
+    match (proto.data_type?, &proto.raw_data) {
+        (data_type::INT64, Some(raw)) => Some(raw.as_chunks::<8>().0.iter().map(|x| i64::from_le_bytes(*x)).collect()),
+        (data_type::INT64, None) => Some(proto.int64_data.clone()),
+        (data_type::INT32, Some(raw)) => {
+            Some(raw.as_chunks::<4>().0.iter().map(|x| i64::from(i32::from_le_bytes(*x))).collect())
+        }
+        (data_type::INT32, None) => Some(proto.int32_data.iter().map(|&x| i64::from(x)).collect()),
+        _ => None,
     }
 }

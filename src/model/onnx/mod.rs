@@ -1,8 +1,11 @@
 //! ONNX models: reading and writing with every unknown field kept, constants, and Q/DQ insertion.
 
+mod batch_norm;
 mod constants;
 mod error;
 mod external;
+mod float;
+mod fold;
 mod graph;
 mod io;
 mod node;
@@ -14,13 +17,15 @@ mod writer;
 
 use std::path::Path;
 
+pub use batch_norm::fold_batch_norms;
 pub use buffa::bytes::Bytes;
 pub use constants::{Constant, constant};
 pub use error::OnnxError;
+pub use fold::fold_constants;
 pub use graph::{GraphIndex, reads};
 pub use io::Model;
-pub use node::{attribute_int, int_attribute, new_node, node_name};
-pub use qdq::{QdqWriter, QuantizedWeight};
+pub use node::{attribute_int, dimensions, int_attribute, new_node, node_name};
+pub use qdq::QdqWriter;
 pub use upgrade::upgrade;
 pub use writer::{DeferredTensor, ModelWriter};
 

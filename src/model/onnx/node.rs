@@ -1,6 +1,6 @@
 //! Small facts about nodes and their attributes.
 
-use super::proto::{AttributeProto, NodeProto, attribute_type};
+use super::proto::{AttributeProto, NodeProto, ValueInfoProto, attribute_type, tensor_shape_proto, type_proto};
 
 /// A node's name; one without is named after its operator and first output, which is unique.
 pub fn node_name(node: &NodeProto) -> String {
@@ -43,4 +43,14 @@ pub fn new_node(op_type: &str, domain: &str, inputs: Vec<String>, output: &str) 
         output: vec![output.to_owned()],
         ..Default::default()
     }
+}
+
+/// The dimensions that a graph states for a tensor, `None` for one that is open; nothing if it states none.
+pub fn dimensions(info: &ValueInfoProto) -> Option<Vec<Option<i64>>> {
+    let type_proto::Value::TensorType(tensor) = info.r#type.as_option()?.value.as_ref()?;
+    let dims = tensor.shape.as_option()?.dim.iter().map(|dim| match dim.value {
+        Some(tensor_shape_proto::dimension::Value::DimValue(dim)) => Some(dim),
+        _ => None,
+    });
+    Some(dims.collect())
 }

@@ -20,6 +20,8 @@ pub mod data_type {
     pub const FLOAT16: i32 = 10;
     /// Brain float.
     pub const BFLOAT16: i32 = 16;
+    /// 32-bit integer.
+    pub const INT32: i32 = 6;
     /// 64-bit integer.
     pub const INT64: i32 = 7;
 
@@ -29,7 +31,7 @@ pub mod data_type {
             21 | 22 | 23 => 4,
             2 | 3 | 9 | 17..=20 => 8,
             4 | 5 | FLOAT16 | BFLOAT16 => 16,
-            FLOAT | 6 | 12 => 32,
+            FLOAT | INT32 | 12 => 32,
             INT64 | 11 | 13 | 14 => 64,
             15 => 128,
             _ => return None,
@@ -43,6 +45,4 @@ pub mod attribute_type {
     pub const INT: i32 = 2;
     /// A text.
     pub const STRING: i32 = 3;
-    /// A tensor.
-    pub const TENSOR: i32 = 4;
 }

@@ -4,43 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     graph::{for_each_read, reads},
-    node::int_attribute,
-    proto::{AttributeProto, GraphProto, TensorProto, attribute_type, data_type},
+    proto::GraphProto,
 };
-
-/// Turns `Shape` of one of these initializers into a constant. Exporters compute the shape of a missing bias from that
-/// of the weight, which would keep the float weight in the file for its dimensions alone.
-pub(super) fn fold_shapes(graph: &mut GraphProto, initializers: &BTreeSet<String>) {
-    let dims: BTreeMap<&String, &Vec<i64>> = graph
-        .initializer
-        .iter()
-        .filter_map(|tensor| Some((tensor.name.as_ref()?, &tensor.dims)))
-        .filter(|(name, _)| initializers.contains(*name))
-        .collect();
-    for node in &mut graph.node {
-        let shape = node.op_type.as_deref() == Some("Shape");
-        let Some(dims) = node.input.first().filter(|_| shape).and_then(|input| dims.get(input)) else { continue };
-        // ONNX counts a negative axis from the end and clamps both to the rank.
-        let rank = dims.len() as i64;
-        let axis = |at: i64| (if at < 0 { at.saturating_add(rank) } else { at }).clamp(0, rank) as usize;
-        let (start, end) = (int_attribute(node, "start").unwrap_or(0), int_attribute(node, "end").unwrap_or(rank));
-        let asked = dims.get(axis(start)..axis(end)).unwrap_or_default().to_vec();
-        let value = TensorProto {
-            dims: vec![asked.len() as i64],
-            data_type: Some(data_type::INT64),
-            int64_data: asked,
-            ..Default::default()
-        };
-        node.op_type = Some("Constant".to_owned());
-        node.input.clear();
-        node.attribute = vec![AttributeProto {
-            name: Some("value".to_owned()),
-            t: value.into(),
-            r#type: Some(attribute_type::TENSOR),
-            ..Default::default()
-        }];
-    }
-}
 
 /// Removes the nodes and initializers that `orphans` name and that nothing reads any more, and whatever only they read.
 /// What nothing read to begin with stays as it was.

@@ -6,11 +6,13 @@
 
 mod columns;
 mod extent;
+mod histogram;
 mod isa;
 mod quantize;
 
 pub use columns::quantize_columns;
 pub use extent::{absmax, extent, extent_columns};
+pub use histogram::{BINS, FiniteExtent, count_magnitudes, finite_extent};
 pub use isa::Isa;
 pub use quantize::{quantize, quantize_only};
 

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Chosen, Entry, Layout, Stored, ZeroPointForm, ZeroPoints, float_name, module, out, weight_shape, words};
+use super::{Entry, Layout, float_name, module, out, weight_shape, words};
 use crate::{
+    backend::stored::{Chosen, Stored, ZeroPointForm, ZeroPoints},
     model::{checkpoint::TensorInfo, safetensors::SafetensorsError},
     numeric::DType,
     quant::{Granularity, Packing, Scheme},

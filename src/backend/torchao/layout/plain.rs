@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Chosen, Entry, Layout, Stored, ZeroPointForm, ZeroPoints, out, weight_shape, words};
+use super::{Entry, Layout, out, weight_shape, words};
 use crate::{
+    backend::stored::{Chosen, Stored, ZeroPointForm, ZeroPoints},
     model::{
         checkpoint::TensorInfo,
         safetensors::{OutTensor, SafetensorsError},

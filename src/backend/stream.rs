@@ -15,9 +15,11 @@ use std::{
 
 use rayon::prelude::*;
 
-use super::layout::{Chosen, Stored, ZeroPointForm, ZeroPoints};
+use super::{
+    BackendError,
+    stored::{Chosen, Stored, ZeroPointForm, ZeroPoints},
+};
 use crate::{
-    backend::BackendError,
     control::{MemoryBudget, OverBudget, PhaseMeter, Reservation},
     numeric::FloatFormat,
     quant::{Block, ErrorStats, Extent, PART_ELEMENTS, Packing, QParams, Rect, kernels::Isa, qparams},

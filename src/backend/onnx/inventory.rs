@@ -11,38 +11,48 @@ use crate::{
 
 /// A node that can be quantized.
 #[derive(Clone, Debug)]
-pub(super) struct Candidate {
+pub(in crate::backend) struct Candidate {
     /// Its position in the graph.
-    pub(super) node: usize,
-    /// The tensor that it computes on.
-    pub(super) activation: String,
+    pub(in crate::backend) node: usize,
     /// Which input the weight is.
-    pub(super) weight_input: usize,
+    pub(in crate::backend) weight_input: usize,
     /// The axis of the weight's output channels.
-    pub(super) axis: usize,
+    pub(in crate::backend) axis: usize,
     /// The constant that the weight is.
-    pub(super) source: String,
+    pub(in crate::backend) source: String,
     /// Whether the graph transposes the constant before the node reads it.
-    pub(super) transposed: bool,
+    pub(in crate::backend) transposed: bool,
     /// The weight's element format and, after any transposition, its shape.
-    pub(super) format: FloatFormat,
+    pub(in crate::backend) format: FloatFormat,
     /// See `format`.
-    pub(super) shape: Shape,
+    pub(in crate::backend) shape: Shape,
+}
+
+/// The nodes of a graph as layers.
+pub(in crate::backend) struct Inventory {
+    /// The layers, in the order of the nodes.
+    pub(in crate::backend) layers: Vec<Layer>,
+    /// For each layer, its weight if that can be quantized.
+    pub(in crate::backend) candidates: Vec<Option<Candidate>>,
+    /// For each layer, the position of its node.
+    pub(in crate::backend) nodes: Vec<usize>,
 }
 
 /// Whether layers of this operator hold weights worth reporting.
-pub(super) fn is_compute(op_type: &str) -> bool {
-    ["Conv", "Gemm", "MatMul"].contains(&op_type)
+pub(in crate::backend) fn is_compute(op_type: &str) -> bool {
+    ["Conv", "ConvTranspose", "Gemm", "MatMul"].contains(&op_type)
 }
 
-/// All nodes of the main graph as layers, each with its candidate if it can be quantized. Constants are not layers.
-pub(super) fn inventory(
+/// All nodes of the main graph as layers, each with its candidate if its weight can be quantized. Nodes of the operators
+/// in `inputs_only` may have their inputs quantized although they have no weight. Constants are not layers.
+pub(in crate::backend) fn inventory(
     model: &Model,
     formats: &[FloatFormat],
-) -> Result<(Vec<Layer>, Vec<Option<Candidate>>), OnnxError> {
+    inputs_only: &[&str],
+) -> Result<Inventory, OnnxError> {
     let graph = model.graph();
     let index = GraphIndex::new(graph)?;
-    let (mut layers, mut candidates) = (Vec::new(), Vec::new());
+    let (mut layers, mut candidates, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
     for (position, node) in graph.node.iter().enumerate() {
         let op_type = node.op_type.clone().unwrap_or_default();
         if op_type == "Constant" {
@@ -56,15 +66,16 @@ pub(super) fn inventory(
         };
         let own_domain = node.domain.as_deref().is_none_or(str::is_empty);
         let mut candidate = None;
+        if own_domain && inputs_only.contains(&op_type.as_str()) {
+            layer.support = Support::InputsOnly;
+        }
         if own_domain && is_compute(&op_type) {
             let weight = node.input.get(1).map(|name| constant(graph, &index, name)).transpose()?.flatten();
             match classify(node, &op_type, weight.as_ref(), formats) {
                 ControlFlow::Continue((axis, weight)) => {
                     layer.support = Support::Yes;
-                    let activation = node.input[0].clone();
                     candidate = Some(Candidate {
                         node: position,
-                        activation,
                         weight_input: 1,
                         axis,
                         source: weight.source.clone(),
@@ -73,6 +84,7 @@ pub(super) fn inventory(
                         shape: weight.shape.clone(),
                     });
                 }
+                ControlFlow::Break(Reason::WeightNotConstant) if layer.support == Support::InputsOnly => {}
                 ControlFlow::Break(reason) => layer.support = Support::No(reason),
             }
             if let Some(weight) = weight {
@@ -84,8 +96,9 @@ pub(super) fn inventory(
         }
         layers.push(layer);
         candidates.push(candidate);
+        nodes.push(position);
     }
-    Ok((layers, candidates))
+    Ok(Inventory { layers, candidates, nodes })
 }
 
 /// The axis of the output channels, or why the node cannot be quantized.
@@ -107,6 +120,7 @@ fn classify<'w, 'g>(
     }
     match (op_type, weight.shape.rank()) {
         ("Conv", 3..) => ControlFlow::Continue((0, weight)),
+        ("ConvTranspose", 3..) => ControlFlow::Continue((1, weight)),
         ("Gemm", 2) => ControlFlow::Continue((usize::from(int_attribute(node, "transB").unwrap_or(0) == 0), weight)),
         ("MatMul", 2) => ControlFlow::Continue((1, weight)),
         _ => ControlFlow::Break(Reason::ShapeUnsupported),
@@ -116,7 +130,7 @@ fn classify<'w, 'g>(
 /// What PyTorch calls a layer with this operator and rank of weight.
 fn torch_class(op_type: &str, rank: usize) -> String {
     match op_type {
-        "Conv" => format!("Conv{}d", rank.saturating_sub(2)),
+        "Conv" | "ConvTranspose" => format!("{op_type}{}d", rank.saturating_sub(2)),
         _ => "Linear".to_owned(),
     }
 }

@@ -1,0 +1,139 @@
+//! The options of the backend.
+
+use serde_json::Value;
+
+use crate::{
+    backend::{BackendOption, OptionKind},
+    calibration::{self, CALIBRATORS, Calibrator, DEFAULT_PERCENTILE, Target},
+    numeric::{DType, FloatFormat},
+    quant::{Granularity, Grid, ScaleRule, Scheme},
+    spec::{LayerPlan, QuantizeSpec, Reason},
+    tensor::Shape,
+};
+
+/// Keys of `backend_kwargs`.
+pub(super) static OPTIONS: [BackendOption; 5] = [
+    BackendOption {
+        name: "block_size",
+        summary: "elements of a block of int4 weights along the input axis",
+        kind: OptionKind::Number(&[32, 64, 128]),
+        default: "128",
+    },
+    BackendOption {
+        name: "fold_batch_norm",
+        summary: "whether BatchNormalization becomes part of the convolution or matrix product before it",
+        kind: OptionKind::Switch,
+        default: "true",
+    },
+    BackendOption {
+        name: "percentile",
+        summary: "the percentile of algorithm `percentile`, in percent",
+        kind: OptionKind::Between(50.0, 100.0),
+        default: "99.99",
+    },
+    BackendOption {
+        name: "placement",
+        summary: "which inputs get Q/DQ pairs: what TensorRT fuses, what onnxruntime fuses, or only layers with weights",
+        kind: OptionKind::OneOf(&["tensorrt", "onnxruntime", "minimal"]),
+        default: "tensorrt",
+    },
+    BackendOption {
+        name: "reduce_range",
+        summary: "int8 weights use 7 of their 8 bits, so that integer kernels of x86 CPUs without VNNI do not saturate",
+        kind: OptionKind::Switch,
+        default: "true for placement onnxruntime, else false",
+    },
+];
+
+/// Whose rules say which inputs get Q/DQ pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// TensorRT's.
+    TensorRt,
+    /// onnxruntime's.
+    OnnxRuntime,
+    /// The inputs of layers with weights, and nothing else.
+    Minimal,
+}
+
+/// The options of one job, their types checked.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    algorithm: &'static Calibrator,
+    block_size: usize,
+    /// Whether BatchNormalization is folded.
+    pub(super) fold_batch_norm: bool,
+    percentile: f64,
+    /// Which inputs get Q/DQ pairs.
+    pub(super) placement: Placement,
+    reduce_range: bool,
+}
+
+impl Options {
+    /// From a section that passed the backends' check.
+    pub(super) fn new(spec: &QuantizeSpec) -> Self {
+        let option = |name: &str| spec.backend_kwargs.get(name).filter(|value| !value.is_null());
+        let placement = match option("placement").and_then(Value::as_str) {
+            Some("onnxruntime") => Placement::OnnxRuntime,
+            Some("minimal") => Placement::Minimal,
+            _ => Placement::TensorRt,
+        };
+        Options {
+            algorithm: spec.algorithm.as_deref().and_then(calibration::find).unwrap_or(&CALIBRATORS[0]),
+            block_size: option("block_size").and_then(Value::as_u64).map_or(128, |n| n as usize),
+            fold_batch_norm: option("fold_batch_norm").and_then(Value::as_bool).unwrap_or(true),
+            percentile: option("percentile").and_then(Value::as_f64).unwrap_or(DEFAULT_PERCENTILE),
+            placement,
+            reduce_range: option("reduce_range")
+                .and_then(Value::as_bool)
+                .unwrap_or(placement == Placement::OnnxRuntime),
+        }
+    }
+
+    /// The algorithm for a layer's inputs.
+    pub(super) fn algorithm(&self, plan: &LayerPlan) -> &'static Calibrator {
+        plan.algorithm.as_deref().and_then(calibration::find).unwrap_or(self.algorithm)
+    }
+
+    /// What a range is chosen for.
+    pub(super) fn target(&self, dtype: DType) -> Target {
+        Target { dtype, percentile: self.percentile }
+    }
+
+    /// How a weight of this shape is quantized, with its output channels along `axis`, or why it is not.
+    ///
+    /// int8 and fp8 have a scale for each output channel; int4 has one for each block along the input axis of a matrix.
+    pub(super) fn weight_scheme(&self, dtype: DType, shape: &Shape, axis: usize) -> Result<(Scheme, Grid), Reason> {
+        let per_channel = Granularity::PerChannel { axis };
+        let per_block = Granularity::PerGroup { axis: 1 - axis.min(1), size: self.block_size };
+        let narrow = dtype.spec().bits == 4;
+        if narrow && shape.dims().last().is_none_or(|columns| columns % 2 != 0) {
+            return Err(Reason::ShapeUnsupported); // two codes to a byte
+        }
+        let blocks = Grid::new(shape, per_block).filter(|_| narrow);
+        if blocks.is_some_and(|grid| !grid.is_even()) {
+            return Err(Reason::GroupRagged);
+        }
+        let granularity = if blocks.is_some() { per_block } else { per_channel };
+        let grid = Grid::new(shape, granularity).ok_or(Reason::ShapeUnsupported)?;
+        let rule =
+            if self.reduce_range && dtype == DType::Int8 { ScaleRule::AmaxOver63 } else { ScaleRule::AmaxOverMax };
+        Ok((Scheme { rule, scale_format: None, ..Scheme::onnx(dtype, granularity) }, grid))
+    }
+
+    /// How an activation is quantized: one scale, in the format of the tensor.
+    pub(super) fn activation_scheme(dtype: DType) -> Scheme {
+        Scheme { scale_format: None, ..Scheme::onnx(dtype, Granularity::PerTensor) }
+    }
+
+    /// The least version of ONNX's operators that a result with these dtypes needs; `half` if the model computes in f16.
+    pub(super) fn needed_opset(spec: &QuantizeSpec, half: bool) -> i64 {
+        const HALF_SCALES: i64 = 19;
+        let halves = spec.layers.iter().flat_map(|rule| [rule.weights, rule.activations]).flatten();
+        let dtypes = halves.filter_map(|half| half.dtype.dtype()).map(|dtype| dtype.spec().onnx_opset);
+        dtypes.max().unwrap_or(0).max(if half { HALF_SCALES } else { 0 })
+    }
+}
+
+/// The formats of weights that the engine computes with.
+pub(super) const FORMATS: [FloatFormat; 2] = [FloatFormat::F32, FloatFormat::F16];

@@ -1,0 +1,77 @@
+//! From what calibration saw to the scale of each Q/DQ pair, or the reason why there is none.
+
+use std::collections::BTreeMap;
+
+use super::{Opened, options::Options, placement::Edge};
+use crate::{
+    calibration::{Calibrator, Record, Statistics},
+    quant::scale_for,
+    report::ActivationReport,
+    spec::Reason,
+};
+
+/// The scale of a Q/DQ pair.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    /// The scale.
+    pub(super) scale: f32,
+    /// What is said about it.
+    pub(super) report: ActivationReport,
+}
+
+impl Opened {
+    /// The algorithm that chooses the range of an edge.
+    pub(super) fn algorithm(&self, edge: &Edge) -> &'static Calibrator {
+        self.options.algorithm(&self.resolved.plan.layers[edge.layer])
+    }
+
+    /// The tensors to watch, and whether an algorithm needs a histogram of them.
+    pub(super) fn watched(&self) -> BTreeMap<String, bool> {
+        let mut watched = BTreeMap::new();
+        for edge in &self.edges {
+            *watched.entry(edge.tensor.clone()).or_default() |= self.algorithm(edge).histogram;
+        }
+        watched
+    }
+
+    /// The scale of each edge, in their order.
+    pub(super) fn scales(&self, record: &Record) -> Vec<Result<Chosen, Reason>> {
+        self.edges.iter().map(|edge| self.scale(edge, record.tensors.get(&edge.tensor))).collect()
+    }
+
+    fn scale(&self, edge: &Edge, statistics: Option<&Statistics>) -> Result<Chosen, Reason> {
+        let statistics = statistics.filter(|s| s.count > 0).ok_or(Reason::NoCalibration)?;
+        if statistics.not_finite > 0 {
+            return Err(Reason::NotFinite);
+        }
+        let observed = statistics.amax().ok_or(Reason::NoCalibration)?;
+        if observed == 0.0 {
+            return Err(Reason::AmaxZero);
+        }
+        let algorithm = self.algorithm(edge);
+        let amax = (algorithm.choose)(statistics, &self.options.target(edge.dtype)).ok_or(Reason::NoHistogram)?;
+        let scheme = Options::activation_scheme(edge.dtype);
+        let report = ActivationReport {
+            tensor: edge.tensor.clone(),
+            dtype: edge.dtype,
+            algorithm: algorithm.name.to_owned(),
+            amax_observed: f64::from(observed),
+            amax_chosen: f64::from(amax),
+            scale_rule: scheme.rule.name(edge.dtype),
+            clipped_fraction: statistics.fraction_beyond(amax),
+        };
+        Ok(Chosen { scale: scale_for(amax, &scheme, edge.format), report })
+    }
+}
+
+/// Why a layer stays native, for people.
+pub(super) fn explain(reason: Reason, tensor: &str) -> String {
+    match reason {
+        Reason::NotFinite => format!("its input `{tensor}` was NaN or infinite for some calibration data"),
+        Reason::AmaxZero => format!("its input `{tensor}` was 0 for all calibration data"),
+        Reason::NoHistogram => {
+            format!("calibration kept no histogram of its input `{tensor}`, which the algorithm needs")
+        }
+        _ => format!("calibration saw no value of its input `{tensor}`"),
+    }
+}

@@ -1,0 +1,164 @@
+//! The threshold whose quantized distribution is nearest to the observed one, by Kullback-Leibler divergence.
+//!
+//! For each candidate, the values below it are the reference P, with everything beyond added to its last bin; Q is the same
+//! bins as the codes of the dtype see them: the bins that share a code share its count evenly, empty bins left empty. The
+//! candidate of the least KL(P ‖ Q) wins, the largest of equals. (S. Migacz, 8-bit inference with TensorRT, GTC 2017;
+//! NVIDIA ModelOpt's histogram calibrator.) As there, the first bin is given the count of the second: the zeros behind a
+//! ReLU would outweigh all else, and 0 has a code of its own whatever the threshold.
+//!
+//! onnxruntime's default search has a single candidate and so is its minmax; this one tries every bin from the 128th on.
+//! Sums over all bins before each are kept, so that a candidate costs one step for each code and not one for each bin.
+
+use super::{Calibrator, Target, codes::Levels};
+use crate::numeric::DType;
+
+/// The row of this algorithm.
+pub(super) const CALIBRATOR: Calibrator = Calibrator {
+    name: "entropy",
+    aliases: &["kl"],
+    summary: "the threshold that loses the least information: the least Kullback-Leibler divergence",
+    histogram: true,
+    choose: |statistics, Target { dtype, .. }| {
+        let histogram = statistics.histogram.as_ref()?;
+        let threshold = threshold(histogram.counts(), *dtype)? as f64 * histogram.width();
+        Some((threshold as f32).min(statistics.amax()?))
+    },
+};
+
+/// The fewest bins of a candidate.
+const FEWEST: usize = 128;
+
+/// How many of the first bins the codes of `dtype` should cover; `None` of nothing.
+pub fn threshold(counts: &[u64], dtype: DType) -> Option<usize> {
+    if counts.len() <= FEWEST {
+        return Some(counts.len()).filter(|&bins| bins > 0);
+    }
+    let sums = Sums::new(counts);
+    let parts = parts(dtype);
+    let candidates = (FEWEST..=counts.len()).map(|bins| (bins, sums.divergence(bins, &parts)));
+    // Later ones win ties.
+    candidates.reduce(|best, next| if next.1 <= best.1 { next } else { best }).map(|(bins, _)| bins)
+}
+
+/// Where the codes of a dtype begin, in rising order, as fractions of the threshold.
+///
+/// Steps of integers count as even parts of the range, as all implementations have it; those of floats change in the
+/// middle between two codes.
+fn parts(dtype: DType) -> Vec<f64> {
+    let levels = Levels::of(dtype);
+    if dtype.is_integer() {
+        let number = levels.0.len();
+        return (0..number).map(|code| code as f64 / number as f64).collect();
+    }
+    [0.0].into_iter().chain(levels.middles()).collect()
+}
+
+/// Sums over all bins before each.
+struct Sums {
+    counts: Vec<f64>,
+    /// Counts with the tail, as the caller gave them.
+    total: f64,
+    before: Vec<Before>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Before {
+    count: f64,
+    filled: f64,
+    count_log_count: f64,
+}
+
+impl Sums {
+    fn new(counts: &[u64]) -> Self {
+        let mut counts: Vec<f64> = counts.iter().map(|&count| count as f64).collect();
+        counts[0] = counts[1];
+        let mut sum = Before::default();
+        let mut before = vec![sum];
+        for &count in &counts {
+            sum.count += count;
+            sum.filled += f64::from(count > 0.0);
+            sum.count_log_count += times_log(count);
+            before.push(sum);
+        }
+        Sums { counts, total: sum.count, before }
+    }
+
+    /// KL(P ‖ Q) of the first `bins`.
+    fn divergence(&self, bins: usize, parts: &[f64]) -> f64 {
+        let (inside, last) = (self.before[bins], self.counts[bins - 1]);
+        let tail = self.total - inside.count;
+        if inside.count == 0.0 || (last == 0.0 && tail > 0.0) {
+            return f64::INFINITY; // P has mass where Q has none
+        }
+        let p_log_p = inside.count_log_count - times_log(last) + times_log(last + tail);
+        let starts = || parts.iter().map(|part| (part * bins as f64).ceil() as usize);
+        let ends = starts().skip(1).chain([bins]);
+        let mut p_log_q = 0.0;
+        for (start, end) in starts().zip(ends) {
+            let (from, to) = (self.before[start], self.before[end.max(start)]);
+            let (count, filled) = (to.count - from.count, to.filled - from.filled);
+            if count > 0.0 {
+                let mass = if end == bins { count + tail } else { count };
+                p_log_q += mass * (count / filled).ln();
+            }
+        }
+        (p_log_p - p_log_q) / self.total - self.total.ln() + inside.count.ln()
+    }
+}
+
+fn times_log(x: f64) -> f64 {
+    if x > 0.0 { x * x.ln() } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the definition says it, bin by bin.
+    fn divergence_by_definition(counts: &[u64], bins: usize, parts: &[f64]) -> f64 {
+        let mut counts: Vec<f64> = counts.iter().map(|&count| count as f64).collect();
+        counts[0] = counts[1];
+        let mut p = counts[..bins].to_vec();
+        p[bins - 1] += counts[bins..].iter().sum::<f64>();
+        let part_of = |bin: usize| parts.iter().rposition(|part| bin as f64 >= part * bins as f64).unwrap();
+        let mut q = vec![0.0; bins];
+        for bin in 0..bins {
+            let alike: Vec<usize> = (0..bins).filter(|&b| part_of(b) == part_of(bin) && counts[b] > 0.0).collect();
+            if counts[bin] > 0.0 {
+                q[bin] = alike.iter().map(|&b| counts[b]).sum::<f64>() / alike.len() as f64;
+            }
+        }
+        let (sum_p, sum_q) = (p.iter().sum::<f64>(), q.iter().sum::<f64>());
+        let terms = p.iter().zip(&q).filter(|(p, _)| **p > 0.0);
+        terms.map(|(p, q)| p / sum_p * (p / sum_p / (q / sum_q)).ln()).sum()
+    }
+
+    #[test]
+    fn the_sums_give_what_the_definition_gives() {
+        let counts: Vec<u64> =
+            (0..300u64).map(|i| if i % 7 == 3 { 0 } else { 100_000 / (1 + i * i) + i % 5 }).collect();
+        for dtype in DType::ALL {
+            let parts = parts(dtype);
+            for bins in [128, 129, 200, 255, 299, 300] {
+                let (fast, slow) =
+                    (Sums::new(&counts).divergence(bins, &parts), divergence_by_definition(&counts, bins, &parts));
+                assert!(
+                    fast == slow || (fast - slow).abs() < 1e-9 * slow.abs().max(1.0),
+                    "{dtype} {bins}: {fast} {slow}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_outlier_is_clipped_and_an_even_distribution_is_not() {
+        let mut counts: Vec<u64> = (0..2048u64).map(|i| 1_000_000 / (1 + i * i / 500)).collect();
+        counts.truncate(400);
+        counts.resize(2048, 0);
+        counts[2047] = 1;
+        assert!(threshold(&counts, DType::Int8).unwrap() <= 400);
+        assert_eq!(threshold(&[10; 2048], DType::Int8), Some(2048));
+        assert_eq!(threshold(&[], DType::Int8), None);
+        assert_eq!(threshold(&[3; 50], DType::Int8), Some(50));
+    }
+}

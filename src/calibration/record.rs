@@ -1,0 +1,65 @@
+//! `calibration.json`: what calibration saw, so that a later job can choose other ranges without running the model again.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufReader, Read},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::Statistics;
+
+/// What calibration saw of each tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The version of this form; 1.
+    pub version: u32,
+    /// Whether the data was random numbers, asked for in place of data.
+    pub random: bool,
+    /// Samples run.
+    pub samples: u64,
+    /// The tensors watched, by name in the graph.
+    pub tensors: BTreeMap<String, Statistics>,
+}
+
+/// The version that is written and read.
+pub const VERSION: u32 = 1;
+
+/// Why a file is not a record.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+    /// It is not what ptqd writes.
+    #[error("it is not a calibration.json of ptqd: {reason}")]
+    Form {
+        /// What the parser says.
+        reason: String,
+    },
+    /// It is of another version.
+    #[error("it has version {found}, this ptqd reads {VERSION}")]
+    Version {
+        /// Its version.
+        found: u32,
+    },
+}
+
+impl Record {
+    /// Reads a file that begins like JSON; `None` if it does not.
+    pub fn read(path: &Path) -> Result<Option<Self>, RecordError> {
+        // A hundred kilobytes a tensor at most; more than this is no record of a model that fits a machine.
+        const LARGEST: u64 = 1 << 30;
+        let mut file = BufReader::new(File::open(path)?.take(LARGEST));
+        let mut first = [0];
+        if file.read(&mut first)? == 0 || first != *b"{" {
+            return Ok(None);
+        }
+        let whole = first.chain(file);
+        let record: Record = serde_json::from_reader(whole).map_err(|e| RecordError::Form { reason: e.to_string() })?;
+        if record.version == VERSION { Ok(Some(record)) } else { Err(RecordError::Version { found: record.version }) }
+    }
+}

@@ -1,0 +1,194 @@
+//! Counting magnitudes into bins of equal width.
+
+use super::{Isa, isa::Kernel};
+
+/// Bins of a histogram.
+pub const BINS: usize = 4096;
+
+/// Values worked on at a time; their bins stay in the first-level cache.
+const BLOCK: usize = 1024;
+/// Tables of counts, used in turn: neighbours are often alike, and an addition has to wait for the one before it to the
+/// same count.
+const LANES: usize = 4;
+
+/// What [`finite_extent`] finds: the smallest and the largest finite value, and how many were not finite. The smallest is
+/// above the largest where there is none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FiniteExtent {
+    /// The smallest finite value.
+    pub min: f32,
+    /// The largest finite value.
+    pub max: f32,
+    /// Values that are NaN or infinite.
+    pub not_finite: u64,
+}
+
+/// The extent of the finite ones among `values`.
+pub fn finite_extent(isa: Isa, values: &[f32]) -> FiniteExtent {
+    // Few enough for counts of 32 bits.
+    const FEW: usize = 1 << 24;
+    let mut all = FiniteExtent { min: f32::INFINITY, max: f32::NEG_INFINITY, not_finite: 0 };
+    for part in values.chunks(FEW) {
+        let (min, max, not_finite) = isa.run(Extremes(part));
+        all.min = all.min.min(min);
+        all.max = all.max.max(max);
+        all.not_finite += u64::from(not_finite);
+    }
+    all
+}
+
+struct Extremes<'a>(&'a [f32]);
+
+impl Kernel for Extremes<'_> {
+    type Output = (f32, f32, u32);
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        const WIDTH: usize = 32;
+        let (mut min, mut max) = ([f32::INFINITY; WIDTH], [f32::NEG_INFINITY; WIDTH]);
+        let mut bad = [0u32; WIDTH];
+        let (blocks, rest) = self.0.as_chunks::<WIDTH>();
+        for block in blocks {
+            for lane in 0..WIDTH {
+                let x = block[lane];
+                let finite = x.abs() < f32::INFINITY;
+                min[lane] = if finite & (x < min[lane]) { x } else { min[lane] };
+                max[lane] = if finite & (x > max[lane]) { x } else { max[lane] };
+                bad[lane] += u32::from(!finite);
+            }
+        }
+        for (lane, &x) in rest.iter().enumerate() {
+            let finite = x.abs() < f32::INFINITY;
+            min[lane] = if finite & (x < min[lane]) { x } else { min[lane] };
+            max[lane] = if finite & (x > max[lane]) { x } else { max[lane] };
+            bad[lane] += u32::from(!finite);
+        }
+        let min = min.into_iter().fold(f32::INFINITY, f32::min);
+        (min, max.into_iter().fold(f32::NEG_INFINITY, f32::max), bad.into_iter().sum())
+    }
+}
+
+/// Adds each magnitude `x` of `values` to the count of bin `⌊|x| · scale⌋`. Values that are NaN or reach beyond the last
+/// bin are left out.
+pub fn count_magnitudes(isa: Isa, values: &[f32], scale: f32, counts: &mut [u64; BINS]) {
+    // Filling and adding up the tables costs as much as counting about as many values.
+    if values.len() < LANES * BINS {
+        in_blocks(isa, values, scale, |bins| {
+            for &bin in bins {
+                if let Some(count) = counts.get_mut(usize::from(bin)) {
+                    *count += 1;
+                }
+            }
+        });
+        return;
+    }
+    const FEW: usize = 1 << 30;
+    for part in values.chunks(FEW) {
+        // One more bin than there are, for what is left out: a power of 2 that an index of 13 bits cannot pass.
+        let mut tables = vec![[0u32; 2 * BINS]; LANES];
+        let [a, b, c, d] = &mut tables[..] else { return };
+        in_blocks(isa, part, scale, |bins| {
+            const MASK: usize = 2 * BINS - 1;
+            let (fours, rest) = bins.as_chunks::<LANES>();
+            for &[i, j, k, l] in fours {
+                a[usize::from(i) & MASK] += 1;
+                b[usize::from(j) & MASK] += 1;
+                c[usize::from(k) & MASK] += 1;
+                d[usize::from(l) & MASK] += 1;
+            }
+            for &i in rest {
+                a[usize::from(i) & MASK] += 1;
+            }
+        });
+        for (bin, count) in counts.iter_mut().enumerate() {
+            *count += tables.iter().map(|table| u64::from(table[bin])).sum::<u64>();
+        }
+    }
+}
+
+fn in_blocks(isa: Isa, values: &[f32], scale: f32, mut each: impl FnMut(&[u16])) {
+    let mut bins = [0u16; BLOCK];
+    for block in values.chunks(BLOCK) {
+        let bins = &mut bins[..block.len()];
+        isa.run(ToBins { values: block, scale, bins });
+        each(bins);
+    }
+}
+
+struct ToBins<'a> {
+    values: &'a [f32],
+    scale: f32,
+    bins: &'a mut [u16],
+}
+
+impl Kernel for ToBins<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (bin, &x) in self.bins.iter_mut().zip(self.values) {
+            let scaled = x.abs() * self.scale;
+            // Whatever is no bin, NaN too, becomes the first number that is none.
+            let scaled = if scaled < BINS as f32 { scaled } else { BINS as f32 };
+            // SAFETY: it lies between 0 and BINS, which an i32 holds; a checked cast keeps the loop from vectorizing.
+            #[expect(unsafe_code, reason = "see SAFETY")]
+            let number = unsafe { scaled.to_int_unchecked::<i32>() };
+            *bin = number as u16;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(len: usize) -> Vec<f32> {
+        let mut state = 7u32;
+        let mut values: Vec<f32> = (0..len)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                ((state >> 8) as f32 / 8_388_608.0 - 1.0).powi(5) * 3.9
+            })
+            .collect();
+        for (at, x) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 4.0, 1e30].into_iter().enumerate() {
+            if let Some(value) = values.get_mut(at * 5) {
+                *value = x;
+            }
+        }
+        values
+    }
+
+    #[test]
+    fn counts_are_those_of_a_plain_loop_on_every_instruction_set() {
+        for len in [0, 1, 7, 33, 1025, 5000, 4 * BINS + 3] {
+            let values = values(len);
+            let scale = 1024.0;
+            let mut expected = [0u64; BINS];
+            for x in &values {
+                let bin = (f64::from(x.abs()) * f64::from(scale)).floor();
+                if bin < BINS as f64 {
+                    expected[bin as usize] += 1;
+                }
+            }
+            for isa in Isa::present() {
+                let mut counts = [0; BINS];
+                count_magnitudes(isa, &values, scale, &mut counts);
+                assert!(counts == expected, "{isa:?} {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn extents_leave_out_what_is_not_finite() {
+        for len in [0, 1, 31, 32, 33, 1000] {
+            let values = values(len);
+            let finite = || values.iter().copied().filter(|x| x.is_finite());
+            let expected = FiniteExtent {
+                min: finite().fold(f32::INFINITY, f32::min),
+                max: finite().fold(f32::NEG_INFINITY, f32::max),
+                not_finite: (len - finite().count()) as u64,
+            };
+            for isa in Isa::present() {
+                assert_eq!(finite_extent(isa, &values), expected, "{isa:?} {len}");
+            }
+        }
+    }
+}
