@@ -15,6 +15,7 @@ test-interop:
 	@tests/tools/setup interop
 	cargo build --quiet
 	@. .tools/env && "$$PTQD_INTEROP_PYTHON" tests/interop/check_llm.py target/debug/ptqd
+	@. .tools/env && "$$PTQD_TEST_PYTHON" tests/interop/check_zoo.py target/debug/ptqd
 
 # A 4 GB checkpoint beside cp, a loop in torch, and torchao; the kernels beside memcpy. Needs 20 GB of disk.
 bench:

@@ -28,4 +28,5 @@ mod state_dict;
 mod static_ptq;
 mod store;
 mod support;
+mod upgrade;
 mod weights_only;

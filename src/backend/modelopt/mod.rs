@@ -105,7 +105,8 @@ impl Prepared for Opened {
         };
         let rewritten = rewrite::rewrite(self, record.as_ref(), inputs, out, control)?;
         let quantized = Model::read(&out.join(weights::FILE))?.to_bytes()?;
-        let comparison = evaluate::compare(&self.original, &quantized, inputs, calibration.as_ref(), control)?;
+        let comparison =
+            evaluate::compare((&self.original, &self.model), &quantized, inputs, calibration.as_ref(), control)?;
         // Asking a library that no step has loaded would load another one, or panic.
         let engine_used = record.is_some() || comparison.is_some();
         Ok(Outcome {

@@ -12,9 +12,10 @@ use crate::{
     report::Comparison,
 };
 
-/// Runs both models on the evaluation data, or without it on the calibration data.
+/// Runs both models on the evaluation data, or without it on the calibration data. `prepared` is the original in a form that
+/// the engine runs where it is too old for it.
 pub(in crate::backend) fn compare(
-    original: &Model,
+    (original, prepared): (&Model, &Model),
     quantized: &[u8],
     inputs: &RunInputs,
     calibration: Option<&(&DataSource, Dataset)>,
@@ -35,9 +36,16 @@ pub(in crate::backend) fn compare(
         }
         (None, None) => return Ok(None),
     };
-    let original = original.to_bytes()?;
-    let mut before = Session::load(&original, Optimisation::Basic, &inputs.engine)?;
-    drop(original);
+    let mut before = match Session::load(&original.to_bytes()?, Optimisation::Basic, &inputs.engine) {
+        Ok(session) => session,
+        Err(EngineError::Load { reason }) if original.opset() != prepared.opset() => {
+            let note =
+                format!("the engine does not run the model as it came ({reason}); compared with its upgraded form");
+            control.warn("compared_with_upgraded", note);
+            Session::load(&prepared.to_bytes()?, Optimisation::Basic, &inputs.engine)?
+        }
+        Err(error) => return Err(error.into()),
+    };
     let mut after = Session::load(quantized, Optimisation::Basic, &inputs.engine)?;
     let binding = Binding::new(before.inputs(), data, source.batch_size, source.max_samples)?;
     let batches = batches(&binding, control);

@@ -208,7 +208,7 @@ impl OpenedGraph {
             return Ok(());
         }
         let quantized = Model::read(&out.join(weights::FILE))?.to_bytes()?;
-        outcome.comparison = evaluate::compare(&self.model, &quantized, inputs, None, control)?;
+        outcome.comparison = evaluate::compare((&self.model, &self.model), &quantized, inputs, None, control)?;
         outcome.engine_version = outcome.comparison.is_some().then(Session::engine_version);
         Ok(())
     }
