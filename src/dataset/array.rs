@@ -1,9 +1,9 @@
-//! [`Array`]: one named array in memory.
+//! [`Array`]: one named array, read a few samples at a time.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use super::DatasetError;
-use crate::tensor::Shape;
+use crate::tensor::{Mapped, Shape};
 
 /// Values in row-major order. Floats of every width come as f32, integers and booleans as i64.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,21 +14,88 @@ pub enum Values {
     Int(Vec<i64>),
 }
 
+/// A type of elements, as they lie in memory, little endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    /// 16-bit float.
+    F16,
+    /// Brain float.
+    Bf16,
+    /// 32-bit float.
+    F32,
+    /// 64-bit float; read as f32.
+    F64,
+    /// A boolean, one to a byte.
+    Bool,
+    /// An integer of so many bytes.
+    Int(u8),
+    /// An unsigned integer of so many bytes.
+    Unsigned(u8),
+}
+
+impl Element {
+    /// Bytes of an element.
+    pub fn size(self) -> usize {
+        match self {
+            Element::Bool => 1,
+            Element::F16 | Element::Bf16 => 2,
+            Element::F32 => 4,
+            Element::F64 => 8,
+            Element::Int(bytes) | Element::Unsigned(bytes) => usize::from(bytes),
+        }
+    }
+
+    /// Whether it is one of the floats.
+    pub fn is_float(self) -> bool {
+        matches!(self, Element::F16 | Element::Bf16 | Element::F32 | Element::F64)
+    }
+
+    fn decode(self, bytes: &[u8]) -> Values {
+        fn all<const SIZE: usize, T>(bytes: &[u8], decode: impl Fn([u8; SIZE]) -> T) -> Vec<T> {
+            bytes.as_chunks::<SIZE>().0.iter().map(|&element| decode(element)).collect()
+        }
+        match self {
+            Element::F16 => Values::Float(all(bytes, |b| half::f16::from_le_bytes(b).to_f32())),
+            Element::Bf16 => Values::Float(all(bytes, |b| half::bf16::from_le_bytes(b).to_f32())),
+            Element::F32 => Values::Float(all(bytes, f32::from_le_bytes)),
+            Element::F64 => Values::Float(all(bytes, |b| f64::from_le_bytes(b) as f32)),
+            Element::Bool => Values::Int(all(bytes, |[b]: [u8; 1]| i64::from(b != 0))),
+            Element::Int(1) => Values::Int(all(bytes, |b| i64::from(i8::from_le_bytes(b)))),
+            Element::Int(2) => Values::Int(all(bytes, |b| i64::from(i16::from_le_bytes(b)))),
+            Element::Int(4) => Values::Int(all(bytes, |b| i64::from(i32::from_le_bytes(b)))),
+            Element::Int(_) => Values::Int(all(bytes, i64::from_le_bytes)),
+            Element::Unsigned(1) => Values::Int(all(bytes, |b| i64::from(u8::from_le_bytes(b)))),
+            Element::Unsigned(2) => Values::Int(all(bytes, |b| i64::from(u16::from_le_bytes(b)))),
+            Element::Unsigned(_) => Values::Int(all(bytes, |b| i64::from(u32::from_le_bytes(b)))),
+        }
+    }
+}
+
+/// Where an array's bytes are.
+#[derive(Clone, Debug)]
+pub(super) enum Bytes {
+    /// In a mapped file, from the disk as they are read.
+    Mapped(Arc<Mapped>, Range<usize>),
+    /// In memory, where the file holds them compressed or in another order.
+    Owned(Vec<u8>),
+}
+
 /// An array whose first axis counts samples.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Array {
     shape: Shape,
-    values: Values,
+    element: Element,
+    bytes: Bytes,
 }
 
 impl Array {
-    /// `None` if the number of values is not the shape's.
-    pub fn new(shape: Shape, values: Values) -> Option<Self> {
-        let len = match &values {
-            Values::Float(v) => v.len(),
-            Values::Int(v) => v.len(),
+    /// `None` if the number of bytes is not the shape's.
+    pub(super) fn new(shape: Shape, element: Element, bytes: Bytes) -> Option<Self> {
+        let length = match &bytes {
+            Bytes::Mapped(map, range) => map.as_ref().as_ref().get(range.clone())?.len(),
+            Bytes::Owned(bytes) => bytes.len(),
         };
-        (len == shape.elements()).then_some(Array { shape, values })
+        (Some(length) == shape.bytes(8 * element.size())).then_some(Array { shape, element, bytes })
     }
 
     /// The shape, samples first.
@@ -36,9 +103,9 @@ impl Array {
         &self.shape
     }
 
-    /// All values.
-    pub fn values(&self) -> &Values {
-        &self.values
+    /// The type of its elements.
+    pub fn element(&self) -> Element {
+        self.element
     }
 
     /// Number of samples; `None` of a scalar.
@@ -46,17 +113,22 @@ impl Array {
         self.shape.dims().first().copied()
     }
 
-    /// Where the values of some samples lie.
-    pub fn range(&self, samples: Range<usize>) -> Range<usize> {
+    /// The values of some samples; an error if one of them is NaN or infinite. `name` is for the error.
+    pub fn read(&self, name: &str, samples: Range<usize>) -> Result<Values, DatasetError> {
         let per_sample: usize = self.shape.dims().iter().skip(1).product();
-        samples.start * per_sample..samples.end * per_sample
-    }
-
-    /// An error naming the first sample that holds a NaN or an infinity.
-    pub(super) fn check_finite(&self, name: &str) -> Result<(), DatasetError> {
-        let Values::Float(values) = &self.values else { return Ok(()) };
-        let Some(position) = values.iter().position(|x| !x.is_finite()) else { return Ok(()) };
-        let per_sample = self.range(0..1).len().max(1);
-        Err(DatasetError::NotFinite { array: name.to_owned(), sample: position / per_sample })
+        let size = per_sample * self.element.size();
+        let range = samples.start * size..samples.end * size;
+        let all = match &self.bytes {
+            Bytes::Mapped(map, within) => Cow::Borrowed(&map.as_ref().as_ref()[within.clone()]),
+            Bytes::Owned(bytes) => Cow::Borrowed(bytes.as_slice()),
+        };
+        let values = self.element.decode(all.get(range).unwrap_or_default());
+        if let Values::Float(floats) = &values
+            && let Some(position) = floats.iter().position(|x| !x.is_finite())
+        {
+            let sample = samples.start + position / per_sample.max(1);
+            return Err(DatasetError::NotFinite { array: name.to_owned(), sample });
+        }
+        Ok(values)
     }
 }

@@ -1,6 +1,7 @@
 //! Calibration and evaluation data: named arrays whose first axis counts samples.
 //!
-//! Reads NumPy's `.npy` and `.npz`. Everything in a file is checked before it is used: types, shapes, finite values.
+//! Reads NumPy's `.npy` and `.npz`, a few samples at a time and from the mapped file where they lie there as they are.
+//! Everything in a file is checked before it is used: types and shapes at once, values as they are read.
 //! Knows nothing of models: which array goes to which input is the engine's question.
 
 mod array;
@@ -10,7 +11,7 @@ mod npy_header;
 
 use std::{collections::BTreeMap, path::Path};
 
-pub use array::{Array, Values};
+pub use array::{Array, Element, Values};
 pub use error::DatasetError;
 
 /// The name of the only array of a `.npy` file, which has none.
@@ -38,7 +39,6 @@ impl Dataset {
                 let (first, array) = (first.to_owned(), name.clone());
                 return Err(DatasetError::SampleCounts { first, expected, array, found });
             }
-            array.check_finite(name)?;
         }
         match counted {
             None | Some((_, 0)) => Err(DatasetError::Empty),

@@ -2,45 +2,58 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, BufReader, Read, Seek},
+    io::{self, Cursor, Read},
     path::Path,
+    sync::Arc,
 };
 
-use zip::ZipArchive;
+use zip::{CompressionMethod, ZipArchive};
 
 use super::{
-    Array, DatasetError, UNNAMED, Values,
+    Array, DatasetError, Element, UNNAMED,
+    array::Bytes,
     npy_header::{Endian, Header},
 };
-use crate::tensor::Shape;
+use crate::tensor::{Mapped, Shape};
 
-/// The most memory that one array may take.
+/// The most memory that one array may take, where it cannot be read from the file as it lies there.
 const MOST_BYTES: u64 = 4 << 30;
 
 /// All arrays of a file.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Array>, DatasetError> {
     let unreadable = |source| DatasetError::Read { path: path.to_owned(), source };
-    let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
-    let mut magic = [0; 6];
-    let known = file.read_exact(&mut magic).map(|()| (magic.starts_with(b"PK"), &magic == b"\x93NUMPY"));
-    file.rewind().map_err(unreadable)?;
-    match known {
-        Ok((true, _)) => read_npz(file),
-        Ok((_, true)) => Ok(BTreeMap::from([(UNNAMED.to_owned(), read_npy(UNNAMED, file)?)])),
-        _ => Err(DatasetError::Format { path: path.to_owned() }),
+    let map = Arc::new(Mapped::open(path).map_err(unreadable)?);
+    let bytes: &[u8] = map.as_ref().as_ref();
+    if bytes.starts_with(b"PK") {
+        read_npz(&map)
+    } else if bytes.starts_with(b"\x93NUMPY") {
+        let array = read_npy(UNNAMED, bytes, Some((&map, 0)))?;
+        Ok(BTreeMap::from([(UNNAMED.to_owned(), array)]))
+    } else {
+        Err(DatasetError::Format { path: path.to_owned() })
     }
 }
 
-fn read_npz(file: BufReader<File>) -> Result<BTreeMap<String, Array>, DatasetError> {
+fn read_npz(map: &Arc<Mapped>) -> Result<BTreeMap<String, Array>, DatasetError> {
     let corrupt = |array: &str, reason: String| DatasetError::Corrupt { array: array.to_owned(), reason };
-    let mut archive = ZipArchive::new(file).map_err(|e| corrupt("*", e.to_string()))?;
+    let bytes: &[u8] = map.as_ref().as_ref();
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| corrupt("*", e.to_string()))?;
     let mut arrays = BTreeMap::new();
     for i in 0..archive.len() {
         let entry = archive.by_index(i).map_err(|e| corrupt("*", e.to_string()))?;
         let name = entry.name().map_err(|e| corrupt("*", e.to_string()))?.into_owned();
         let Some(name) = name.strip_suffix(".npy") else { continue };
-        let array = read_npy(name, entry)?;
+        let stored = entry.compression() == CompressionMethod::Stored;
+        let place = entry.data_start().and_then(|start| Some((usize::try_from(start).ok()?, entry.size())));
+        let array = match place.filter(|_| stored) {
+            Some((start, size)) => {
+                let end = usize::try_from(size).ok().and_then(|size| start.checked_add(size));
+                let inside = end.and_then(|end| bytes.get(start..end));
+                let inside = inside.ok_or_else(|| corrupt(name, "it lies beyond the end of the file".to_owned()))?;
+                read_npy(name, inside, Some((map, start)))?
+            }
+            None => read_npy(name, entry, None)?,
+        };
         if arrays.insert(name.to_owned(), array).is_some() {
             return Err(corrupt(name, "it stands twice in the archive".to_owned()));
         }
@@ -48,84 +61,87 @@ fn read_npz(file: BufReader<File>) -> Result<BTreeMap<String, Array>, DatasetErr
     Ok(arrays)
 }
 
-fn read_npy(name: &str, mut reader: impl Read) -> Result<Array, DatasetError> {
+/// An array of which `reader` gives the file. `place` is where that file lies in a map, if it lies there as it is.
+fn read_npy(name: &str, mut reader: impl Read, place: Option<(&Arc<Mapped>, usize)>) -> Result<Array, DatasetError> {
     let corrupt = |reason: io::Error| DatasetError::Corrupt { array: name.to_owned(), reason: reason.to_string() };
-    let header = Header::read(&mut reader).map_err(corrupt)?;
+    let mut counted = Counted { inner: &mut reader, read: 0 };
+    let header = Header::read(&mut counted).map_err(corrupt)?;
+    let offset = counted.read;
     let shape = Shape::new(header.shape).map_err(|source| DatasetError::Shape { array: name.to_owned(), source })?;
-    let elements = shape.elements();
-    let bytes = 8 * elements as u64;
-    if bytes > MOST_BYTES {
-        return Err(DatasetError::TooLarge { array: name.to_owned(), bytes, limit: MOST_BYTES });
-    }
-    let mut elements = Elements { reader, count: elements, endian: header.endian };
-    let values = match header.kind.as_str() {
-        "f4" => elements.read(f32::from_le_bytes).map(Values::Float),
-        "f8" => elements.read(|b| f64::from_le_bytes(b) as f32).map(Values::Float),
-        "f2" => elements.read(|b| half::f16::from_le_bytes(b).to_f32()).map(Values::Float),
-        "i1" => elements.read(|b| i64::from(i8::from_le_bytes(b))).map(Values::Int),
-        "i2" => elements.read(|b| i64::from(i16::from_le_bytes(b))).map(Values::Int),
-        "i4" => elements.read(|b| i64::from(i32::from_le_bytes(b))).map(Values::Int),
-        "i8" => elements.read(i64::from_le_bytes).map(Values::Int),
-        "u1" => elements.read(|b| i64::from(u8::from_le_bytes(b))).map(Values::Int),
-        "u2" => elements.read(|b| i64::from(u16::from_le_bytes(b))).map(Values::Int),
-        "u4" => elements.read(|b| i64::from(u32::from_le_bytes(b))).map(Values::Int),
-        "b1" => elements.read(|[b]: [u8; 1]| i64::from(b != 0)).map(Values::Int),
-        _ => return Err(DatasetError::ElementType { array: name.to_owned(), found: header.descr }),
-    };
-    let values = match values.map_err(corrupt)? {
-        Values::Float(v) if header.fortran => Values::Float(row_major(&v, shape.dims())),
-        Values::Int(v) if header.fortran => Values::Int(row_major(&v, shape.dims())),
-        values => values,
-    };
+    let element = element(&header.kind)
+        .ok_or_else(|| DatasetError::ElementType { array: name.to_owned(), found: header.descr.clone() })?;
+    let size = element.size();
+    let length = shape.bytes(8 * size).unwrap_or(usize::MAX);
     let disagree = || corrupt(io::Error::other("its length does not agree with its shape"));
-    Array::new(shape, values).ok_or_else(disagree)
+    if let Some((map, start)) = place.filter(|_| header.endian == Endian::Little && !header.fortran) {
+        let start = start + offset;
+        let range = start..start.checked_add(length).ok_or_else(disagree)?;
+        return Array::new(shape, element, Bytes::Mapped(map.clone(), range)).ok_or_else(disagree);
+    }
+    if length as u64 > MOST_BYTES {
+        return Err(DatasetError::TooLarge { array: name.to_owned(), bytes: length as u64, limit: MOST_BYTES });
+    }
+    // Memory grows with what is there, not with what a header claims.
+    let mut bytes = Vec::new();
+    counted.take(length as u64).read_to_end(&mut bytes).map_err(corrupt)?;
+    if bytes.len() != length {
+        return Err(disagree());
+    }
+    if header.endian == Endian::Big {
+        bytes.chunks_mut(size).for_each(<[u8]>::reverse);
+    }
+    let bytes = if header.fortran { row_major(&bytes, size, shape.dims()) } else { bytes };
+    Array::new(shape, element, Bytes::Owned(bytes)).ok_or_else(disagree)
 }
 
-/// The elements that follow a header.
-struct Elements<R> {
-    reader: R,
-    count: usize,
-    endian: Endian,
+/// The element type with NumPy's name.
+fn element(kind: &str) -> Option<Element> {
+    Some(match kind {
+        "f2" => Element::F16,
+        "f4" => Element::F32,
+        "f8" => Element::F64,
+        "b1" => Element::Bool,
+        "i1" => Element::Int(1),
+        "i2" => Element::Int(2),
+        "i4" => Element::Int(4),
+        "i8" => Element::Int(8),
+        "u1" => Element::Unsigned(1),
+        "u2" => Element::Unsigned(2),
+        "u4" => Element::Unsigned(4),
+        _ => return None,
+    })
 }
 
-impl<R: Read> Elements<R> {
-    /// Reads in parts: memory grows with what is there, not with what a header claims.
-    fn read<const SIZE: usize, T>(&mut self, convert: impl Fn([u8; SIZE]) -> T) -> io::Result<Vec<T>> {
-        const PART: usize = 1 << 16;
-        let mut values = Vec::new();
-        let mut part = vec![0; PART.min(self.count) * SIZE];
-        while values.len() < self.count {
-            let wanted = PART.min(self.count - values.len()) * SIZE;
-            self.reader.read_exact(&mut part[..wanted])?;
-            values.extend(part[..wanted].as_chunks::<SIZE>().0.iter().map(|&element| match self.endian {
-                Endian::Little => convert(element),
-                Endian::Big => {
-                    let mut swapped = element;
-                    swapped.reverse();
-                    convert(swapped)
-                }
-            }));
-        }
-        Ok(values)
+/// A reader that knows how far it is.
+struct Counted<'a, R> {
+    inner: &'a mut R,
+    read: usize,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.read += count;
+        Ok(count)
     }
 }
 
 /// Reorders an array whose first axis varies fastest so that its last one does.
-fn row_major<T: Copy>(values: &[T], dims: &[usize]) -> Vec<T> {
+fn row_major(bytes: &[u8], size: usize, dims: &[usize]) -> Vec<u8> {
     let mut index = vec![0; dims.len()];
-    (0..values.len())
-        .map(|_| {
-            let at = index.iter().zip(dims).rev().fold(0, |at, (&i, &dim)| at * dim + i);
-            for axis in (0..dims.len()).rev() {
-                index[axis] += 1;
-                if index[axis] < dims[axis] {
-                    break;
-                }
-                index[axis] = 0;
+    let mut moved = Vec::with_capacity(bytes.len());
+    for _ in 0..bytes.len() / size {
+        let at = index.iter().zip(dims).rev().fold(0, |at, (&i, &dim)| at * dim + i);
+        moved.extend_from_slice(&bytes[at * size..(at + 1) * size]);
+        for axis in (0..dims.len()).rev() {
+            index[axis] += 1;
+            if index[axis] < dims[axis] {
+                break;
             }
-            values[at]
-        })
-        .collect()
+            index[axis] = 0;
+        }
+    }
+    moved
 }
 
 #[cfg(test)]
@@ -133,7 +149,7 @@ mod tests {
     use std::{fs, path::PathBuf};
 
     use super::*;
-    use crate::dataset::Dataset;
+    use crate::dataset::{Dataset, Values};
 
     /// The bytes that numpy.save writes for version 1.0 of the format.
     fn npy(descr: &str, fortran: bool, shape: &str, data: &[u8]) -> Vec<u8> {
@@ -163,16 +179,18 @@ mod tests {
     fn both_memory_orders_give_the_same_array() {
         let c = open(&npy("<f4", false, "(2, 3)", &floats(&[1., 2., 3., 4., 5., 6.]))).unwrap();
         let fortran = open(&npy("<f4", true, "(2, 3)", &floats(&[1., 4., 2., 5., 3., 6.]))).unwrap();
-        assert_eq!(c.arrays(), fortran.arrays());
+        let all = |data: &Dataset| data.arrays()[UNNAMED].read(UNNAMED, 0..2).unwrap();
+        assert_eq!(all(&c), Values::Float(vec![1., 2., 3., 4., 5., 6.]));
+        assert_eq!(all(&c), all(&fortran));
         assert_eq!(c.samples(), 2);
     }
 
     #[test]
     fn integers_and_doubles_are_widened_and_narrowed() {
         let labels = open(&npy("|u1", false, "(3,)", &[1, 2, 255])).unwrap();
-        assert_eq!(labels.arrays()[UNNAMED].values(), &Values::Int(vec![1, 2, 255]));
+        assert_eq!(labels.arrays()[UNNAMED].read("", 0..3).unwrap(), Values::Int(vec![1, 2, 255]));
         let doubles = open(&npy(">f8", false, "(1,)", &0.5f64.to_be_bytes())).unwrap();
-        assert_eq!(doubles.arrays()[UNNAMED].values(), &Values::Float(vec![0.5]));
+        assert_eq!(doubles.arrays()[UNNAMED].read("", 0..1).unwrap(), Values::Float(vec![0.5]));
     }
 
     #[test]
@@ -180,6 +198,8 @@ mod tests {
         let whole = npy("<f4", false, "(2,)", &floats(&[1., 2.]));
         assert!(matches!(open(&whole[..whole.len() - 1]), Err(DatasetError::Corrupt { .. })));
         let huge = npy("<f4", false, "(99999999999999,)", &[]);
+        assert!(matches!(open(&huge), Err(DatasetError::Corrupt { .. })));
+        let huge = npy(">f4", false, "(99999999999999,)", &[]);
         assert!(matches!(open(&huge), Err(DatasetError::TooLarge { .. })));
         let overflow = npy("<f4", false, "(99999999999999, 99999999999999)", &[]);
         assert!(matches!(open(&overflow), Err(DatasetError::Shape { .. })));
@@ -196,6 +216,9 @@ mod tests {
     #[test]
     fn a_nan_is_named_with_its_sample() {
         let bytes = npy("<f4", false, "(3, 2)", &floats(&[1., 2., 3., 4., f32::NAN, 6.]));
-        assert!(matches!(open(&bytes), Err(DatasetError::NotFinite { sample: 2, .. })));
+        let data = open(&bytes).unwrap();
+        let read = |samples| data.arrays()[UNNAMED].read(UNNAMED, samples);
+        assert!(read(0..2).is_ok());
+        assert!(matches!(read(1..3), Err(DatasetError::NotFinite { sample: 2, .. })));
     }
 }

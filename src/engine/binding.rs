@@ -25,18 +25,18 @@ pub struct InputInfo {
 #[derive(Debug)]
 pub struct Binding<'a> {
     inputs: Vec<(InputInfo, &'a Array)>,
-    samples: usize,
+    samples: Range<usize>,
     batch: usize,
 }
 
 impl<'a> Binding<'a> {
     /// Finds an array for each input and checks type and shape. `wanted_batch` is used where the model leaves it open;
-    /// only the first `most` samples are used.
+    /// only `samples` are used.
     pub fn new(
         inputs: &[InputInfo],
         data: &'a Dataset,
         wanted_batch: usize,
-        most: Option<usize>,
+        samples: Range<usize>,
     ) -> Result<Self, EngineError> {
         let mut bound = Vec::new();
         let mut fixed = None;
@@ -51,24 +51,29 @@ impl<'a> Binding<'a> {
             bound.push((input.clone(), array));
         }
         let batch = fixed.unwrap_or(wanted_batch).max(1);
-        let samples = data.samples().min(most.unwrap_or(usize::MAX));
-        if fixed.is_some() && samples < batch {
-            return Err(EngineError::TooFewSamples { batch, samples });
+        let samples = samples.start..samples.end.min(data.samples());
+        if fixed.is_some() && samples.len() < batch {
+            return Err(EngineError::TooFewSamples { batch, samples: samples.len() });
         }
         Ok(Binding { inputs: bound, samples, batch })
     }
 
     /// Samples in use, those that fill no batch included.
     pub fn samples(&self) -> usize {
-        self.samples
+        self.samples.len()
+    }
+
+    /// Samples of a batch.
+    pub fn batch(&self) -> usize {
+        self.batch
     }
 
     /// The batches. A rest too small for a model with a fixed batch is left out.
     pub fn batches(&self) -> Vec<Range<usize>> {
         let fixed = self.inputs.iter().any(|(input, _)| input.dims.first().is_some_and(|&d| d >= 0));
-        (0..self.samples)
+        (self.samples.clone())
             .step_by(self.batch)
-            .map(|start| start..(start + self.batch).min(self.samples))
+            .map(|start| start..(start + self.batch).min(self.samples.end))
             .filter(|range| !fixed || range.len() == self.batch)
             .collect()
     }
@@ -100,11 +105,11 @@ fn check(input: &InputInfo, array: &Array) -> Result<(), EngineError> {
     }
     let wrong =
         |found| Err(EngineError::WrongType { input: input.name.clone(), found, expected: type_name(input.element) });
-    match (input.element, array.values()) {
-        (TensorElementType::Float32, Values::Float(_))
-        | (TensorElementType::Int64 | TensorElementType::Int32 | TensorElementType::Bool, Values::Int(_)) => Ok(()),
-        (TensorElementType::Float32, Values::Int(_)) => wrong("integers"),
-        (TensorElementType::Int64 | TensorElementType::Int32 | TensorElementType::Bool, _) => wrong("floats"),
+    match (input.element, array.element().is_float()) {
+        (TensorElementType::Float32 | TensorElementType::Float16, true)
+        | (TensorElementType::Int64 | TensorElementType::Int32 | TensorElementType::Bool, false) => Ok(()),
+        (TensorElementType::Float32 | TensorElementType::Float16, false) => wrong("integers"),
+        (TensorElementType::Int64 | TensorElementType::Int32 | TensorElementType::Bool, true) => wrong("floats"),
         (other, _) => Err(EngineError::InputUnsupported { input: input.name.clone(), found: type_name(other) }),
     }
 }
@@ -118,23 +123,26 @@ fn value(input: &InputInfo, array: &Array, samples: Range<usize>) -> Result<Sess
         .chain(array.shape().dims().iter().skip(1).copied())
         .map(|d| i64::try_from(d).unwrap_or(i64::MAX))
         .collect();
-    let range = array.range(samples);
     let failed = |e: ort::Error| EngineError::Run { reason: e.to_string() };
     let out_of_range = |_| EngineError::WrongType {
         input: input.name.clone(),
         found: "integers beyond the input's range",
         expected: type_name(input.element),
     };
-    Ok(match (array.values(), input.element) {
-        (Values::Float(v), _) => Tensor::from_array((shape, v[range].to_vec())).map_err(failed)?.into(),
+    Ok(match (array.read(&input.name, samples)?, input.element) {
+        (Values::Float(v), TensorElementType::Float16) => {
+            let halves: Vec<half::f16> = v.into_iter().map(half::f16::from_f32).collect();
+            Tensor::from_array((shape, halves)).map_err(failed)?.into()
+        }
+        (Values::Float(v), _) => Tensor::from_array((shape, v)).map_err(failed)?.into(),
         (Values::Int(v), TensorElementType::Int32) => {
-            let narrow = v[range].iter().map(|&x| i32::try_from(x)).collect::<Result<Vec<_>, _>>();
+            let narrow = v.into_iter().map(i32::try_from).collect::<Result<Vec<_>, _>>();
             Tensor::from_array((shape, narrow.map_err(out_of_range)?)).map_err(failed)?.into()
         }
         (Values::Int(v), TensorElementType::Bool) => {
-            let bits: Vec<bool> = v[range].iter().map(|&x| x != 0).collect();
+            let bits: Vec<bool> = v.into_iter().map(|x| x != 0).collect();
             Tensor::from_array((shape, bits)).map_err(failed)?.into()
         }
-        (Values::Int(v), _) => Tensor::from_array((shape, v[range].to_vec())).map_err(failed)?.into(),
+        (Values::Int(v), _) => Tensor::from_array((shape, v)).map_err(failed)?.into(),
     })
 }

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::fault::{Fault, FaultKind};
+use crate::{
+    dataset::DatasetError,
+    fault::{Fault, FaultKind},
+};
 
 /// What can go wrong with the engine, or between a model and its data.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +24,9 @@ pub enum EngineError {
         /// What the engine says.
         reason: String,
     },
+    /// The data cannot be read.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
     /// A forward pass failed.
     #[error("the model fails on the data: {reason}")]
     Run {
@@ -77,6 +83,7 @@ impl Fault for EngineError {
     fn code(&self) -> &'static str {
         match self {
             EngineError::Library { .. } => "engine_unavailable",
+            EngineError::Dataset(e) => e.code(),
             EngineError::Load { .. } => "model_rejected",
             EngineError::Run { .. } => "model_run_failed",
             EngineError::MissingInput { .. } => "dataset_input_missing",
@@ -90,6 +97,7 @@ impl Fault for EngineError {
     fn kind(&self) -> FaultKind {
         match self {
             EngineError::Library { .. } => FaultKind::Environment,
+            EngineError::Dataset(e) => e.kind(),
             EngineError::InputUnsupported { .. } => FaultKind::Unsupported,
             _ => FaultKind::Invalid,
         }
@@ -100,6 +108,7 @@ impl Fault for EngineError {
             EngineError::Library { .. } => {
                 "set ORT_DYLIB_PATH to libonnxruntime.so of version 1.31 or later; `make setup` fetches one".to_owned()
             }
+            EngineError::Dataset(e) => return e.hint(),
             EngineError::Load { .. } => "does the model pass onnx.checker and run in onnxruntime?".to_owned(),
             EngineError::Run { .. } => "run the same batch in onnxruntime to see whether the model takes it".to_owned(),
             EngineError::MissingInput { input, .. } => {

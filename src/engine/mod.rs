@@ -4,6 +4,7 @@
 
 mod binding;
 mod error;
+mod insert;
 mod library;
 mod observer;
 mod session;
@@ -12,7 +13,8 @@ use std::path::PathBuf;
 
 pub use binding::{Binding, InputInfo};
 pub use error::EngineError;
-pub use observer::{OBSERVER_DOMAIN, OBSERVER_OP, Slots};
+pub use insert::with_observers;
+pub use observer::Slots;
 pub use session::{Optimisation, Output, Session};
 
 /// Where the engine is and how much of the machine it may use.

@@ -1,6 +1,6 @@
 //! [`Session`]: a model ready to run.
 
-use std::ops::Range;
+use std::{ops::Range, path::Path};
 
 use ort::{
     session::{Session as OrtSession, builder::GraphOptimizationLevel},
@@ -30,45 +30,43 @@ pub enum Optimisation {
 pub struct Output {
     /// Its name.
     pub name: String,
-    /// Its dimensions, batch first.
-    pub dims: Vec<usize>,
     /// Its values in row-major order.
     pub values: Vec<f32>,
 }
 
 impl Session {
-    /// Loads a serialized model.
-    pub fn load(model: &[u8], optimisation: Optimisation, config: &EngineConfig) -> Result<Self, EngineError> {
+    /// Loads a model's file, and the files beside it that hold its tensors.
+    pub fn load(model: &Path, optimisation: Optimisation, config: &EngineConfig) -> Result<Self, EngineError> {
         Self::load_with(model, optimisation, None, config)
     }
 
-    /// Loads a serialized model whose graph has observers.
-    pub fn load_observed(model: &[u8], slots: &Slots, config: &EngineConfig) -> Result<Self, EngineError> {
+    /// Loads a model whose graph has observers.
+    pub fn load_observed(model: &Path, slots: &Slots, config: &EngineConfig) -> Result<Self, EngineError> {
         Self::load_with(model, Optimisation::Basic, Some(slots), config)
     }
 
     fn load_with(
-        model: &[u8],
+        model: &Path,
         optimisation: Optimisation,
         slots: Option<&Slots>,
         config: &EngineConfig,
     ) -> Result<Self, EngineError> {
         let environment = library::environment(config)?;
-        let load = |reason: String| EngineError::Load { reason };
+        let load = |e: ort::Error| EngineError::Load { reason: e.to_string() };
         let mut builder = OrtSession::builder(&environment)
-            .map_err(|e| load(e.to_string()))?
+            .map_err(load)?
             .with_optimization_level(match optimisation {
                 Optimisation::Basic => GraphOptimizationLevel::Level1,
                 Optimisation::Full => GraphOptimizationLevel::All,
             })
-            .map_err(|e| load(e.to_string()))?
+            .map_err(|e| load(e.into()))?
             .with_intra_threads(config.threads)
-            .map_err(|e| load(e.to_string()))?;
+            .map_err(|e| load(e.into()))?;
         if let Some(slots) = slots {
-            let domain = observer::domain(slots).map_err(|e| load(e.to_string()))?;
-            builder = builder.with_operators(domain).map_err(|e| load(e.to_string()))?;
+            let domain = observer::domain(slots).map_err(load)?;
+            builder = builder.with_operators(domain).map_err(|e| load(e.into()))?;
         }
-        let session = builder.commit_from_memory(model).map_err(|e| load(e.to_string()))?;
+        let session = builder.commit_from_file(model).map_err(load)?;
         let inputs = session.inputs().iter().map(|input| match input.dtype() {
             ValueType::Tensor { ty, shape, .. } => {
                 Ok(InputInfo { name: input.name().to_owned(), element: *ty, dims: shape.to_vec() })
@@ -83,16 +81,24 @@ impl Session {
         &self.inputs
     }
 
-    /// Runs some samples. Outputs that do not hold f32 are left out.
+    /// Runs some samples. Outputs that do not hold floats are left out.
     pub fn run(&mut self, binding: &Binding<'_>, samples: Range<usize>) -> Result<Vec<Output>, EngineError> {
         let inputs = binding.values(samples)?;
         let outputs = self.session.run(inputs).map_err(|e| EngineError::Run { reason: e.to_string() })?;
         let floats = outputs.iter().filter_map(|(name, value)| {
-            let (shape, values) = value.try_extract_tensor::<f32>().ok()?;
-            let dims = shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect();
-            Some(Output { name: name.to_owned(), dims, values: values.to_vec() })
+            let wide = value.try_extract_tensor::<f32>().map(|(_, values)| values.to_vec());
+            let halves =
+                || value.try_extract_tensor::<half::f16>().map(|(_, v)| v.iter().map(|x| x.to_f32()).collect());
+            Some(Output { name: name.to_owned(), values: wide.or_else(|_| halves()).ok()? })
         });
         Ok(floats.collect())
+    }
+
+    /// Runs some samples for what observers see; the outputs are left.
+    pub fn forward(&mut self, binding: &Binding<'_>, samples: Range<usize>) -> Result<(), EngineError> {
+        let inputs = binding.values(samples)?;
+        self.session.run(inputs).map_err(|e| EngineError::Run { reason: e.to_string() })?;
+        Ok(())
     }
 
     /// The engine's version, as it names itself.

@@ -5,8 +5,10 @@ use std::{borrow::Cow, collections::BTreeMap, ops::Range, path::PathBuf};
 
 use safetensors::Dtype;
 
-use super::mapped::Mapped;
-use crate::{numeric::FloatFormat, tensor::Shape};
+use crate::{
+    numeric::FloatFormat,
+    tensor::{Mapped, Shape},
+};
 
 /// One tensor of a shard.
 #[derive(Clone, Debug)]

@@ -10,7 +10,6 @@ use std::{
 use crate::fault::{Fault, FaultKind};
 
 pub mod checkpoint;
-pub mod mapped;
 pub mod onnx;
 pub mod safetensors;
 pub mod torch;

@@ -49,7 +49,9 @@ fn serve(data: &Path, database: Option<&str>) -> Process {
 /// A job that takes some seconds: the same calibration samples many times over.
 fn long_job(folder: &Path) -> Value {
     let data = ptqd::dataset::Dataset::open(&fixture("calibration.npz")).expect("the fixture");
-    let ptqd::dataset::Values::Float(values) = data.arrays()["input"].values() else { panic!("floats") };
+    let ptqd::dataset::Values::Float(values) = data.arrays()["input"].read("input", 0..data.samples()).unwrap() else {
+        panic!("floats")
+    };
     let copies = 24;
     let mut header =
         format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, 1, 8, 8), }}", 256 * copies).into_bytes();

@@ -11,7 +11,10 @@ mod prepare;
 mod ranges;
 mod rewrite;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use self::{
     options::{FORMATS, OPTIONS, Options},
@@ -21,7 +24,7 @@ use self::{
 use super::{
     Backend, BackendError, Capabilities, Outcome, Prepared, RunInputs,
     onnx::{
-        evaluate,
+        evaluate::{self, Compared, Split},
         inventory::{self, Candidate, Inventory},
         weights,
     },
@@ -30,7 +33,7 @@ use super::{
 use crate::{
     control::Control,
     engine::Session,
-    model::onnx::Model,
+    model::onnx::{Model, dimensions},
     numeric::{DType, FloatFormat},
     spec::{Decision, Mode, QuantizeSpec, Resolved, resolve},
 };
@@ -56,9 +59,9 @@ impl Backend for ModelOpt {
     }
 
     fn open(&self, spec: &QuantizeSpec, model: &Path) -> Result<Box<dyn Prepared>, BackendError> {
-        let original = Model::read(model)?;
+        let path = model.to_owned();
+        let mut model = Model::read(&path)?;
         let options = Options::new(spec);
-        let mut model = original.clone();
         let half = model.graph().initializer.iter().any(|t| t.data_type == Some(FloatFormat::F16.onnx()));
         let mut preparation = prepare::prepare(&mut model, Options::needed_opset(spec, half), options.fold_batch_norm)?;
         let inputs_only = options.placement.inputs_only();
@@ -67,13 +70,13 @@ impl Backend for ModelOpt {
         let (chosen, copied) = constants::choose(spec, &options, model.graph_mut(), &mut candidates, &mut resolved)?;
         preparation.constants_duplicated = copied;
         let edges = placement::place(spec, &options, model.graph(), &candidates, &nodes, &mut resolved)?;
-        Ok(Box::new(Opened { original, model, preparation, candidates, chosen, edges, resolved, options }))
+        Ok(Box::new(Opened { path, model, preparation, candidates, chosen, edges, resolved, options }))
     }
 }
 
 struct Opened {
     /// The model as it came.
-    original: Model,
+    path: PathBuf,
     /// The model that is quantized.
     model: Model,
     preparation: Preparation,
@@ -96,21 +99,26 @@ impl Prepared for Opened {
         self.preparation.tell(control);
         let calibration = inputs.calibration.as_ref().map(|source| evaluate::open(source).map(|data| (source, data)));
         let calibration = calibration.transpose()?;
+        let split = calibration
+            .as_ref()
+            .map(|(source, data)| Split::new(source, data, inputs.evaluation.is_none(), self.fixed_batch()));
         let watched = self.watched();
-        let record = match &calibration {
-            Some((source, data)) if !watched.is_empty() => {
-                Some(calibrate::observe(self, &watched, data, source, inputs, control)?)
+        let record = match (&calibration, &split) {
+            (Some((source, data)), Some(split)) if !watched.is_empty() => {
+                let part = (*source, split.calibration.clone());
+                Some(calibrate::observe(self, &watched, data, part, inputs, out, control)?)
             }
             _ => None,
         };
         let rewritten = rewrite::rewrite(self, record.as_ref(), inputs, out, control)?;
-        let quantized = Model::read(&out.join(weights::FILE))?.to_bytes()?;
-        let comparison =
-            evaluate::compare((&self.original, &self.model), &quantized, inputs, calibration.as_ref(), control)?;
+        let compared =
+            Compared { original: &self.path, prepared: &self.model, quantized: &out.join(weights::FILE), out };
+        let held_out = calibration.as_ref().zip(split).map(|((source, data), split)| (*source, data, split));
+        let comparison = evaluate::compare(&compared, inputs, held_out, control)?;
         // Asking a library that no step has loaded would load another one, or panic.
         let engine_used = record.is_some() || comparison.is_some();
         Ok(Outcome {
-            bytes_before: self.original.file_bytes,
+            bytes_before: self.model.file_bytes,
             bytes_after: rewritten.bytes(),
             files: rewritten.files.into_iter().map(|(name, _)| name).collect(),
             layers: rewritten.layers,
@@ -123,6 +131,15 @@ impl Prepared for Opened {
 }
 
 impl Opened {
+    /// The batch of a model that takes but one.
+    fn fixed_batch(&self) -> Option<usize> {
+        let graph = self.model.graph();
+        // Old models list their constants among the inputs.
+        let constant = |name: &Option<String>| graph.initializer.iter().any(|tensor| tensor.name == *name);
+        let inputs = graph.input.iter().filter(|input| !constant(&input.name)).filter_map(dimensions);
+        inputs.filter_map(|dims| usize::try_from((*dims.first()?)?).ok()).next()
+    }
+
     /// Whether a layer is one that users want to read about: it could be quantized, or is of a kind that often is.
     fn is_reported(&self, layer: usize) -> bool {
         let plan = &self.resolved.plan.layers[layer];

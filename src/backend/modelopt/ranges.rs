@@ -5,10 +5,20 @@ use std::collections::BTreeMap;
 use super::{Opened, options::Options, placement::Edge};
 use crate::{
     calibration::{Calibrator, Record, Statistics},
+    numeric::FloatFormat,
     quant::scale_for,
     report::ActivationReport,
     spec::Reason,
 };
+
+/// How a tensor is watched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watch {
+    /// Whether an algorithm needs a histogram of it.
+    pub(super) histogram: bool,
+    /// Its element format.
+    pub(super) format: FloatFormat,
+}
 
 /// The scale of a Q/DQ pair.
 #[derive(Clone, Debug)]
@@ -25,11 +35,13 @@ impl Opened {
         self.options.algorithm(&self.resolved.plan.layers[edge.layer])
     }
 
-    /// The tensors to watch, and whether an algorithm needs a histogram of them.
-    pub(super) fn watched(&self) -> BTreeMap<String, bool> {
+    /// The tensors to watch.
+    pub(super) fn watched(&self) -> BTreeMap<String, Watch> {
         let mut watched = BTreeMap::new();
         for edge in &self.edges {
-            *watched.entry(edge.tensor.clone()).or_default() |= self.algorithm(edge).histogram;
+            let fresh = Watch { histogram: false, format: edge.format };
+            let watch = watched.entry(edge.tensor.clone()).or_insert(fresh);
+            watch.histogram |= self.algorithm(edge).histogram;
         }
         watched
     }

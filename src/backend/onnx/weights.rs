@@ -3,7 +3,10 @@
 //!
 //! Large tensors are streamed from the mapped input to their place in the output; the graph alone is held in memory.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     backend::{
@@ -28,6 +31,8 @@ use crate::{
 
 /// The name of the quantized model.
 pub(in crate::backend) const FILE: &str = "model.onnx";
+/// Where copies for the engine stand for a moment.
+const ENGINE_FOLDER: &str = ".ptqd-engine";
 /// Unchanged tensors from this size on are streamed; smaller ones stay in the message.
 const STREAMED_BYTES: usize = 1 << 16;
 
@@ -111,6 +116,41 @@ pub(in crate::backend) fn write(
 impl Sink for ModelWriter {
     fn write(&self, tensor: &str, offset: u64, bytes: &[u8]) -> Result<(), BackendError> {
         Ok(ModelWriter::write(self, tensor, offset, bytes)?)
+    }
+}
+
+/// A copy of a model for the engine, its large tensors in a file beside it that the engine maps. Removed when dropped; a
+/// session that was loaded from it does not mind.
+#[derive(Debug)]
+pub(in crate::backend) struct EngineFile(PathBuf);
+
+impl EngineFile {
+    /// Writes it into a folder of its own in `folder`.
+    pub(in crate::backend) fn write(model: &Model, folder: &Path) -> Result<Self, BackendError> {
+        let file = EngineFile(folder.join(ENGINE_FOLDER));
+        let unwritable = |source| BackendError::Write { path: file.0.clone(), source };
+        std::fs::create_dir_all(&file.0).map_err(unwritable)?;
+        let mut model = model.clone();
+        let mut deferred = Vec::new();
+        let large = defer_large(model.graph_mut(), &mut deferred);
+        let writer = ModelWriter::create(&file.path(), &model, &deferred, true)?;
+        for (name, bytes) in &large {
+            Sink::write(&writer, name, 0, bytes)?;
+        }
+        writer.finish()?;
+        Ok(file)
+    }
+
+    /// Where the model is.
+    pub(in crate::backend) fn path(&self) -> PathBuf {
+        self.0.join(FILE)
+    }
+}
+
+impl Drop for EngineFile {
+    fn drop(&mut self) {
+        // What cannot be removed is in the way of nobody: the folder goes with the job's.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::options::Options;
@@ -11,7 +11,7 @@ use crate::{
     backend::{
         BackendError, Outcome, Prepared, RunInputs,
         onnx::{
-            evaluate,
+            evaluate::{self, Compared},
             inventory::{self, Candidate, Inventory, is_compute},
             weights,
         },
@@ -31,6 +31,8 @@ const FORMATS: [FloatFormat; 3] = [FloatFormat::F32, FloatFormat::F16, FloatForm
 
 /// A graph with its plan.
 pub(super) struct OpenedGraph {
+    /// Where the model is.
+    path: PathBuf,
     model: Model,
     resolved: Resolved,
     /// For each layer of the plan, the constant that its weight is.
@@ -41,7 +43,8 @@ pub(super) struct OpenedGraph {
 
 impl OpenedGraph {
     /// Resolves the rules against the graph's nodes.
-    pub(super) fn new(spec: &QuantizeSpec, model: Model) -> Result<Self, BackendError> {
+    pub(super) fn new(spec: &QuantizeSpec, path: &Path) -> Result<Self, BackendError> {
+        let (path, model) = (path.to_owned(), Model::read(path)?);
         let Inventory { mut layers, candidates, .. } = inventory::inventory(&model, &FORMATS, &[])?;
         for layer in &mut layers {
             // As in a checkpoint, a bare `*` takes Linear layers.
@@ -80,7 +83,7 @@ impl OpenedGraph {
         }
         resolved.leave_native(spec, native);
         let sources = candidates.into_iter().map(|c| c.map(|c| c.source)).collect();
-        Ok(OpenedGraph { model, resolved, sources, chosen })
+        Ok(OpenedGraph { path, model, resolved, sources, chosen })
     }
 }
 
@@ -191,7 +194,7 @@ impl OpenedGraph {
         layers
     }
 
-    /// Runs both models on the evaluation data, if there is any and one message can hold them.
+    /// Runs both models on the evaluation data, if there is any.
     fn evaluate(
         &self,
         inputs: &RunInputs,
@@ -202,13 +205,9 @@ impl OpenedGraph {
         if inputs.evaluation.is_none() {
             return Ok(());
         }
-        if self.model.external {
-            let note = "models with external data are not compared";
-            control.warn("evaluation_left_out", note);
-            return Ok(());
-        }
-        let quantized = Model::read(&out.join(weights::FILE))?.to_bytes()?;
-        outcome.comparison = evaluate::compare((&self.model, &self.model), &quantized, inputs, None, control)?;
+        let quantized = &out.join(weights::FILE);
+        let compared = Compared { original: &self.path, prepared: &self.model, quantized, out };
+        outcome.comparison = evaluate::compare(&compared, inputs, None, control)?;
         outcome.engine_version = outcome.comparison.is_some().then(Session::engine_version);
         Ok(())
     }

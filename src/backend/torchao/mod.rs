@@ -52,7 +52,7 @@ impl Backend for TorchAo {
 
     fn open(&self, spec: &QuantizeSpec, model: &Path) -> Result<Box<dyn Prepared>, BackendError> {
         if (onnx::FORMAT.recognise)(model) {
-            return Ok(Box::new(OpenedGraph::new(spec, onnx::Model::read(model)?)?));
+            return Ok(Box::new(OpenedGraph::new(spec, model)?));
         }
         if (torch::FORMAT.recognise)(model) {
             let (checkpoint, left_out) = torch::open(model)?;

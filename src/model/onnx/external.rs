@@ -13,7 +13,7 @@ use super::{
     OnnxError,
     proto::{GraphProto, TensorProto, data_type},
 };
-use crate::{model::mapped::Mapped, tensor::Shape};
+use crate::tensor::{Mapped, Shape};
 
 /// ONNX's number for data in another file.
 pub(super) const EXTERNAL: i32 = 1;

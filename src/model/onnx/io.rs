@@ -10,7 +10,7 @@ use super::{
     node::is_own_domain,
     proto::{GraphProto, ModelProto},
 };
-use crate::model::mapped::Mapped;
+use crate::tensor::Mapped;
 
 /// A model in memory. Tensor data stays in the mapped file until it is changed.
 #[derive(Clone, Debug)]

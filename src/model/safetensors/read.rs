@@ -11,11 +11,8 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor
 
 use super::SafetensorsError;
 use crate::{
-    model::{
-        checkpoint::{Checkpoint, Shard, TensorInfo},
-        mapped::Mapped,
-    },
-    tensor::Shape,
+    model::checkpoint::{Checkpoint, Shard, TensorInfo},
+    tensor::{Mapped, Shape},
 };
 
 /// How the name of an index of shards ends.

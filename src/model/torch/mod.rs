@@ -18,9 +18,8 @@ use self::pickle::{Container, Pickled, PickledTensor, Value};
 use super::{
     ModelFormat,
     checkpoint::{Checkpoint, Shard, TensorInfo},
-    mapped::Mapped,
 };
-use crate::tensor::Shape;
+use crate::tensor::{Mapped, Shape};
 
 pub use error::TorchError;
 pub use pickle::PickleError;

@@ -1,0 +1,137 @@
+//! What observing costs beside a plain forward pass, and what a whole job takes: `cargo bench --bench calibration`.
+//!
+//! Options after `--`: `--folder DIR` for the models, `--runs N`, `--peers PYTHON` to run onnxruntime's and ModelOpt's tools
+//! beside it. `PTQD_TEST_PYTHON` makes the models, `ORT_DYLIB_PATH` runs them.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a bench fails by panicking"
+)]
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use ptqd::{
+    calibration::Statistics,
+    dataset::Dataset,
+    engine::{Binding, EngineConfig, Optimisation, Session, Slots, with_observers},
+    model::onnx::Model,
+    numeric::FloatFormat,
+};
+use serde_json::json;
+
+const BATCH: usize = 8;
+
+fn option(name: &str) -> Option<String> {
+    let arguments: Vec<String> = env::args().collect();
+    arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1).cloned())
+}
+
+fn main() {
+    if !env::args().any(|argument| argument == "--bench") {
+        return; // `cargo test --benches` only wants to know that it starts
+    }
+    let folder = PathBuf::from(option("--folder").unwrap_or_else(|| "target/bench-onnx".to_owned()));
+    let runs: usize = option("--runs").map_or(5, |text| text.parse().expect("a number"));
+    fs::create_dir_all(&folder).unwrap();
+    if !folder.join("embeddings.npz").exists() {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/benches/make_models.py");
+        let python = env::var("PTQD_TEST_PYTHON").expect("PTQD_TEST_PYTHON; `make setup` says where");
+        assert!(Command::new(python).arg(script).arg(&folder).status().expect("Python starts").success());
+    }
+    for (model, data) in [("resnet50.onnx", "images.npz"), ("encoder.onnx", "embeddings.npz")] {
+        observe(&folder, model, data, runs);
+    }
+    for data in ["images-16.npz", "images.npz", "images-1024.npz"] {
+        job(&folder, "resnet50.onnx", data);
+    }
+    job(&folder, "encoder.onnx", "embeddings.npz");
+    if let Some(python) = option("--peers") {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/benches/onnx_peers.py");
+        assert!(Command::new(python).arg(script).arg(&folder).status().expect("Python starts").success());
+    }
+}
+
+/// Medians of passes that take turns, so that all of them see the same machine.
+fn observe(folder: &Path, name: &str, data: &str, runs: usize) {
+    let config = EngineConfig {
+        library: env::var_os("ORT_DYLIB_PATH").expect("ORT_DYLIB_PATH; `make setup` says where").into(),
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let model = Model::read(&folder.join(name)).unwrap();
+    let data = Dataset::open(&folder.join(data)).unwrap();
+    let compute = |op: &str| ["Conv", "Gemm", "MatMul"].contains(&op);
+    let nodes = model.graph().node.iter().filter(|node| node.op_type.as_deref().is_some_and(compute));
+    let watched: BTreeSet<&String> = nodes.map(|node| &node.input[0]).collect();
+    let watched: Vec<_> = watched.into_iter().map(|name| (name, FloatFormat::F32)).collect();
+    let plain = Session::load(&folder.join(name), Optimisation::Basic, &config).unwrap();
+    let observed = folder.join("observed.onnx");
+    with_observers(&model, &watched).unwrap().write(&observed).unwrap();
+    let with = |histogram: bool| {
+        let slots = Slots::new(watched.iter().map(|_| Statistics::new(histogram)));
+        Session::load_observed(&observed, &slots, &config).unwrap()
+    };
+    let mut sessions = [("plain", plain), ("minmax", with(false)), ("histogram", with(true))];
+    let mut times = [const { Vec::new() }; 3];
+    for _ in 0..=runs {
+        for ((_, session), times) in sessions.iter_mut().zip(&mut times) {
+            let binding = Binding::new(session.inputs(), &data, BATCH, 0..data.samples()).unwrap();
+            let began = Instant::now();
+            for batch in binding.batches() {
+                session.forward(&binding, batch).unwrap();
+            }
+            times.push(began.elapsed());
+        }
+    }
+    let medians = times.map(|mut times| {
+        times.remove(0); // the first pass finds memory
+        times.sort();
+        times[times.len() / 2].as_secs_f64()
+    });
+    println!(
+        "{name}: {} tensors watched, plain forward of {} samples {:.2} s",
+        watched.len(),
+        data.samples(),
+        medians[0]
+    );
+    for ((what, _), median) in sessions.iter().zip(medians).skip(1) {
+        println!("{name}: {what} {median:.2} s = {:.3} x plain", median / medians[0]);
+    }
+}
+
+fn job(folder: &Path, model: &str, data: &str) {
+    let (out, spec) = (folder.join("out"), folder.join("spec.json"));
+    let int8 = json!({"dtype": "int8"});
+    let rules = json!({"backend": "modelopt", "mode": "static_ptq", "algorithm": "entropy",
+        "layers": [{"module_name": "*", "weights": int8, "activations": int8}]});
+    fs::write(&spec, rules.to_string()).unwrap();
+    let _ = fs::remove_dir_all(&out);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ptqd"));
+    command.arg("quantize").arg("--model").arg(folder.join(model)).arg("--spec").arg(&spec);
+    command
+        .arg("--calibration")
+        .arg(folder.join(data))
+        .arg("--out")
+        .arg(&out)
+        .args(["--batch-size", &BATCH.to_string()]);
+    let began = Instant::now();
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("ptqd starts");
+    let wall: Duration = began.elapsed();
+    assert!(status.success(), "ptqd failed: run it by hand to see why");
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(out.join("report.json")).unwrap()).unwrap();
+    let summary = &report["summary"];
+    println!(
+        "{model}, {data}: whole job {:.2} s, peak RSS {} MiB, phases {}, output SQNR {} dB",
+        wall.as_secs_f64(),
+        summary["peak_rss_bytes"].as_u64().unwrap_or(0) >> 20,
+        summary["seconds"],
+        summary["output_sqnr_db"]
+    );
+}
