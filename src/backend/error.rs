@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use crate::{
+    calibration::RecordError,
     control::{Cancelled, OverBudget},
     dataset::DatasetError,
     engine::EngineError,
@@ -29,6 +30,15 @@ pub enum BackendError {
     /// The ONNX engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The `calibration.json` of an earlier job.
+    #[error("{path} cannot be used for calibration", path = path.display())]
+    Calibration {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: RecordError,
+    },
     /// A weight.
     #[error("weight `{tensor}` cannot be quantized")]
     Weight {
@@ -77,6 +87,7 @@ impl Fault for BackendError {
             BackendError::Onnx(e) => e.code(),
             BackendError::Dataset(e) => e.code(),
             BackendError::Engine(e) => e.code(),
+            BackendError::Calibration { .. } => "calibration_record_invalid",
             BackendError::Weight { source: QuantError::NotFinite { .. }, .. } => "weight_not_finite",
             BackendError::Weight { .. } => "weight_unquantizable",
             BackendError::Config { .. } => "model_config_invalid",
@@ -94,9 +105,10 @@ impl Fault for BackendError {
             BackendError::Onnx(e) => e.kind(),
             BackendError::Dataset(e) => e.kind(),
             BackendError::Engine(e) => e.kind(),
-            BackendError::Weight { .. } | BackendError::Config { .. } | BackendError::AlreadyQuantized { .. } => {
-                FaultKind::Invalid
-            }
+            BackendError::Calibration { .. }
+            | BackendError::Weight { .. }
+            | BackendError::Config { .. }
+            | BackendError::AlreadyQuantized { .. } => FaultKind::Invalid,
             BackendError::Memory(_) => FaultKind::Unsupported,
             BackendError::Write { .. } => FaultKind::Environment,
             BackendError::Cancelled(_) => FaultKind::Cancelled,
@@ -112,6 +124,9 @@ impl Fault for BackendError {
             BackendError::Engine(e) => e.hint(),
             BackendError::Weight { tensor, .. } => {
                 Some(format!("repair the weight, or leave it as it is with `skip_names: [\"{tensor}\"]`"))
+            }
+            BackendError::Calibration { .. } => {
+                Some("give the calibration data, or the file as ptqd wrote it".to_owned())
             }
             BackendError::Config { .. } => None,
             BackendError::AlreadyQuantized { .. } => Some("quantize the model that it was made from".to_owned()),

@@ -1,9 +1,9 @@
 //! [`Array`]: one named array, read a few samples at a time.
 
-use std::{borrow::Cow, ops::Range, sync::Arc};
+use std::{borrow::Cow, fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
 use super::DatasetError;
-use crate::tensor::{Mapped, Shape};
+use crate::tensor::Shape;
 
 /// Values in row-major order. Floats of every width come as f32, integers and booleans as i64.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,8 +74,9 @@ impl Element {
 /// Where an array's bytes are.
 #[derive(Clone, Debug)]
 pub(super) enum Bytes {
-    /// In a mapped file, from the disk as they are read.
-    Mapped(Arc<Mapped>, Range<usize>),
+    /// In a file from this offset on, read when they are asked for. Not mapped: pages that were touched would count as the
+    /// process's memory, which is to be the same for any number of samples.
+    File(Arc<File>, u64),
     /// In memory, where the file holds them compressed or in another order.
     Owned(Vec<u8>),
 }
@@ -89,13 +90,14 @@ pub struct Array {
 }
 
 impl Array {
-    /// `None` if the number of bytes is not the shape's.
+    /// `None` if there are not as many bytes as the shape says.
     pub(super) fn new(shape: Shape, element: Element, bytes: Bytes) -> Option<Self> {
-        let length = match &bytes {
-            Bytes::Mapped(map, range) => map.as_ref().as_ref().get(range.clone())?.len(),
-            Bytes::Owned(bytes) => bytes.len(),
+        let expected = shape.bytes(8 * element.size())?;
+        let fits = match &bytes {
+            Bytes::File(file, offset) => offset.checked_add(expected as u64)? <= file.metadata().ok()?.len(),
+            Bytes::Owned(bytes) => bytes.len() == expected,
         };
-        (Some(length) == shape.bytes(8 * element.size())).then_some(Array { shape, element, bytes })
+        fits.then_some(Array { shape, element, bytes })
     }
 
     /// The shape, samples first.
@@ -117,12 +119,18 @@ impl Array {
     pub fn read(&self, name: &str, samples: Range<usize>) -> Result<Values, DatasetError> {
         let per_sample: usize = self.shape.dims().iter().skip(1).product();
         let size = per_sample * self.element.size();
-        let range = samples.start * size..samples.end * size;
-        let all = match &self.bytes {
-            Bytes::Mapped(map, within) => Cow::Borrowed(&map.as_ref().as_ref()[within.clone()]),
-            Bytes::Owned(bytes) => Cow::Borrowed(bytes.as_slice()),
+        let inside = self.samples().is_some_and(|all| samples.start <= samples.end && samples.end <= all);
+        let range = if inside { samples.start * size..samples.end * size } else { 0..0 };
+        let bytes = match &self.bytes {
+            Bytes::File(file, offset) => {
+                let mut bytes = vec![0; range.len()];
+                file.read_exact_at(&mut bytes, offset + range.start as u64)
+                    .map_err(|e: io::Error| DatasetError::Corrupt { array: name.to_owned(), reason: e.to_string() })?;
+                Cow::Owned(bytes)
+            }
+            Bytes::Owned(bytes) => Cow::Borrowed(bytes.get(range).unwrap_or_default()),
         };
-        let values = self.element.decode(all.get(range).unwrap_or_default());
+        let values = self.element.decode(&bytes);
         if let Values::Float(floats) = &values
             && let Some(position) = floats.iter().position(|x| !x.is_finite())
         {

@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Cursor, Read},
+    fs::File,
+    io::{self, BufReader, Read},
+    os::unix::fs::FileExt,
     path::Path,
     sync::Arc,
 };
@@ -14,7 +16,7 @@ use super::{
     array::Bytes,
     npy_header::{Endian, Header},
 };
-use crate::tensor::{Mapped, Shape};
+use crate::tensor::Shape;
 
 /// The most memory that one array may take, where it cannot be read from the file as it lies there.
 const MOST_BYTES: u64 = 4 << 30;
@@ -22,38 +24,30 @@ const MOST_BYTES: u64 = 4 << 30;
 /// All arrays of a file.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Array>, DatasetError> {
     let unreadable = |source| DatasetError::Read { path: path.to_owned(), source };
-    let map = Arc::new(Mapped::open(path).map_err(unreadable)?);
-    let bytes: &[u8] = map.as_ref().as_ref();
-    if bytes.starts_with(b"PK") {
-        read_npz(&map)
-    } else if bytes.starts_with(b"\x93NUMPY") {
-        let array = read_npy(UNNAMED, bytes, Some((&map, 0)))?;
-        Ok(BTreeMap::from([(UNNAMED.to_owned(), array)]))
-    } else {
-        Err(DatasetError::Format { path: path.to_owned() })
+    let file = Arc::new(File::open(path).map_err(unreadable)?);
+    let mut magic = [0; 6];
+    let known = file.read_exact_at(&mut magic, 0).map(|()| (magic.starts_with(b"PK"), &magic == b"\x93NUMPY"));
+    match known {
+        Ok((true, _)) => read_npz(&file),
+        Ok((_, true)) => {
+            let array = read_npy(UNNAMED, BufReader::new(&*file), Some((&file, 0)))?;
+            Ok(BTreeMap::from([(UNNAMED.to_owned(), array)]))
+        }
+        _ => Err(DatasetError::Format { path: path.to_owned() }),
     }
 }
 
-fn read_npz(map: &Arc<Mapped>) -> Result<BTreeMap<String, Array>, DatasetError> {
+fn read_npz(file: &Arc<File>) -> Result<BTreeMap<String, Array>, DatasetError> {
     let corrupt = |array: &str, reason: String| DatasetError::Corrupt { array: array.to_owned(), reason };
-    let bytes: &[u8] = map.as_ref().as_ref();
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| corrupt("*", e.to_string()))?;
+    let mut archive = ZipArchive::new(BufReader::new(&**file)).map_err(|e| corrupt("*", e.to_string()))?;
     let mut arrays = BTreeMap::new();
     for i in 0..archive.len() {
         let entry = archive.by_index(i).map_err(|e| corrupt("*", e.to_string()))?;
         let name = entry.name().map_err(|e| corrupt("*", e.to_string()))?.into_owned();
         let Some(name) = name.strip_suffix(".npy") else { continue };
-        let stored = entry.compression() == CompressionMethod::Stored;
-        let place = entry.data_start().and_then(|start| Some((usize::try_from(start).ok()?, entry.size())));
-        let array = match place.filter(|_| stored) {
-            Some((start, size)) => {
-                let end = usize::try_from(size).ok().and_then(|size| start.checked_add(size));
-                let inside = end.and_then(|end| bytes.get(start..end));
-                let inside = inside.ok_or_else(|| corrupt(name, "it lies beyond the end of the file".to_owned()))?;
-                read_npy(name, inside, Some((map, start)))?
-            }
-            None => read_npy(name, entry, None)?,
-        };
+        // What is not compressed stays where it is.
+        let place = entry.data_start().filter(|_| entry.compression() == CompressionMethod::Stored);
+        let array = read_npy(name, entry, place.map(|start| (file, start)))?;
         if arrays.insert(name.to_owned(), array).is_some() {
             return Err(corrupt(name, "it stands twice in the archive".to_owned()));
         }
@@ -61,8 +55,8 @@ fn read_npz(map: &Arc<Mapped>) -> Result<BTreeMap<String, Array>, DatasetError> 
     Ok(arrays)
 }
 
-/// An array of which `reader` gives the file. `place` is where that file lies in a map, if it lies there as it is.
-fn read_npy(name: &str, mut reader: impl Read, place: Option<(&Arc<Mapped>, usize)>) -> Result<Array, DatasetError> {
+/// An array of which `reader` gives the file. `place` is where its bytes lie, if they do as they are.
+fn read_npy(name: &str, mut reader: impl Read, place: Option<(&Arc<File>, u64)>) -> Result<Array, DatasetError> {
     let corrupt = |reason: io::Error| DatasetError::Corrupt { array: name.to_owned(), reason: reason.to_string() };
     let mut counted = Counted { inner: &mut reader, read: 0 };
     let header = Header::read(&mut counted).map_err(corrupt)?;
@@ -73,10 +67,8 @@ fn read_npy(name: &str, mut reader: impl Read, place: Option<(&Arc<Mapped>, usiz
     let size = element.size();
     let length = shape.bytes(8 * size).unwrap_or(usize::MAX);
     let disagree = || corrupt(io::Error::other("its length does not agree with its shape"));
-    if let Some((map, start)) = place.filter(|_| header.endian == Endian::Little && !header.fortran) {
-        let start = start + offset;
-        let range = start..start.checked_add(length).ok_or_else(disagree)?;
-        return Array::new(shape, element, Bytes::Mapped(map.clone(), range)).ok_or_else(disagree);
+    if let Some((file, start)) = place.filter(|_| header.endian == Endian::Little && !header.fortran) {
+        return Array::new(shape, element, Bytes::File(file.clone(), start + offset as u64)).ok_or_else(disagree);
     }
     if length as u64 > MOST_BYTES {
         return Err(DatasetError::TooLarge { array: name.to_owned(), bytes: length as u64, limit: MOST_BYTES });

@@ -190,3 +190,32 @@ fn batch_size_does_not_change_the_ranges() {
         assert_eq!(range["count"], many[tensor]["count"]);
     }
 }
+
+/// A later job takes what an earlier one saw in place of data, for another dtype by another algorithm.
+#[test]
+fn calibration_is_done_once() {
+    let server = Server::start();
+    let rules = |dtype: &str, algorithm: &str| {
+        let half = json!({"dtype": dtype});
+        json!({"backend": "modelopt", "mode": "static_ptq", "algorithm": algorithm,
+            "layers": [{"module_name": "*", "weights": half, "activations": half}]})
+    };
+    let folder = |name: &str| server.folder.path().join(name);
+    server.client.run(&job("convnet.onnx", rules("int8", "entropy")), &folder("first"));
+    server.client.run(&job("convnet.onnx", rules("fp8_e4m3fn", "mse")), &folder("direct"));
+    let mut later = job("convnet.onnx", rules("fp8_e4m3fn", "mse"));
+    later["calibration"] = json!({"uri": uri(&folder("first").join("calibration.json"))});
+    let finished = server.client.run(&later, &folder("later"));
+    assert_eq!(finished["result"]["summary"]["seconds"]["calibrating"], Value::Null, "{:#}", finished["result"]);
+    let model = |name: &str| std::fs::read(folder(name).join("model.onnx")).unwrap();
+    assert_eq!(model("later"), model("direct"));
+    // Ranges alone are not enough for an algorithm that needs the histogram.
+    server.client.run(&job("convnet.onnx", rules("int8", "minmax")), &folder("ranges"));
+    later["calibration"] = json!({"uri": uri(&folder("ranges").join("calibration.json"))});
+    server.client.run(&later, &folder("too late"));
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(folder("too late").join("report.json")).unwrap()).unwrap();
+    let layers = report["layers"].as_array().unwrap();
+    assert!(layers.iter().all(|layer| layer["decision"] == "native"), "{layers:#?}");
+    assert!(layers.iter().any(|layer| layer["reason"] == "no_histogram"));
+}

@@ -41,3 +41,8 @@ pub(super) fn observe(
     let tensors = watched.keys().cloned().zip(slots.statistics()).collect();
     Ok(Record { version: VERSION, random: false, samples, tensors })
 }
+
+/// What an earlier job saw, if the file is its `calibration.json`: other dtypes and algorithms need no new pass.
+pub(super) fn earlier(path: &Path) -> Result<Option<Record>, BackendError> {
+    Record::read(path).map_err(|source| BackendError::Calibration { path: path.to_owned(), source })
+}

@@ -97,8 +97,9 @@ impl Prepared for Opened {
 
     fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
         self.preparation.tell(control);
-        let calibration = inputs.calibration.as_ref().map(|source| evaluate::open(source).map(|data| (source, data)));
-        let calibration = calibration.transpose()?;
+        let earlier = inputs.calibration.as_ref().map(|source| calibrate::earlier(&source.path)).transpose()?.flatten();
+        let source = inputs.calibration.as_ref().filter(|_| earlier.is_none());
+        let calibration = source.map(|source| evaluate::open(source).map(|data| (source, data))).transpose()?;
         let split = calibration
             .as_ref()
             .map(|(source, data)| Split::new(source, data, inputs.evaluation.is_none(), self.fixed_batch()));
@@ -108,7 +109,7 @@ impl Prepared for Opened {
                 let part = (*source, split.calibration.clone());
                 Some(calibrate::observe(self, &watched, data, part, inputs, out, control)?)
             }
-            _ => None,
+            _ => earlier,
         };
         let rewritten = rewrite::rewrite(self, record.as_ref(), inputs, out, control)?;
         let compared =
@@ -116,7 +117,7 @@ impl Prepared for Opened {
         let held_out = calibration.as_ref().zip(split).map(|((source, data), split)| (*source, data, split));
         let comparison = evaluate::compare(&compared, inputs, held_out, control)?;
         // Asking a library that no step has loaded would load another one, or panic.
-        let engine_used = record.is_some() || comparison.is_some();
+        let engine_used = (record.is_some() && calibration.is_some()) || comparison.is_some();
         Ok(Outcome {
             bytes_before: self.model.file_bytes,
             bytes_after: rewritten.bytes(),
