@@ -28,8 +28,8 @@ impl Statistics {
 
     /// Sees some values.
     pub fn observe(&mut self, values: &[f32]) {
-        // What is read twice is still in the second-level cache.
-        const PART: usize = 1 << 16;
+        // What is read twice is still in a cache.
+        const PART: usize = 1 << 18;
         for part in values.chunks(PART) {
             let extent = finite_extent(Isa::best(), part);
             self.count += part.len() as u64;

@@ -1,6 +1,6 @@
 """Writes ONNX models of known architectures with random weights, by both exporters of torch: export_models.py FOLDER
 
-Small configurations where a library offers them; the graphs are what counts, not the weights.
+Its Python needs torch, torchvision, transformers, onnx and onnxscript; check_zoo.py takes the folder. Small configurations where a library offers them; the graphs are what counts, not the weights.
 """
 
 import os
