@@ -164,6 +164,8 @@ pub struct Outcome {
     pub samples_calibrated: Option<u64>,
     /// Observed ranges, for `calibration.json`.
     pub calibration: Option<serde_json::Value>,
+    /// What was changed in the model ahead of planning.
+    pub preparation: Option<serde_json::Value>,
     /// The engine's version, if it was used.
     pub engine_version: Option<String>,
 }

@@ -19,6 +19,8 @@ pub struct Session {
 /// How far the engine may rewrite a graph before it runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Optimisation {
+    /// Not at all: every node is computed as it stands.
+    Off,
     /// Redundant nodes go; Q/DQ pairs are computed as the graph says, and observed tensors stay where they are.
     Basic,
     /// What users get who set nothing: Q/DQ pairs are fused into integer kernels.
@@ -56,6 +58,7 @@ impl Session {
         let mut builder = OrtSession::builder(&environment)
             .map_err(load)?
             .with_optimization_level(match optimisation {
+                Optimisation::Off => GraphOptimizationLevel::Disable,
                 Optimisation::Basic => GraphOptimizationLevel::Level1,
                 Optimisation::Full => GraphOptimizationLevel::All,
             })

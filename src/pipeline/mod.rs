@@ -193,6 +193,7 @@ fn report(job: &LocalJob, outcome: &Outcome, warnings: Vec<Warning>, seconds: BT
         quality_gate: job.quality_gate.judge(&summary),
         summary,
         layers: outcome.layers.clone(),
+        preparation: outcome.preparation.clone(),
         warnings,
         policies: Policies::default(),
         environment: Environment {

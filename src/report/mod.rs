@@ -27,6 +27,9 @@ pub struct Report {
     pub quality_gate: Option<GateResult>,
     /// The layers that hold weights or could be quantized, in the model's order.
     pub layers: Vec<LayerReport>,
+    /// What was changed in the model ahead of planning: the version of its operators, what was folded or copied; null
+    /// where nothing is.
+    pub preparation: Option<serde_json::Value>,
     /// What the user should know.
     pub warnings: Vec<Warning>,
     /// The numeric choices in force.

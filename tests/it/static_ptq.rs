@@ -50,6 +50,7 @@ fn the_convolutional_net_keeps_its_accuracy_at_a_third_of_its_size() {
     assert_eq!(number(&summary["accuracy_after"]), number(&verdict["accuracy_unfused"]));
     let (adds, layers): (Vec<&Value>, Vec<&Value>) =
         report["layers"].as_array().unwrap().iter().partition(|layer| layer["op_type"] == "Add");
+    assert_eq!(report["preparation"]["batch_norms_folded"].as_array().unwrap().len(), 6);
     // The shortcut of each residual block arrives in int8, and shares its pair with the block's first convolution.
     assert_eq!(adds.len(), 2);
     assert!(adds.iter().all(|add| add["weights"].is_null() && add["activations"].as_array().unwrap().len() == 1));

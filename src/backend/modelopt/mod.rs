@@ -125,6 +125,7 @@ impl Prepared for Opened {
             layers: rewritten.layers,
             comparison,
             samples_calibrated: record.as_ref().map(|record| record.samples),
+            preparation: Some(serde_json::json!(self.preparation)),
             calibration: record.map(|record| serde_json::json!(record)),
             engine_version: engine_used.then(Session::engine_version),
         })

@@ -38,12 +38,19 @@ pub fn fold_batch_norms(graph: &mut GraphProto) -> Result<Vec<String>, OnnxError
         let Some(folding) = Folding::new(graph, &index, linear, position)? else { continue };
         let claim =
             |index: &mut GraphIndex, suffix: &str| index.claim(&format!("{}.{suffix}", node_name(&graph.node[linear])));
-        let names = [claim(&mut index, "folded_weight"), claim(&mut index, "folded_bias")];
+        // Rules know a layer by the name of its weight.
+        let own = graph.node[linear].input[1].clone();
+        let weight =
+            if alone(&own) && index.initializer(&own).is_some() { own } else { claim(&mut index, "folded_weight") };
+        let names = [weight, claim(&mut index, "folded_bias")];
         folded.push(node_name(&graph.node[position]));
         orphans.extend(graph.node[position].input.iter().skip(1).cloned());
-        orphans.extend(graph.node[linear].input.iter().skip(1).cloned());
+        orphans.extend(graph.node[linear].input.iter().skip(1).filter(|name| **name != names[0]).cloned());
         let [weight, bias] = &names;
-        graph.initializer.push(folding.weight(weight));
+        match index.initializer(weight) {
+            Some(position) => graph.initializer[position] = folding.weight(weight),
+            None => graph.initializer.push(folding.weight(weight)),
+        }
         graph.initializer.push(folding.bias(bias));
         let inputs = vec![graph.node[linear].input[0].clone(), weight.clone(), bias.clone()];
         graph.node[linear].input = inputs;

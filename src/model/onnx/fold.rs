@@ -17,6 +17,30 @@ use super::{
 };
 use crate::{numeric::FloatFormat, tensor::Shape};
 
+/// Operators whose first output has the element type of their first input.
+const SAME_TYPE: [&str; 20] = [
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Clip",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "Div",
+    "Flatten",
+    "Gemm",
+    "GlobalAveragePool",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Relu",
+    "Sigmoid",
+    "Sub",
+];
+
 /// Replaces `Constant` nodes of the main graph by initializers, then folds nodes that move constants about. The names of
 /// the nodes folded.
 pub fn fold_constants(graph: &mut GraphProto) -> Result<Vec<String>, OnnxError> {
@@ -24,7 +48,7 @@ pub fn fold_constants(graph: &mut GraphProto) -> Result<Vec<String>, OnnxError> 
     // Old models list their constants among the inputs too; they are constants all the same.
     let named = |tensor: &TensorProto| Some((tensor.name.clone()?, tensor.clone()));
     let mut known: BTreeMap<String, TensorProto> = graph.initializer.iter().filter_map(named).collect();
-    let types = types(graph);
+    let mut types = types(graph);
     let (mut folded, mut orphans) = (Vec::new(), Vec::new());
     for node in std::mem::take(&mut graph.node) {
         let result = fold(&node, &known, &types);
@@ -36,7 +60,13 @@ pub fn fold_constants(graph: &mut GraphProto) -> Result<Vec<String>, OnnxError> 
                 folded.push(node_name(&node));
                 orphans.extend(node.input.iter().cloned());
             }
-            _ => graph.node.push(node),
+            _ => {
+                // Most of what stands between two layers keeps the type of its first input.
+                let kept = node.op_type.as_deref().is_some_and(|op| SAME_TYPE.contains(&op));
+                let first = node.input.first().filter(|_| kept).and_then(|input| types.get(input).copied());
+                types.extend(first.and_then(|element| Some((node.output.first()?.clone(), element))));
+                graph.node.push(node);
+            }
         }
     }
     prune(graph, orphans);
@@ -90,6 +120,11 @@ fn fold(node: &NodeProto, known: &BTreeMap<String, TensorProto>, types: &BTreeMa
     let tensor = known.get(node.input.first()?)?;
     if node.op_type.as_deref() == Some("Shape") {
         return Some(shape_of(node, &tensor.dims));
+    }
+    if let ("Expand", Some(data_type::INT64), Some(values)) =
+        (node.op_type.as_deref()?, tensor.data_type, integers(tensor))
+    {
+        return expanded_shape(tensor, &values, &integers(known.get(node.input.get(1)?)?)?);
     }
     let format = FloatFormat::from_onnx(tensor.data_type?)?;
     let shape = Shape::from_signed(&tensor.dims).ok()?;
@@ -167,6 +202,16 @@ fn fold(node: &NodeProto, known: &BTreeMap<String, TensorProto>, types: &BTreeMa
         }
         _ => None,
     }
+}
+
+/// Integers repeated, as exporters do with shapes.
+fn expanded_shape(tensor: &TensorProto, values: &[i64], wanted: &[i64]) -> Option<TensorProto> {
+    let shape = Shape::from_signed(&tensor.dims).ok().filter(|shape| shape.elements() == values.len())?;
+    let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let (bytes, dims) = expanded(&bytes, 8, shape.dims(), wanted)?;
+    let int64_data = bytes.as_chunks::<8>().0.iter().map(|x| i64::from_le_bytes(*x)).collect();
+    let dims = dims.into_iter().map(|d| d as i64).collect();
+    Some(TensorProto { dims, data_type: Some(data_type::INT64), int64_data, ..Default::default() })
 }
 
 /// The dimensions that a `Shape` asks for. Exporters compute the shape of a missing bias from that of the weight, which would
