@@ -232,13 +232,8 @@ fn lay_out(
         deferred.push(DeferredTensor { name: name.clone(), element, bits, shape: shape.clone() });
         Ok::<_, OnnxError>(OutTensor { name, dtype: String::new(), bits, shape })
     };
-    let scale_element = match scale_format {
-        FloatFormat::F32 => data_type::FLOAT,
-        FloatFormat::F16 => data_type::FLOAT16,
-        FloatFormat::Bf16 => data_type::BFLOAT16,
-    };
     let codes = tensor("quantized", spec.onnx, spec.bits as usize, shape.dims())?;
-    let scales = tensor("scale", scale_element, 8 * scale_format.size(), &cells)?;
+    let scales = tensor("scale", scale_format.onnx(), 8 * scale_format.size(), &cells)?;
     let zero_points = chosen.scheme.rule.is_asymmetric().then(|| {
         let form = if spec.bits == 4 { ZeroPointForm::Nibbles } else { ZeroPointForm::Bytes };
         Ok::<_, OnnxError>(ZeroPoints { tensor: tensor("zero_point", spec.onnx, spec.bits as usize, &cells)?, form })

@@ -48,7 +48,7 @@ impl OpenedGraph {
         let Inventory { mut layers, candidates, .. } = inventory::inventory(&model, &FORMATS, &[])?;
         for layer in &mut layers {
             // As in a checkpoint, a bare `*` takes Linear layers.
-            if layer.support == Support::Yes && layer.classes.first().is_some_and(|class| class == "Conv") {
+            if layer.support == Support::Yes && layer.classes.first().is_some_and(|class| class.starts_with("Conv")) {
                 layer.support = Support::IfNamed(Reason::ConvolutionNotNamed);
             }
         }

@@ -44,12 +44,7 @@ pub fn constant<'g>(
     tensor: &str,
 ) -> Result<Option<Constant<'g>>, OnnxError> {
     let Some((source, proto, transposed)) = find(graph, index, tensor) else { return Ok(None) };
-    let format = match proto.data_type {
-        Some(data_type::FLOAT) => FloatFormat::F32,
-        Some(data_type::FLOAT16) => FloatFormat::F16,
-        Some(data_type::BFLOAT16) => FloatFormat::Bf16,
-        _ => return Ok(None),
-    };
+    let Some(format) = proto.data_type.and_then(FloatFormat::from_onnx) else { return Ok(None) };
     let shape = Shape::from_signed(&proto.dims)
         .map_err(|error| OnnxError::Shape { tensor: source.to_owned(), source: error })?;
     let bytes = data(proto, format);
