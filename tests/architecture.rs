@@ -28,20 +28,23 @@ const MAY_NAME: [(&str, &[&str]); 22] = [
     ("spec", &["numeric", "quant"]),
     ("model", &["numeric", "tensor", "quant"]),
     ("dataset", &["numeric", "tensor"]),
-    ("engine", &["calibration", "dataset", "model", "numeric"]),
+    ("engine", &["calibration", "dataset", "model", "numeric", "tensor"]),
     ("report", &["numeric", "quant", "spec"]),
     ("backend", &["calibration", "dataset", "engine", "model", "numeric", "quant", "report", "spec", "tensor"]),
     ("pipeline", &["backend", "dataset", "model", "quant", "report", "spec"]),
-    ("job", &["report", "spec"]),
+    ("job", &["dataset", "report", "spec"]),
     // shell
     ("config", &["engine"]),
     ("store", &["config", "job"]),
     ("storage", &["config", "job", "report", "spec"]),
     ("telemetry", &["config"]),
     ("worker", &["backend", "config", "engine", "job", "pipeline", "spec", "storage"]),
-    ("api", &["backend", "job", "report", "spec"]),
+    ("api", &["backend", "dataset", "job", "report", "spec"]),
     ("app", &["api", "config", "job", "storage", "store", "telemetry", "worker"]),
-    ("cli", &["api", "app", "backend", "config", "pipeline", "report", "spec", "storage", "store", "telemetry"]),
+    (
+        "cli",
+        &["api", "app", "backend", "config", "dataset", "pipeline", "report", "spec", "storage", "store", "telemetry"],
+    ),
 ];
 const LEAVES: [&str; 2] = ["control", "fault"];
 const SHELL: [&str; 8] = ["config", "store", "storage", "telemetry", "worker", "api", "app", "cli"];

@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod health;
 mod jobs;
+mod preprocess;
 mod problem;
 mod request;
 mod views;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{LARGEST_BODY, error::ApiError};
+use super::{LARGEST_BODY, error::ApiError, preprocess::PreprocessInput};
 use crate::{
     job::{CalibrationRef, EvaluationRef, JobSpec, ModelRef},
     report::QualityGate,
@@ -41,7 +41,8 @@ pub(super) struct ModelInput {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CalibrationInput {
-    /// Where it is: a .npz with an array for each input, samples on axis 0; or a .npy for a model with one input.
+    /// Where it is: a .npz or .safetensors with an array for each input, samples on axis 0; a .npy for a model with one
+    /// input; a folder of such files; a folder of images; or the calibration.json of an earlier job.
     #[schema(example = "file:///data/calibration.npz")]
     uri: String,
     /// The most samples to use; all without it.
@@ -50,6 +51,9 @@ pub(super) struct CalibrationInput {
     /// Samples per forward pass, where the model leaves it open.
     #[schema(nullable = false, minimum = 1, maximum = 4096)]
     batch_size: Option<u32>,
+    /// How images become samples, where the data is a folder of images.
+    #[schema(nullable = false)]
+    preprocess: Option<PreprocessInput>,
 }
 
 /// Data to compare the models on.
@@ -59,7 +63,7 @@ pub(super) struct EvaluationInput {
     /// Where it is, in the same form as calibration data.
     #[schema(example = "file:///data/evaluation.npz")]
     uri: String,
-    /// The name of the array of labels, if there is one.
+    /// The name of the array of labels, if there is one; `class` where the images of each class have a folder.
     #[schema(nullable = false, example = "y")]
     labels: Option<String>,
     /// The most samples to use; all without it.
@@ -68,6 +72,9 @@ pub(super) struct EvaluationInput {
     /// Samples per forward pass, where the model leaves it open.
     #[schema(nullable = false, minimum = 1, maximum = 4096)]
     batch_size: Option<u32>,
+    /// How images become samples, where the data is a folder of images.
+    #[schema(nullable = false)]
+    preprocess: Option<PreprocessInput>,
 }
 
 /// What the result should reach. One that does not is reported, and kept.
@@ -151,12 +158,14 @@ impl From<JobRequest> for JobSpec {
                 uri: c.uri,
                 max_samples: c.max_samples,
                 batch_size: c.batch_size,
+                preprocess: c.preprocess.map(Into::into),
             }),
             evaluation: request.evaluation.map(|e| EvaluationRef {
                 uri: e.uri,
                 labels: e.labels,
                 max_samples: e.max_samples,
                 batch_size: e.batch_size,
+                preprocess: e.preprocess.map(Into::into),
             }),
             quantize: request.quantize,
             quality_gate: QualityGate {

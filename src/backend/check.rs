@@ -25,7 +25,7 @@ pub fn check(spec: &QuantizeSpec, calibration: bool) -> (Option<&'static dyn Bac
         check.algorithm(capabilities);
         check.rules(capabilities);
         check.options(capabilities);
-        check.calibration(capabilities, calibration);
+        check.calibration(capabilities, calibration, backend.calibrates_on_random(spec));
         check.objections.extend(backend.objections(spec));
     }
     (backend, check.objections, check.warnings)
@@ -183,7 +183,7 @@ impl Check<'_> {
         self.objections.push(objection.hint("remove the field"));
     }
 
-    fn calibration(&mut self, capabilities: &Capabilities, given: bool) {
+    fn calibration(&mut self, capabilities: &Capabilities, given: bool, random: bool) {
         let wanted = self.spec.layers.iter().any(|r| r.activations.is_some_and(|a| a.dtype.dtype().is_some()));
         if given && !capabilities.calibrates() {
             let message = format!("backend `{}` does not calibrate", capabilities.name);
@@ -191,12 +191,19 @@ impl Check<'_> {
                 Objection::new("/calibration", CalibrationNotApplicable, message)
                     .hint("remove `calibration`, or use backend `modelopt` with mode `static_ptq`"),
             );
+        } else if given && random {
+            let message = "there is calibration data, and random numbers are asked for in its place";
+            let pointer = self.spec.at("backend_kwargs/calibration");
+            self.objections.push(Objection::new(pointer, OptionConflict, message).hint("remove one of the two"));
+        } else if !given && wanted && random {
+            let note = "ranges come from random numbers: good for trying a pipeline, not for a model that is used";
+            self.warnings.push(Warning::at(self.spec.at("backend_kwargs/calibration"), "calibration_random", note));
         } else if !given && wanted && capabilities.calibrates() {
             let message = "ranges of activations come from calibration data, and there is none";
-            self.objections.push(
-                Objection::new("/calibration", CalibrationMissing, message)
-                    .hint("give `calibration.uri`: a .npz with an array for each input, samples on axis 0"),
-            );
+            self.objections.push(Objection::new("/calibration", CalibrationMissing, message).hint(
+                "give `calibration.uri`: a .npz with an array for each input, samples on axis 0; or set \
+                 backend_kwargs.calibration to `random` to try without",
+            ));
         }
     }
 

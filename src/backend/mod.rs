@@ -22,9 +22,10 @@ use serde::Serialize;
 use crate::{
     calibration::CALIBRATORS,
     control::{Control, MemoryBudget},
+    dataset::Preprocess,
     engine::EngineConfig,
     numeric::DType,
-    report::{Comparison, LayerReport},
+    report::{Comparison, LayerReport, Sensitivity},
     spec::{Mode, Objection, QuantizeSpec, Resolved},
 };
 
@@ -78,6 +79,8 @@ pub enum OptionKind {
     Number(&'static [u64]),
     /// A number from the first to the second.
     Between(f64, f64),
+    /// A whole number from the first to the second.
+    Whole(u64, u64),
 }
 
 impl OptionKind {
@@ -87,6 +90,7 @@ impl OptionKind {
             OptionKind::Switch => value.is_boolean(),
             OptionKind::OneOf(texts) => value.as_str().is_some_and(|text| texts.contains(&text)),
             OptionKind::Between(least, most) => value.as_f64().is_some_and(|x| (least..=most).contains(&x)),
+            OptionKind::Whole(least, most) => value.as_u64().is_some_and(|x| (least..=most).contains(&x)),
             OptionKind::Number(numbers) => value.as_u64().is_some_and(|number| numbers.contains(&number)),
         }
     }
@@ -97,6 +101,7 @@ impl OptionKind {
             OptionKind::Switch => ["true", "false"].map(str::to_owned).into(),
             OptionKind::OneOf(texts) => texts.iter().map(|&text| text.to_owned()).collect(),
             OptionKind::Between(least, most) => vec![format!("{least} to {most}")],
+            OptionKind::Whole(least, most) => vec![format!("{least} to {most}")],
             OptionKind::Number(numbers) => numbers.iter().map(u64::to_string).collect(),
         }
     }
@@ -114,15 +119,17 @@ impl Capabilities {
     }
 }
 
-/// A data file on the local disk, and how much of it to use.
+/// Data on the local disk, and how much of it to use.
 #[derive(Clone, Debug)]
 pub struct DataSource {
-    /// The file.
+    /// The file or folder.
     pub path: PathBuf,
     /// The most samples to use.
     pub max_samples: Option<usize>,
     /// Samples per forward pass.
     pub batch_size: usize,
+    /// How images become samples, where the data is images.
+    pub preprocess: Option<Preprocess>,
 }
 
 /// Labelled or unlabelled data to compare the two models on.
@@ -160,6 +167,10 @@ pub struct Outcome {
     pub layers: Vec<LayerReport>,
     /// The two models compared.
     pub comparison: Option<Comparison>,
+    /// What single layers cost.
+    pub sensitivity: Option<Sensitivity>,
+    /// Whether ranges come from random numbers.
+    pub calibration_random: bool,
     /// Samples that calibration saw.
     pub samples_calibrated: Option<u64>,
     /// Observed ranges, for `calibration.json`.
@@ -174,6 +185,11 @@ pub struct Outcome {
 pub trait Backend: Debug + Sync {
     /// What it can do.
     fn capabilities(&self) -> &'static Capabilities;
+
+    /// Whether a section asks for ranges from random numbers, so that there need be no calibration data.
+    fn calibrates_on_random(&self, _: &QuantizeSpec) -> bool {
+        false
+    }
 
     /// What is wrong with a section that only this backend can tell, such as options that contradict each other.
     fn objections(&self, _: &QuantizeSpec) -> Vec<Objection> {

@@ -19,6 +19,12 @@ pub use histogram::Histogram;
 pub use record::{Record, RecordError, VERSION};
 pub use statistics::Statistics;
 
+/// Sees the values of a tensor on their way through a network, in parts of any size.
+pub trait Observer: Send + 'static {
+    /// Sees some of them.
+    fn observe(&mut self, values: &[f32]);
+}
+
 /// What a range is chosen for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {

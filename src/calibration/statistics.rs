@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Histogram;
+use super::{Histogram, Observer};
 use crate::quant::kernels::{Isa, finite_extent};
 
 /// What is kept of all values that a tensor had: a function of their multiset alone, in fixed memory.
@@ -24,24 +24,6 @@ impl Statistics {
     /// Of nothing yet.
     pub fn new(histogram: bool) -> Self {
         Statistics { min: None, max: None, count: 0, not_finite: 0, histogram: histogram.then(Histogram::default) }
-    }
-
-    /// Sees some values.
-    pub fn observe(&mut self, values: &[f32]) {
-        // What is read twice is still in a cache.
-        const PART: usize = 1 << 18;
-        for part in values.chunks(PART) {
-            let extent = finite_extent(Isa::best(), part);
-            self.count += part.len() as u64;
-            self.not_finite += extent.not_finite;
-            if extent.min > extent.max {
-                continue;
-            }
-            self.widen(extent.min, extent.max);
-            if let Some(histogram) = &mut self.histogram {
-                histogram.observe(part, extent.max.max(-extent.min));
-            }
-        }
     }
 
     /// Adds what another saw.
@@ -73,6 +55,25 @@ impl Statistics {
         }
         let histogram = self.histogram.as_ref()?;
         Some(histogram.beyond(threshold) as f64 / histogram.total().max(1) as f64)
+    }
+}
+
+impl Observer for Statistics {
+    fn observe(&mut self, values: &[f32]) {
+        // What is read twice is still in a cache.
+        const PART: usize = 1 << 18;
+        for part in values.chunks(PART) {
+            let extent = finite_extent(Isa::best(), part);
+            self.count += part.len() as u64;
+            self.not_finite += extent.not_finite;
+            if extent.min > extent.max {
+                continue;
+            }
+            self.widen(extent.min, extent.max);
+            if let Some(histogram) = &mut self.histogram {
+                histogram.observe(part, extent.max.max(-extent.min));
+            }
+        }
     }
 }
 

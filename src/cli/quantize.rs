@@ -17,6 +17,7 @@ use crate::{
     backend::{self, DataSource, Evaluation, RunInputs},
     config::ComputeConfig,
     control::{Control, Notice},
+    dataset::Preprocess,
     fault::{Fault, FaultKind, chain},
     pipeline::{self, LocalJob, PipelineError, Purpose},
     report::QualityGate,
@@ -34,7 +35,8 @@ pub(super) struct QuantizeArgs {
     #[arg(long, value_name = "FILE")]
     spec: PathBuf,
 
-    /// Calibration data: .npz or .npy, samples on axis 0.
+    /// Calibration data: .npz, .npy or .safetensors with samples on axis 0, a folder of them, a folder of images, or the
+    /// calibration.json of an earlier job.
     #[arg(long, value_name = "PATH|URI")]
     calibration: Option<String>,
 
@@ -42,7 +44,12 @@ pub(super) struct QuantizeArgs {
     #[arg(long, value_name = "PATH|URI")]
     evaluation: Option<String>,
 
-    /// The name of the array of labels in the evaluation data.
+    /// How images become samples, as JSON: {"resize": 256, "crop": 224, "scale": 0.00392, "mean": [...], "std": [...],
+    /// "layout": "NCHW", "color": "RGB"}.
+    #[arg(long, value_name = "JSON", value_parser = preprocess)]
+    preprocess: Option<Preprocess>,
+
+    /// The name of the array of labels in the evaluation data; `class` where the images of each class have a folder.
     #[arg(long, value_name = "NAME", requires = "evaluation")]
     labels: Option<String>,
 
@@ -88,10 +95,11 @@ pub(super) fn run(args: &QuantizeArgs) -> Result<ExitCode, Box<dyn Error>> {
         return Ok(refuse(&[parsed.objections, more].concat()));
     }
     let source = |given: &String| -> Result<DataSource, Box<dyn Error>> {
-        Ok(DataSource { path: local(given)?, max_samples: args.max_samples, batch_size: args.batch_size })
+        let preprocess = args.preprocess.clone();
+        Ok(DataSource { path: local(given)?, max_samples: args.max_samples, batch_size: args.batch_size, preprocess })
     };
     let evaluation = args.evaluation.as_ref().map(|given| -> Result<Evaluation, Box<dyn Error>> {
-        let data = DataSource { path: local(given)?, max_samples: None, batch_size: args.batch_size };
+        let data = DataSource { max_samples: None, ..source(given)? };
         Ok(Evaluation { data, labels: args.labels.clone() })
     });
     let job = LocalJob {
@@ -169,6 +177,15 @@ fn prepare(out: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "the folder is not empty"));
     }
     Ok(())
+}
+
+/// Reads `--preprocess`.
+fn preprocess(text: &str) -> Result<Preprocess, String> {
+    let preprocess: Preprocess = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    match preprocess.mistakes().first() {
+        Some((field, message)) => Err(format!("{field}: {message}")),
+        None => Ok(preprocess),
+    }
 }
 
 /// The local path of an argument.

@@ -1,8 +1,8 @@
 //! [`Array`]: one named array, read a few samples at a time.
 
-use std::{borrow::Cow, fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
-use super::DatasetError;
+use super::{DatasetError, images::Images};
 use crate::tensor::Shape;
 
 /// Values in row-major order. Floats of every width come as f32, integers and booleans as i64.
@@ -71,14 +71,18 @@ impl Element {
     }
 }
 
-/// Where an array's bytes are.
+/// Where an array's values come from.
 #[derive(Clone, Debug)]
-pub(super) enum Bytes {
+pub(super) enum Source {
     /// In a file from this offset on, read when they are asked for. Not mapped: pages that were touched would count as the
     /// process's memory, which is to be the same for any number of samples.
     File(Arc<File>, u64),
     /// In memory, where the file holds them compressed or in another order.
     Owned(Vec<u8>),
+    /// The samples of several arrays, one after the other.
+    Parts(Vec<Array>),
+    /// Image files, one a sample, decoded when they are asked for.
+    Images(Arc<Images>),
 }
 
 /// An array whose first axis counts samples.
@@ -86,18 +90,31 @@ pub(super) enum Bytes {
 pub struct Array {
     shape: Shape,
     element: Element,
-    bytes: Bytes,
+    source: Source,
 }
 
 impl Array {
-    /// `None` if there are not as many bytes as the shape says.
-    pub(super) fn new(shape: Shape, element: Element, bytes: Bytes) -> Option<Self> {
+    /// `None` if there are not as many bytes, or samples, as the shape says.
+    pub(super) fn new(shape: Shape, element: Element, source: Source) -> Option<Self> {
         let expected = shape.bytes(8 * element.size())?;
-        let fits = match &bytes {
-            Bytes::File(file, offset) => offset.checked_add(expected as u64)? <= file.metadata().ok()?.len(),
-            Bytes::Owned(bytes) => bytes.len() == expected,
+        let fits = match &source {
+            Source::File(file, offset) => offset.checked_add(expected as u64)? <= file.metadata().ok()?.len(),
+            Source::Owned(bytes) => bytes.len() == expected,
+            Source::Parts(parts) => {
+                parts.iter().map(|part| part.samples().unwrap_or(0)).sum::<usize>() == *shape.dims().first()?
+            }
+            Source::Images(images) => images.len() == *shape.dims().first()?,
         };
-        fits.then_some(Array { shape, element, bytes })
+        fits.then_some(Array { shape, element, source })
+    }
+
+    /// An array in memory; `None` if there are not as many values as the shape says.
+    pub fn from_values(shape: Shape, values: &Values) -> Option<Self> {
+        let (element, bytes) = match values {
+            Values::Float(floats) => (Element::F32, floats.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            Values::Int(integers) => (Element::Int(8), integers.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        };
+        Array::new(shape, element, Source::Owned(bytes))
     }
 
     /// The shape, samples first.
@@ -117,26 +134,51 @@ impl Array {
 
     /// The values of some samples; an error if one of them is NaN or infinite. `name` is for the error.
     pub fn read(&self, name: &str, samples: Range<usize>) -> Result<Values, DatasetError> {
-        let per_sample: usize = self.shape.dims().iter().skip(1).product();
-        let size = per_sample * self.element.size();
-        let inside = self.samples().is_some_and(|all| samples.start <= samples.end && samples.end <= all);
-        let range = if inside { samples.start * size..samples.end * size } else { 0..0 };
-        let bytes = match &self.bytes {
-            Bytes::File(file, offset) => {
-                let mut bytes = vec![0; range.len()];
-                file.read_exact_at(&mut bytes, offset + range.start as u64)
-                    .map_err(|e: io::Error| DatasetError::Corrupt { array: name.to_owned(), reason: e.to_string() })?;
-                Cow::Owned(bytes)
-            }
-            Bytes::Owned(bytes) => Cow::Borrowed(bytes.get(range).unwrap_or_default()),
-        };
-        let values = self.element.decode(&bytes);
+        let values = self.read_all(name, samples.clone())?;
         if let Values::Float(floats) = &values
             && let Some(position) = floats.iter().position(|x| !x.is_finite())
         {
-            let sample = samples.start + position / per_sample.max(1);
+            let sample = samples.start + position / self.per_sample().max(1);
             return Err(DatasetError::NotFinite { array: name.to_owned(), sample });
         }
         Ok(values)
+    }
+
+    fn per_sample(&self) -> usize {
+        self.shape.dims().iter().skip(1).product()
+    }
+
+    fn read_all(&self, name: &str, samples: Range<usize>) -> Result<Values, DatasetError> {
+        let size = self.per_sample() * self.element.size();
+        let inside = self.samples().is_some_and(|all| samples.start <= samples.end && samples.end <= all);
+        let samples = if inside { samples } else { 0..0 };
+        let range = samples.start * size..samples.end * size;
+        Ok(match &self.source {
+            Source::File(file, offset) => {
+                let mut bytes = vec![0; range.len()];
+                file.read_exact_at(&mut bytes, offset + range.start as u64)
+                    .map_err(|e: io::Error| DatasetError::Corrupt { array: name.to_owned(), reason: e.to_string() })?;
+                self.element.decode(&bytes)
+            }
+            Source::Owned(bytes) => self.element.decode(bytes.get(range).unwrap_or_default()),
+            Source::Images(images) => Values::Float(images.read(samples)?),
+            Source::Parts(parts) => {
+                let mut all = if self.element.is_float() { Values::Float(vec![]) } else { Values::Int(vec![]) };
+                let mut first = 0;
+                for part in parts {
+                    let end = first + part.samples().unwrap_or(0);
+                    let own = samples.start.clamp(first, end) - first..samples.end.clamp(first, end) - first;
+                    if !own.is_empty() {
+                        match (&mut all, part.read_all(name, own)?) {
+                            (Values::Float(all), Values::Float(more)) => all.extend(more),
+                            (Values::Int(all), Values::Int(more)) => all.extend(more),
+                            _ => {} // parts have one type of elements, as was checked when they were joined
+                        }
+                    }
+                    first = end;
+                }
+                all
+            }
+        })
     }
 }

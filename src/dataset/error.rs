@@ -19,8 +19,8 @@ pub enum DatasetError {
         #[source]
         source: io::Error,
     },
-    /// It is neither `.npy` nor `.npz`.
-    #[error("{path} is neither a .npy nor a .npz file", path = path.display())]
+    /// It is neither `.npy` nor `.npz`, and not named `.safetensors`.
+    #[error("{path} is neither a .npy, a .npz nor a .safetensors file", path = path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -32,6 +32,34 @@ pub enum DatasetError {
         array: String,
         /// Why.
         reason: String,
+    },
+    /// A folder holds both images and arrays.
+    #[error("{path} holds images and files of arrays; which of them are the samples?", path = path.display())]
+    Mixed {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Arrays of one name in a folder's files do not fit together.
+    #[error("array `{array}` of {path} has not the type and shape that it has in the file before", path = path.display())]
+    PartsDisagree {
+        /// The array.
+        array: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// An image cannot be read.
+    #[error("the image {path} cannot be used: {reason}", path = path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Preprocessing of what are no images.
+    #[error("{path} holds arrays, which are taken as they are; `preprocess` is for folders of images", path = path.display())]
+    PreprocessNotApplicable {
+        /// The data.
+        path: PathBuf,
     },
     /// An array has an impossible shape.
     #[error("array `{array}` has an impossible shape")]
@@ -113,6 +141,9 @@ impl Fault for DatasetError {
             DatasetError::Read { .. } => "dataset_unreadable",
             DatasetError::Format { .. } => "dataset_format_unknown",
             DatasetError::Corrupt { .. } | DatasetError::Shape { .. } => "dataset_corrupt",
+            DatasetError::Mixed { .. } | DatasetError::PartsDisagree { .. } => "dataset_folder_inconsistent",
+            DatasetError::Image { .. } => "dataset_image_invalid",
+            DatasetError::PreprocessNotApplicable { .. } => "dataset_preprocess_not_applicable",
             DatasetError::ElementType { .. } => "dataset_type_unsupported",
             DatasetError::TooLarge { .. } => "dataset_too_large",
             DatasetError::Scalar { .. } | DatasetError::SampleCounts { .. } => "dataset_samples_disagree",
@@ -137,6 +168,13 @@ impl Fault for DatasetError {
             }
             DatasetError::TooLarge { .. } => "use fewer samples; a few hundred representative ones are enough",
             DatasetError::ElementType { .. } => "save it as float32 or int64",
+            DatasetError::Mixed { .. } => "give a folder that holds only one kind",
+            DatasetError::PartsDisagree { .. } => "files of a folder are joined along axis 0; all else must be equal",
+            DatasetError::Image { .. } => "set preprocess.resize and preprocess.crop so that all images end alike",
+            DatasetError::PreprocessNotApplicable { .. } => "remove `preprocess`",
+            DatasetError::Empty => {
+                "data is a .npz, .npy or .safetensors file, a folder of them, or a folder of .png and .jpg"
+            }
             _ => return None,
         };
         Some(hint.to_owned())

@@ -1,21 +1,28 @@
 //! Calibration and evaluation data: named arrays whose first axis counts samples.
 //!
-//! Reads NumPy's `.npy` and `.npz`, a few samples at a time and from the mapped file where they lie there as they are.
+//! Reads NumPy's `.npy` and `.npz`, safetensors, folders of these, and folders of images, a few samples at a time.
 //! Everything in a file is checked before it is used: types and shapes at once, values as they are read.
 //! Knows nothing of models: which array goes to which input is the engine's question.
 
 mod array;
 mod error;
+mod folder;
+mod images;
 mod npy;
 mod npy_header;
+mod preprocess;
+mod safetensors;
 
 use std::{collections::BTreeMap, path::Path};
 
 pub use array::{Array, Element, Values};
 pub use error::DatasetError;
+pub use preprocess::{Color, Layout, Preprocess, Size};
 
-/// The name of the only array of a `.npy` file, which has none.
+/// The name of the only array of a `.npy` file and of a folder of images, which have none.
 pub const UNNAMED: &str = "";
+/// The name of the array that says which folder each image lies in.
+pub const CLASS: &str = "class";
 
 /// All arrays of a data file.
 #[derive(Clone, Debug)]
@@ -25,12 +32,19 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Reads a `.npy` or `.npz` file, told apart by their first bytes.
-    pub fn open(path: &Path) -> Result<Self, DatasetError> {
-        Self::from_arrays(npy::read(path)?)
+    /// Opens a file or a folder. Files are told apart by their first bytes; `preprocess` is for images.
+    pub fn open(path: &Path, preprocess: Option<&Preprocess>) -> Result<Self, DatasetError> {
+        if path.is_dir() {
+            return Self::from_arrays(folder::read(path, preprocess)?);
+        }
+        if preprocess.is_some() {
+            return Err(DatasetError::PreprocessNotApplicable { path: path.to_owned() });
+        }
+        Self::from_arrays(read_file(path)?)
     }
 
-    fn from_arrays(arrays: BTreeMap<String, Array>) -> Result<Self, DatasetError> {
+    /// From arrays in memory or in files, which must have the same number of samples.
+    pub fn from_arrays(arrays: BTreeMap<String, Array>) -> Result<Self, DatasetError> {
         let mut counted: Option<(&str, usize)> = None;
         for (name, array) in &arrays {
             let found = array.samples().ok_or_else(|| DatasetError::Scalar { array: name.clone() })?;
@@ -62,4 +76,10 @@ impl Dataset {
         let missing = DatasetError::NoSuchArray { array: name.to_owned(), available: available() };
         self.arrays.remove(name).ok_or(missing)
     }
+}
+
+/// All arrays of a file.
+fn read_file(path: &Path) -> Result<BTreeMap<String, Array>, DatasetError> {
+    let safetensors = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
+    if safetensors { safetensors::read(path) } else { npy::read(path) }
 }

@@ -13,7 +13,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::{
     Array, DatasetError, Element, UNNAMED,
-    array::Bytes,
+    array::Source,
     npy_header::{Endian, Header},
 };
 use crate::tensor::Shape;
@@ -68,7 +68,7 @@ fn read_npy(name: &str, mut reader: impl Read, place: Option<(&Arc<File>, u64)>)
     let length = shape.bytes(8 * size).unwrap_or(usize::MAX);
     let disagree = || corrupt(io::Error::other("its length does not agree with its shape"));
     if let Some((file, start)) = place.filter(|_| header.endian == Endian::Little && !header.fortran) {
-        return Array::new(shape, element, Bytes::File(file.clone(), start + offset as u64)).ok_or_else(disagree);
+        return Array::new(shape, element, Source::File(file.clone(), start + offset as u64)).ok_or_else(disagree);
     }
     if length as u64 > MOST_BYTES {
         return Err(DatasetError::TooLarge { array: name.to_owned(), bytes: length as u64, limit: MOST_BYTES });
@@ -83,7 +83,7 @@ fn read_npy(name: &str, mut reader: impl Read, place: Option<(&Arc<File>, u64)>)
         bytes.chunks_mut(size).for_each(<[u8]>::reverse);
     }
     let bytes = if header.fortran { row_major(&bytes, size, shape.dims()) } else { bytes };
-    Array::new(shape, element, Bytes::Owned(bytes)).ok_or_else(disagree)
+    Array::new(shape, element, Source::Owned(bytes)).ok_or_else(disagree)
 }
 
 /// The element type with NumPy's name.
@@ -160,7 +160,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path: PathBuf = folder.path().join("x.npy");
         fs::write(&path, bytes).unwrap();
-        Dataset::open(&path)
+        Dataset::open(&path, None)
     }
 
     fn floats(values: &[f32]) -> Vec<u8> {

@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use ort::{
-    session::SessionInputValue,
-    value::{Tensor, TensorElementType},
-};
+use ort::value::{DynValue, Tensor, TensorElementType};
 
 use super::EngineError;
 use crate::dataset::{Array, Dataset, UNNAMED, Values};
@@ -19,6 +16,15 @@ pub struct InputInfo {
     pub element: TensorElementType,
     /// Its dimensions, batch first; −1 where dynamic.
     pub dims: Vec<i64>,
+}
+
+/// The engine's values for some samples, one for each input.
+#[derive(Debug)]
+pub struct Batch {
+    /// Which samples.
+    pub samples: Range<usize>,
+    /// Name and value of each input.
+    pub(super) inputs: Vec<(String, DynValue)>,
 }
 
 /// A dataset bound to a model's inputs.
@@ -78,15 +84,12 @@ impl<'a> Binding<'a> {
             .collect()
     }
 
-    /// The engine's values for some samples.
-    pub(super) fn values(
-        &self,
-        samples: Range<usize>,
-    ) -> Result<Vec<(String, SessionInputValue<'static>)>, EngineError> {
-        self.inputs
-            .iter()
-            .map(|(input, array)| Ok((input.name.clone(), value(input, array, samples.clone())?)))
-            .collect()
+    /// Reads some samples.
+    pub fn read(&self, samples: Range<usize>) -> Result<Batch, EngineError> {
+        let one = |(input, array): &(InputInfo, &Array)| {
+            Ok::<_, EngineError>((input.name.clone(), value(input, array, samples.clone())?))
+        };
+        Ok(Batch { inputs: self.inputs.iter().map(one).collect::<Result<_, _>>()?, samples })
     }
 }
 
@@ -118,7 +121,7 @@ fn type_name(element: TensorElementType) -> String {
     format!("{element:?}").to_lowercase()
 }
 
-fn value(input: &InputInfo, array: &Array, samples: Range<usize>) -> Result<SessionInputValue<'static>, EngineError> {
+fn value(input: &InputInfo, array: &Array, samples: Range<usize>) -> Result<DynValue, EngineError> {
     let shape: Vec<i64> = std::iter::once(samples.len())
         .chain(array.shape().dims().iter().skip(1).copied())
         .map(|d| i64::try_from(d).unwrap_or(i64::MAX))
@@ -132,17 +135,17 @@ fn value(input: &InputInfo, array: &Array, samples: Range<usize>) -> Result<Sess
     Ok(match (array.read(&input.name, samples)?, input.element) {
         (Values::Float(v), TensorElementType::Float16) => {
             let halves: Vec<half::f16> = v.into_iter().map(half::f16::from_f32).collect();
-            Tensor::from_array((shape, halves)).map_err(failed)?.into()
+            Tensor::from_array((shape, halves)).map_err(failed)?.into_dyn()
         }
-        (Values::Float(v), _) => Tensor::from_array((shape, v)).map_err(failed)?.into(),
+        (Values::Float(v), _) => Tensor::from_array((shape, v)).map_err(failed)?.into_dyn(),
         (Values::Int(v), TensorElementType::Int32) => {
             let narrow = v.into_iter().map(i32::try_from).collect::<Result<Vec<_>, _>>();
-            Tensor::from_array((shape, narrow.map_err(out_of_range)?)).map_err(failed)?.into()
+            Tensor::from_array((shape, narrow.map_err(out_of_range)?)).map_err(failed)?.into_dyn()
         }
         (Values::Int(v), TensorElementType::Bool) => {
             let bits: Vec<bool> = v.into_iter().map(|x| x != 0).collect();
-            Tensor::from_array((shape, bits)).map_err(failed)?.into()
+            Tensor::from_array((shape, bits)).map_err(failed)?.into_dyn()
         }
-        (Values::Int(v), _) => Tensor::from_array((shape, v)).map_err(failed)?.into(),
+        (Values::Int(v), _) => Tensor::from_array((shape, v)).map_err(failed)?.into_dyn(),
     })
 }

@@ -1,20 +1,27 @@
-//! Running ONNX graphs: the engine's library, sessions, and the operator that watches activations.
+//! Running ONNX graphs: the engine's library, sessions, and the operators that watch tensors or change them.
 //!
 //! The engine is ONNX Runtime, loaded at run time from a path that is handed in. Knows nothing of rules or backends.
 
 mod binding;
+mod change;
+mod element;
 mod error;
 mod insert;
 mod library;
 mod observer;
+mod prefetch;
+mod random;
 mod session;
 
 use std::path::PathBuf;
 
-pub use binding::{Binding, InputInfo};
+pub use binding::{Batch, Binding, InputInfo};
+pub use change::{Change, Switch, Switches};
 pub use error::EngineError;
-pub use insert::with_observers;
+pub use insert::{ChangedInput, with_changes, with_observers};
 pub use observer::Slots;
+pub use prefetch::each_batch;
+pub use random::random_inputs;
 pub use session::{Optimisation, Output, Session};
 
 /// Where the engine is and how much of the machine it may use.

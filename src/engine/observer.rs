@@ -9,74 +9,35 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use half::f16;
-use ort::{
-    operator::{BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput},
-    value::{IntoTensorElementType, PrimitiveTensorElementType, TensorElementType},
-};
+use ort::operator::{BoxedKernel, ComputeContext, KernelContext, Operator, OperatorInput, OperatorOutput};
 
-use crate::{calibration::Statistics, numeric::FloatFormat};
+use super::element::{FloatElement, slot_of};
+use crate::{calibration::Observer, numeric::FloatFormat};
 
-/// The operator's domain.
-pub(super) const DOMAIN: &str = "ptqd";
+/// The observers of one session, by slot.
+#[derive(Debug)]
+pub struct Slots<O>(Arc<Vec<Mutex<O>>>);
 
-/// What the observers of one session have seen, by slot.
-#[derive(Clone, Debug)]
-pub struct Slots(Arc<Vec<Mutex<Statistics>>>);
+impl<O> Clone for Slots<O> {
+    fn clone(&self) -> Self {
+        Slots(Arc::clone(&self.0))
+    }
+}
 
-impl Slots {
+impl<O: Observer> Slots<O> {
     /// One slot for each observer.
-    pub fn new(statistics: impl IntoIterator<Item = Statistics>) -> Self {
-        Slots(Arc::new(statistics.into_iter().map(Mutex::new).collect()))
+    pub fn new(observers: impl IntoIterator<Item = O>) -> Self {
+        Slots(Arc::new(observers.into_iter().map(Mutex::new).collect()))
     }
 
-    /// What each observer has seen so far.
-    pub fn statistics(&self) -> Vec<Statistics> {
-        self.0.iter().map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    /// Looks at each observer, or changes it, in the order of the slots.
+    pub fn each<R>(&self, mut look: impl FnMut(&mut O) -> R) -> Vec<R> {
+        self.0.iter().map(|slot| look(&mut slot.lock().unwrap_or_else(PoisonError::into_inner))).collect()
     }
 
     fn observe(&self, slot: usize, values: &[f32]) -> ort::Result<()> {
         let slot = self.0.get(slot).ok_or_else(|| ort::Error::new("no such observer slot"))?;
         slot.lock().unwrap_or_else(PoisonError::into_inner).observe(values);
-        Ok(())
-    }
-}
-
-/// The domain to register with a session whose graph has observers.
-pub(super) fn domain(slots: &Slots) -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?
-        .add(Observe::<f32>(slots.clone(), PhantomData))?
-        .add(Observe::<f16>(slots.clone(), PhantomData))
-}
-
-/// An element type that can be watched.
-trait Watched: PrimitiveTensorElementType + IntoTensorElementType + Copy + Send + Sync + 'static {
-    const ELEMENT: TensorElementType;
-    const OP: &str;
-    fn observe(slots: &Slots, slot: usize, values: &[Self]) -> ort::Result<()>;
-}
-
-impl Watched for f32 {
-    const ELEMENT: TensorElementType = TensorElementType::Float32;
-    const OP: &str = op(FloatFormat::F32);
-
-    fn observe(slots: &Slots, slot: usize, values: &[Self]) -> ort::Result<()> {
-        slots.observe(slot, values)
-    }
-}
-
-impl Watched for f16 {
-    const ELEMENT: TensorElementType = TensorElementType::Float16;
-    const OP: &str = op(FloatFormat::F16);
-
-    fn observe(slots: &Slots, slot: usize, values: &[Self]) -> ort::Result<()> {
-        const PART: usize = 1 << 14;
-        let mut wide = Vec::with_capacity(PART.min(values.len()));
-        for part in values.chunks(PART) {
-            wide.clear();
-            wide.extend(part.iter().map(|x| x.to_f32()));
-            slots.observe(slot, &wide)?;
-        }
         Ok(())
     }
 }
@@ -89,15 +50,16 @@ pub(super) const fn op(format: FloatFormat) -> &'static str {
     }
 }
 
-struct Observe<T>(Slots, PhantomData<T>);
+/// The operator.
+pub(super) struct Observe<T, O>(pub(super) Slots<O>, pub(super) PhantomData<T>);
 
-impl<T: Watched> Operator for Observe<T> {
+impl<T: FloatElement, O: Observer> Operator for Observe<T, O> {
     type Kernel<'attr> = BoxedKernel<'attr>;
 
     const ALIASES: &[(u32, u32)] = &[(0, 0)];
 
     fn name(&self) -> &str {
-        T::OP
+        op(T::FORMAT)
     }
 
     fn versions(&self) -> RangeInclusive<u32> {
@@ -113,15 +75,14 @@ impl<T: Watched> Operator for Observe<T> {
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Self::Kernel<'attr>> {
-        let slot: i64 = context.get("slot").ok_or_else(|| ort::Error::new("an observer without a slot"))?;
-        let slot = usize::try_from(slot).map_err(|_| ort::Error::new("a negative observer slot"))?;
+        let slot = slot_of(context)?;
         let slots = self.0.clone();
         Ok(Box::new(move |context: &ComputeContext| {
             let missing = || ort::Error::new("an observer without an input");
             let (shape, source) = {
                 let input = context.input(0)?.ok_or_else(missing)?;
                 let (shape, values) = input.try_extract_tensor::<T>()?;
-                T::observe(&slots, slot, values)?;
+                slots.observe(slot, &T::widen(values))?;
                 (shape.to_vec(), values.as_ptr())
             };
             let mut output = context.output(0, shape)?.ok_or_else(missing)?;

@@ -1,13 +1,15 @@
 //! [`Session`]: a model ready to run.
 
-use std::{ops::Range, path::Path};
+use std::path::Path;
 
 use ort::{
-    session::{Session as OrtSession, builder::GraphOptimizationLevel},
+    operator::OperatorDomain,
+    session::{Session as OrtSession, SessionInputValue, builder::GraphOptimizationLevel},
     value::ValueType,
 };
 
-use super::{Binding, EngineConfig, EngineError, InputInfo, Slots, library, observer};
+use super::{Batch, EngineConfig, EngineError, InputInfo, Slots, Switches, element, library};
+use crate::calibration::Observer;
 
 /// A model ready to run on the CPU.
 #[derive(Debug)]
@@ -43,14 +45,29 @@ impl Session {
     }
 
     /// Loads a model whose graph has observers.
-    pub fn load_observed(model: &Path, slots: &Slots, config: &EngineConfig) -> Result<Self, EngineError> {
-        Self::load_with(model, Optimisation::Basic, Some(slots), config)
+    pub fn load_observed<O: Observer>(
+        model: &Path,
+        slots: &Slots<O>,
+        config: &EngineConfig,
+    ) -> Result<Self, EngineError> {
+        Self::load_changed(model, slots, &Switches::default(), config)
+    }
+
+    /// Loads a model whose graph has observers and changes.
+    pub fn load_changed<O: Observer>(
+        model: &Path,
+        slots: &Slots<O>,
+        switches: &Switches,
+        config: &EngineConfig,
+    ) -> Result<Self, EngineError> {
+        let domain = element::domain(slots, switches).map_err(|e| EngineError::Load { reason: e.to_string() })?;
+        Self::load_with(model, Optimisation::Basic, Some(domain), config)
     }
 
     fn load_with(
         model: &Path,
         optimisation: Optimisation,
-        slots: Option<&Slots>,
+        operators: Option<OperatorDomain>,
         config: &EngineConfig,
     ) -> Result<Self, EngineError> {
         let environment = library::environment(config)?;
@@ -65,9 +82,8 @@ impl Session {
             .map_err(|e| load(e.into()))?
             .with_intra_threads(config.threads)
             .map_err(|e| load(e.into()))?;
-        if let Some(slots) = slots {
-            let domain = observer::domain(slots).map_err(load)?;
-            builder = builder.with_operators(domain).map_err(|e| load(e.into()))?;
+        if let Some(operators) = operators {
+            builder = builder.with_operators(operators).map_err(|e| load(e.into()))?;
         }
         let session = builder.commit_from_file(model).map_err(load)?;
         let inputs = session.inputs().iter().map(|input| match input.dtype() {
@@ -84,10 +100,9 @@ impl Session {
         &self.inputs
     }
 
-    /// Runs some samples. Outputs that do not hold floats are left out.
-    pub fn run(&mut self, binding: &Binding<'_>, samples: Range<usize>) -> Result<Vec<Output>, EngineError> {
-        let inputs = binding.values(samples)?;
-        let outputs = self.session.run(inputs).map_err(|e| EngineError::Run { reason: e.to_string() })?;
+    /// Runs a batch. Outputs that do not hold floats are left out.
+    pub fn run(&mut self, batch: &Batch) -> Result<Vec<Output>, EngineError> {
+        let outputs = self.session.run(inputs(batch)).map_err(|e| EngineError::Run { reason: e.to_string() })?;
         let floats = outputs.iter().filter_map(|(name, value)| {
             let wide = value.try_extract_tensor::<f32>().map(|(_, values)| values.to_vec());
             let halves =
@@ -97,10 +112,9 @@ impl Session {
         Ok(floats.collect())
     }
 
-    /// Runs some samples for what observers see; the outputs are left.
-    pub fn forward(&mut self, binding: &Binding<'_>, samples: Range<usize>) -> Result<(), EngineError> {
-        let inputs = binding.values(samples)?;
-        self.session.run(inputs).map_err(|e| EngineError::Run { reason: e.to_string() })?;
+    /// Runs a batch for what observers see; the outputs are left.
+    pub fn forward(&mut self, batch: &Batch) -> Result<(), EngineError> {
+        self.session.run(inputs(batch)).map_err(|e| EngineError::Run { reason: e.to_string() })?;
         Ok(())
     }
 
@@ -109,4 +123,8 @@ impl Session {
         let info = ort::info();
         info.split(':').next_back().unwrap_or(info).trim().to_owned()
     }
+}
+
+fn inputs(batch: &Batch) -> Vec<(&str, SessionInputValue<'_>)> {
+    batch.inputs.iter().map(|(name, value)| (name.as_str(), SessionInputValue::from(value))).collect()
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    dataset::Preprocess,
     fault::Warning,
     report::QualityGate,
     spec::{Objection, ObjectionCode, Parsed, QuantizeSpec, parse, pointer_token},
@@ -31,6 +32,9 @@ pub struct CalibrationRef {
     /// Samples per forward pass, where the model leaves it open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<u32>,
+    /// How images become samples, where the data is images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<Preprocess>,
 }
 
 /// Data to compare the models on.
@@ -48,6 +52,9 @@ pub struct EvaluationRef {
     /// Samples per forward pass, where the model leaves it open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<u32>,
+    /// How images become samples, where the data is images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<Preprocess>,
 }
 
 /// What a client asks for.
@@ -113,6 +120,10 @@ impl JobSpec {
         range("/calibration/batch_size", calibration.and_then(|c| c.batch_size).map(u64::from), 1, 4096);
         range("/evaluation/max_samples", evaluation.and_then(|e| e.max_samples).map(u64::from), 1, 10_000_000);
         range("/evaluation/batch_size", evaluation.and_then(|e| e.batch_size).map(u64::from), 1, 4096);
+        let preprocess = [
+            ("/calibration/preprocess", calibration.and_then(|c| c.preprocess.as_ref())),
+            ("/evaluation/preprocess", evaluation.and_then(|e| e.preprocess.as_ref())),
+        ];
         range("/timeout_seconds", self.timeout_seconds.map(u64::from), 1, 7 * 24 * 3600);
         range("/max_attempts", self.max_attempts.map(u64::from), 1, 20);
         range("/name", self.name.as_ref().map(|name| name.chars().count() as u64), 1, 200);
@@ -120,6 +131,11 @@ impl JobSpec {
         for (key, value) in &self.labels {
             let pointer = format!("/labels/{}", pointer_token(key));
             range(&pointer, Some(key.chars().count().max(value.chars().count()) as u64), 0, 512);
+        }
+        for (pointer, preprocess) in preprocess {
+            for (field, message) in preprocess.map(Preprocess::mistakes).unwrap_or_default() {
+                objections.push(Objection::new(format!("{pointer}/{field}"), ObjectionCode::OutOfRange, message));
+            }
         }
         let gate = &self.quality_gate;
         for (pointer, limit) in [

@@ -37,18 +37,10 @@ pub(super) fn write(
                    "quotient": w.quotient})
         })
         .collect();
-    let data = [
-        ("calibration", job.inputs.calibration.as_ref().map(|source| &source.path)),
-        ("evaluation", job.inputs.evaluation.as_ref().map(|evaluation| &evaluation.data.path)),
-    ];
-    let mut inputs = json!({"model": listed(&job.model, job.digests, control)?});
-    for (name, path) in data {
-        inputs[name] = path.map(|path| listed(path, job.digests, control)).transpose()?.unwrap_or(Value::Null);
-    }
     let manifest = json!({
         "ptqd_version": report.environment.ptqd_version,
         "onnxruntime": report.environment.onnxruntime,
-        "inputs": inputs,
+        "inputs": report.inputs,
         "effective_config_sha256": hex(&Sha256::digest(config.to_string().as_bytes())),
         "effective_config": config,
         "policies": report.policies,
@@ -58,6 +50,19 @@ pub(super) fn write(
     let name = write_json(out, "manifest.json", &manifest)?;
     artifacts.push(artifact(out, name, job.digests, control)?);
     Ok(artifacts)
+}
+
+/// The files that go in, by role: name, size and, where it is asked for, digest.
+pub(super) fn inputs(job: &LocalJob, control: &Control<'_>) -> Result<Value, PipelineError> {
+    let data = [
+        ("calibration", job.inputs.calibration.as_ref().map(|source| &source.path)),
+        ("evaluation", job.inputs.evaluation.as_ref().map(|evaluation| &evaluation.data.path)),
+    ];
+    let mut inputs = json!({"model": listed(&job.model, job.digests, control)?});
+    for (name, path) in data {
+        inputs[name] = path.map(|path| listed(path, job.digests, control)).transpose()?.unwrap_or(Value::Null);
+    }
+    Ok(inputs)
 }
 
 fn artifact(out: &Path, name: String, wanted: bool, control: &Control<'_>) -> Result<Artifact, PipelineError> {

@@ -22,7 +22,7 @@ use crate::{
     control::{Control, Notice, Phase},
     model,
     quant::kernels::Isa,
-    report::{Artifact, Environment, Policies, QualityGate, Report, Summary},
+    report::{Artifact, Comparison, Environment, Policies, QualityGate, Report, Summary},
     spec::{Decision, Objection, ObjectionCode, Plan, QuantizeSpec, Warning},
 };
 
@@ -162,45 +162,61 @@ fn run_here(job: &LocalJob, out: &Path, control: &Control<'_>) -> Result<Finishe
         files.push(write_json(out, "calibration.json", calibration)?);
     }
     let warnings = collected.lock().map(|all| all.clone()).unwrap_or_default();
-    let report = report(job, &outcome, warnings, clock.finish());
+    let inputs = manifest::inputs(job, &control)?;
+    let report = report(job, outcome, inputs, warnings, clock.finish());
     files.push(write_json(out, "report.json", &report)?);
     let artifacts = manifest::write(job, &planned, &report, files, out, &control)?;
     Ok(Finished { report, artifacts })
 }
 
-fn report(job: &LocalJob, outcome: &Outcome, warnings: Vec<Warning>, seconds: BTreeMap<String, f64>) -> Report {
+fn report(
+    job: &LocalJob,
+    outcome: Outcome,
+    inputs: Value,
+    warnings: Vec<Warning>,
+    seconds: BTreeMap<String, f64>,
+) -> Report {
     let count = |decision| outcome.layers.iter().filter(|layer| layer.decision == decision).count();
-    let comparison = outcome.comparison.as_ref();
-    let accuracies = comparison.and_then(|c| c.accuracies());
+    let comparison = outcome.comparison;
+    let total = comparison.as_ref().map(Comparison::total);
+    let accuracies = comparison.as_ref().and_then(Comparison::accuracies);
+    let top5 = comparison.as_ref().and_then(Comparison::top5_accuracies);
     let summary = Summary {
         bytes_before: outcome.bytes_before,
         bytes_after: outcome.bytes_after,
         compression: outcome.bytes_before as f64 / outcome.bytes_after.max(1) as f64,
         layers_quantized: count(Decision::Quantize),
         layers_native: count(Decision::Native),
-        output_sqnr_db: comparison.and_then(|c| c.outputs.sqnr_db()),
-        output_cosine: comparison.and_then(|c| c.outputs.cosine()),
-        top1_agreement: comparison.and_then(|c| c.top1_agreement()),
+        output_sqnr_db: total.and_then(|error| error.sqnr_db()),
+        output_cosine: total.and_then(|error| error.cosine()),
+        top1_agreement: comparison.as_ref().and_then(Comparison::top1_agreement),
         accuracy_before: accuracies.map(|(before, _)| before),
         accuracy_after: accuracies.map(|(_, after)| after),
         accuracy_drop: accuracies.map(|(before, after)| before - after),
+        top5_before: top5.map(|(before, _)| before),
+        top5_after: top5.map(|(_, after)| after),
+        calibration_random: outcome.calibration_random,
         samples_calibrated: outcome.samples_calibrated,
-        samples_evaluated: comparison.map(|c| c.samples),
+        samples_evaluated: comparison.as_ref().map(|c| c.samples),
         seconds,
         peak_rss_bytes: process::peak_rss_bytes(),
     };
     Report {
         quality_gate: job.quality_gate.judge(&summary),
         summary,
-        layers: outcome.layers.clone(),
-        preparation: outcome.preparation.clone(),
+        layers: outcome.layers,
+        outputs: comparison.as_ref().map(Comparison::reports).unwrap_or_default(),
+        latency: comparison.and_then(|c| c.latency),
+        sensitivity: outcome.sensitivity,
+        inputs,
+        preparation: outcome.preparation,
         warnings,
         policies: Policies::default(),
         environment: Environment {
             ptqd_version: env!("CARGO_PKG_VERSION"),
             instruction_set: Isa::best().name(),
             threads: rayon::current_num_threads(),
-            onnxruntime: outcome.engine_version.clone(),
+            onnxruntime: outcome.engine_version,
         },
     }
 }

@@ -11,6 +11,7 @@ mod pack;
 mod qparams;
 pub mod reference;
 mod scheme;
+mod simulate;
 mod tensor;
 
 pub use block::Block;
@@ -19,4 +20,5 @@ pub use grid::{Grid, Rect};
 pub use pack::Packing;
 pub use qparams::{Extent, QParams, qparams, scale_for};
 pub use scheme::{Granularity, Quotient, ScaleRule, Scheme};
+pub use simulate::{one_cell, simulate};
 pub use tensor::{PART_ELEMENTS, QuantError, Quantized, quantize};

@@ -5,6 +5,7 @@
 mod artifact;
 mod comparison;
 mod gate;
+mod sensitivity;
 
 use serde::Serialize;
 
@@ -15,8 +16,9 @@ use crate::{
 };
 
 pub use artifact::{Artifact, media_type};
-pub use comparison::{Accuracy, Comparison};
+pub use comparison::{Comparison, Latency, OutputReport, Right};
 pub use gate::{GateResult, QualityGate};
+pub use sensitivity::{LayerSensitivity, Sensitivity, Suggestion};
 
 /// Everything that a finished job tells.
 #[derive(Clone, Debug, Serialize)]
@@ -27,6 +29,14 @@ pub struct Report {
     pub quality_gate: Option<GateResult>,
     /// The layers that hold weights or could be quantized, in the model's order.
     pub layers: Vec<LayerReport>,
+    /// Each output of the model; empty where the models were not compared.
+    pub outputs: Vec<OutputReport>,
+    /// How long a sample takes before and after; null where it was not measured.
+    pub latency: Option<Latency>,
+    /// What single layers cost the outputs, and which to leave native; null where it was not measured.
+    pub sensitivity: Option<Sensitivity>,
+    /// The files that went in, by role, with their digests where these were asked for.
+    pub inputs: serde_json::Value,
     /// What was changed in the model ahead of planning: the version of its operators, what was folded or copied; null
     /// where nothing is.
     pub preparation: Option<serde_json::Value>,
@@ -63,6 +73,12 @@ pub struct Summary {
     pub accuracy_after: Option<f64>,
     /// `accuracy_before - accuracy_after`.
     pub accuracy_drop: Option<f64>,
+    /// Share of samples whose label is among the five largest outputs, before; for more than five classes.
+    pub top5_before: Option<f64>,
+    /// The same after.
+    pub top5_after: Option<f64>,
+    /// Whether ranges come from random numbers, which was asked for in place of data.
+    pub calibration_random: bool,
     /// Samples that calibration saw.
     pub samples_calibrated: Option<u64>,
     /// Samples that the evaluation saw.
@@ -88,7 +104,7 @@ pub struct LayerReport {
     pub weights: Option<WeightReport>,
     /// What was done to its inputs; empty where they stay as they are.
     pub activations: Vec<ActivationReport>,
-    /// SQNR of its output; null, since layers are not yet compared one by one.
+    /// SQNR of its output with everything before it quantized too, in dB; null where it was not measured, or is infinite.
     pub output_sqnr_db: Option<f64>,
 }
 
@@ -176,6 +192,14 @@ pub struct ActivationReport {
     pub scale_rule: String,
     /// Share of the observed values beyond the chosen range; 0 where the range is the observed one.
     pub clipped_fraction: Option<f64>,
+    /// The tensor whose larger range it shares, because a Concat joins the two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range_of: Option<String>,
+    /// SQNR of the tensor itself under these codes, in dB, over some samples of the evaluation.
+    pub sqnr_db: Option<f64>,
+    /// Share of those samples' values beyond the chosen range: far more than `clipped_fraction` means that the calibration
+    /// data does not represent the evaluation data.
+    pub beyond_fraction: Option<f64>,
 }
 
 /// The numeric choices in force, by name.

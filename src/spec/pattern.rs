@@ -32,6 +32,12 @@ pub enum PatternError {
 }
 
 impl Pattern {
+    /// The pattern that matches this name and no other.
+    pub fn literal(name: &str) -> String {
+        let plain = |c: char| if "*?[".contains(c) { format!("[{c}]") } else { c.to_string() };
+        name.chars().map(plain).collect()
+    }
+
     /// Compiles a pattern.
     pub fn new(source: &str) -> Result<Self, PatternError> {
         const MOST_BYTES_COMPILED: usize = 1 << 20;

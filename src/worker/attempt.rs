@@ -149,18 +149,19 @@ async fn make(
 /// Brings the inputs to local paths.
 fn stage(shop: &Workshop, spec: JobSpec) -> Result<LocalJob, StorageError> {
     let checked = spec.check();
-    let source = |uri: &str, max: Option<u32>, batch: Option<u32>| {
+    let source = |uri: &str, max: Option<u32>, batch: Option<u32>, preprocess: &Option<_>| {
         Ok::<_, StorageError>(DataSource {
             path: shop.sources.locate(uri)?,
             max_samples: max.map(|n| n as usize),
             batch_size: batch.map_or(DEFAULT_BATCH, |n| n as usize),
+            preprocess: preprocess.clone(),
         })
     };
-    let calibration = spec.calibration.as_ref().map(|c| source(&c.uri, c.max_samples, c.batch_size));
-    let evaluation = spec
-        .evaluation
-        .as_ref()
-        .map(|e| Ok(Evaluation { data: source(&e.uri, e.max_samples, e.batch_size)?, labels: e.labels.clone() }));
+    let calibration = spec.calibration.as_ref().map(|c| source(&c.uri, c.max_samples, c.batch_size, &c.preprocess));
+    let evaluation = spec.evaluation.as_ref().map(|e| {
+        let data = source(&e.uri, e.max_samples, e.batch_size, &e.preprocess)?;
+        Ok(Evaluation { data, labels: e.labels.clone() })
+    });
     Ok(LocalJob {
         model: shop.sources.locate(&spec.model.uri)?,
         inputs: RunInputs {

@@ -66,7 +66,7 @@ fn observe(folder: &Path, name: &str, data: &str, runs: usize) {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
     };
     let model = Model::read(&folder.join(name)).unwrap();
-    let data = Dataset::open(&folder.join(data)).unwrap();
+    let data = Dataset::open(&folder.join(data), None).unwrap();
     let compute = |op: &str| ["Conv", "Gemm", "MatMul"].contains(&op);
     let nodes = model.graph().node.iter().filter(|node| node.op_type.as_deref().is_some_and(compute));
     let watched: BTreeSet<&String> = nodes.map(|node| &node.input[0]).collect();
@@ -85,7 +85,7 @@ fn observe(folder: &Path, name: &str, data: &str, runs: usize) {
             let binding = Binding::new(session.inputs(), &data, BATCH, 0..data.samples()).unwrap();
             let began = Instant::now();
             for batch in binding.batches() {
-                session.forward(&binding, batch).unwrap();
+                session.forward(&binding.read(batch).unwrap()).unwrap();
             }
             times.push(began.elapsed());
         }

@@ -48,7 +48,7 @@ fn serve(data: &Path, database: Option<&str>) -> Process {
 
 /// A job that takes some seconds: the same calibration samples many times over.
 fn long_job(folder: &Path) -> Value {
-    let data = ptqd::dataset::Dataset::open(&fixture("calibration.npz")).expect("the fixture");
+    let data = ptqd::dataset::Dataset::open(&fixture("calibration.npz"), None).expect("the fixture");
     let ptqd::dataset::Values::Float(values) = data.arrays()["input"].read("input", 0..data.samples()).unwrap() else {
         panic!("floats")
     };

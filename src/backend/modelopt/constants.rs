@@ -7,46 +7,55 @@ use crate::{
     backend::stored::Chosen,
     model::onnx::{GraphIndex, OnnxError, proto::GraphProto, reads},
     quant::Scheme,
-    spec::{Decision, QuantizeSpec, Resolved},
+    spec::{Decision, LayerPlan, QuantizeSpec, Resolved},
 };
 
-/// How each constant is quantized. Layers whose weight cannot be are left native in `resolved`. Where something else reads
-/// the constant, or layers want it otherwise, each way gets a copy of its own; the names of the constants copied come
-/// second.
-pub(super) fn choose(
+/// Leaves layers native in `resolved` whose weight cannot be quantized as the rules ask.
+pub(super) fn leave_unquantizable(
     spec: &QuantizeSpec,
     options: &Options,
+    candidates: &[Option<Candidate>],
+    resolved: &mut Resolved,
+) {
+    let layers = candidates.iter().zip(&resolved.plan.layers).enumerate();
+    let native: Vec<_> = layers
+        .filter_map(|(at, (candidate, plan))| {
+            let candidate = candidate.as_ref()?;
+            Some((at, options.weight_scheme(plan.weights?, &candidate.shape, candidate.axis).err()?))
+        })
+        .collect();
+    resolved.leave_native(spec, native);
+}
+
+/// How each constant is quantized that a layer of `kept` computes with. Where something else reads the constant, or layers
+/// want it otherwise, each way gets a copy of its own, which `graph` and `candidates` then name; the copies come second.
+pub(super) fn choose(
+    options: &Options,
+    plan: &[LayerPlan],
+    kept: impl Fn(usize) -> bool,
     graph: &mut GraphProto,
     candidates: &mut [Option<Candidate>],
-    resolved: &mut Resolved,
 ) -> Result<(BTreeMap<String, Chosen>, Vec<String>), OnnxError> {
-    let mut native = Vec::new();
     let mut ways: BTreeMap<String, BTreeMap<Scheme, (Chosen, Vec<usize>)>> = BTreeMap::new();
-    for (at, candidate) in candidates.iter().enumerate() {
-        let plan = &resolved.plan.layers[at];
-        let (Some(candidate), Some(dtype), Decision::Quantize) = (candidate, plan.weights, plan.decision) else {
+    for (at, candidate) in candidates.iter().enumerate().filter(|(at, _)| kept(*at)) {
+        let (Some(candidate), Some(dtype), Decision::Quantize) = (candidate, plan[at].weights, plan[at].decision)
+        else {
             continue;
         };
-        match options.weight_scheme(dtype, &candidate.shape, candidate.axis) {
-            Ok((scheme, grid)) => {
-                let chosen = Chosen { scheme, grid, format: candidate.format };
-                let of_constant = ways.entry(candidate.source.clone()).or_default();
-                of_constant.entry(scheme).or_insert((chosen, Vec::new())).1.push(at);
-            }
-            Err(reason) => native.push((at, reason)),
-        }
+        let Ok((scheme, grid)) = options.weight_scheme(dtype, &candidate.shape, candidate.axis) else { continue };
+        let chosen = Chosen { scheme, grid, format: candidate.format };
+        let of_constant = ways.entry(candidate.source.clone()).or_default();
+        of_constant.entry(scheme).or_insert((chosen, Vec::new())).1.push(at);
     }
-    resolved.leave_native(spec, native);
-
     let mut index = GraphIndex::new(graph)?;
     let counts = reads(graph, |node| node.op_type.as_deref() != Some("Shape"));
     let (mut chosen, mut copied) = (BTreeMap::new(), Vec::new());
     for (source, ways) in ways {
         let layers: usize = ways.values().map(|(_, layers)| layers.len()).sum();
-        let mut kept = counts.get(&source).copied().unwrap_or(0) > layers;
+        let mut taken = counts.get(&source).copied().unwrap_or(0) > layers;
         for (one, layers) in ways.into_values() {
             // The first way keeps the name, unless a reader that wants floats has it.
-            if !std::mem::replace(&mut kept, true) {
+            if !std::mem::replace(&mut taken, true) {
                 chosen.insert(source.clone(), one);
                 continue;
             }

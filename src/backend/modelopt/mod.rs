@@ -10,25 +10,26 @@ mod placement;
 mod prepare;
 mod ranges;
 mod rewrite;
+mod study;
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
 use self::{
-    options::{FORMATS, OPTIONS, Options},
+    calibrate::Data,
+    options::{FORMATS, OPTIONS, Options, Placement},
     placement::Edge,
     prepare::Preparation,
 };
 use super::{
     Backend, BackendError, Capabilities, Outcome, Prepared, RunInputs,
     onnx::{
-        evaluate::{self, Compared, Split},
+        evaluate::{self, Compared, Samples, Split},
         inventory::{self, Candidate, Inventory},
         weights,
     },
-    stored::Chosen,
 };
 use crate::{
     control::Control,
@@ -58,19 +59,25 @@ impl Backend for ModelOpt {
         &CAPABILITIES
     }
 
+    fn calibrates_on_random(&self, spec: &QuantizeSpec) -> bool {
+        Options::new(spec).random
+    }
+
     fn open(&self, spec: &QuantizeSpec, model: &Path) -> Result<Box<dyn Prepared>, BackendError> {
         let path = model.to_owned();
         let mut model = Model::read(&path)?;
         let options = Options::new(spec);
-        let half = model.graph().initializer.iter().any(|t| t.data_type == Some(FloatFormat::F16.onnx()));
-        let mut preparation = prepare::prepare(&mut model, Options::needed_opset(spec, half), options.fold_batch_norm)?;
+        let half =
+            options.to_half || model.graph().initializer.iter().any(|t| t.data_type == Some(FloatFormat::F16.onnx()));
+        let preparation = prepare::prepare(&mut model, Options::needed_opset(spec, half), &options)?;
         let inputs_only = options.placement.inputs_only();
-        let Inventory { layers, mut candidates, nodes } = inventory::inventory(&model, &FORMATS, inputs_only)?;
+        let Inventory { layers, candidates, nodes } = inventory::inventory(&model, &FORMATS, inputs_only)?;
         let mut resolved = resolve(spec, &layers);
-        let (chosen, copied) = constants::choose(spec, &options, model.graph_mut(), &mut candidates, &mut resolved)?;
-        preparation.constants_duplicated = copied;
+        constants::leave_unquantizable(spec, &options, &candidates, &mut resolved);
         let edges = placement::place(spec, &options, model.graph(), &candidates, &nodes, &mut resolved)?;
-        Ok(Box::new(Opened { path, model, preparation, candidates, chosen, edges, resolved, options }))
+        let joins = options.placement == Placement::TensorRt;
+        let joined = if joins { placement::joined(model.graph(), &edges) } else { Vec::new() };
+        Ok(Box::new(Opened { path, model, preparation, candidates, nodes, edges, joined, resolved, options }))
     }
 }
 
@@ -82,10 +89,12 @@ struct Opened {
     preparation: Preparation,
     /// One for each layer of the plan; `None` where the node has no weight that can be quantized.
     candidates: Vec<Option<Candidate>>,
-    /// How each constant is quantized.
-    chosen: BTreeMap<String, Chosen>,
+    /// The node of each layer.
+    nodes: Vec<usize>,
     /// The inputs that get a Q/DQ pair.
     edges: Vec<Edge>,
+    /// Tensors that are to share a range.
+    joined: Vec<BTreeSet<String>>,
     resolved: Resolved,
     options: Options,
 }
@@ -100,30 +109,44 @@ impl Prepared for Opened {
         let earlier = inputs.calibration.as_ref().map(|source| calibrate::earlier(&source.path)).transpose()?.flatten();
         let source = inputs.calibration.as_ref().filter(|_| earlier.is_none());
         let calibration = source.map(|source| evaluate::open(source).map(|data| (source, data))).transpose()?;
-        let split = calibration
-            .as_ref()
-            .map(|(source, data)| Split::new(source, data, inputs.evaluation.is_none(), self.fixed_batch()));
+        let held_out = calibration.as_ref().map(|(source, data)| {
+            (*source, data, Split::new(source, data, inputs.evaluation.is_none(), self.fixed_batch()))
+        });
         let watched = self.watched();
-        let record = match (&calibration, &split) {
-            (Some((source, data)), Some(split)) if !watched.is_empty() => {
-                let part = (*source, split.calibration.clone());
-                Some(calibrate::observe(self, &watched, data, part, inputs, out, control)?)
-            }
-            _ => earlier,
+        let observed = match &held_out {
+            _ if watched.is_empty() => None,
+            Some((source, data, split)) => Some(Data::Given { source, data, samples: split.calibration.clone() }),
+            None => self.options.random.then_some(Data::Random),
         };
-        let rewritten = rewrite::rewrite(self, record.as_ref(), inputs, out, control)?;
+        let engine_used = observed.is_some();
+        let record = match observed {
+            Some(data) => Some(calibrate::observe(self, &watched, &data, inputs, out, control)?),
+            None => earlier,
+        };
+        let mut rewritten = rewrite::rewrite(self, record.as_ref(), inputs, out, control)?;
+        self.preparation.constants_duplicated = std::mem::take(&mut rewritten.copied);
         let compared =
             Compared { original: &self.path, prepared: &self.model, quantized: &out.join(weights::FILE), out };
-        let held_out = calibration.as_ref().zip(split).map(|((source, data), split)| (*source, data, split));
-        let comparison = evaluate::compare(&compared, inputs, held_out, control)?;
+        let samples = Samples::choose(inputs, held_out, control)?;
+        let comparison = samples.as_ref().map(|s| evaluate::compare(&compared, inputs, s, control)).transpose()?;
+        let sensitivity = match &samples {
+            Some(samples) => {
+                let tries = self.options.sensitivity_layers(inputs.evaluation.is_some());
+                let quantized = (&rewritten.steps[..], &mut rewritten.layers[..]);
+                study::study(self, quantized, samples, tries, inputs, out, control)?
+            }
+            None => None,
+        };
         // Asking a library that no step has loaded would load another one, or panic.
-        let engine_used = (record.is_some() && calibration.is_some()) || comparison.is_some();
+        let engine_used = engine_used || comparison.is_some();
         Ok(Outcome {
             bytes_before: self.model.file_bytes,
             bytes_after: rewritten.bytes(),
             files: rewritten.files.into_iter().map(|(name, _)| name).collect(),
-            layers: rewritten.layers,
+            layers: rewritten.layers.into_iter().map(|(_, layer)| layer).collect(),
             comparison,
+            sensitivity,
+            calibration_random: record.as_ref().is_some_and(|record| record.random),
             samples_calibrated: record.as_ref().map(|record| record.samples),
             preparation: Some(serde_json::json!(self.preparation)),
             calibration: record.map(|record| serde_json::json!(record)),

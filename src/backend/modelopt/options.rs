@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Keys of `backend_kwargs`.
-pub(super) static OPTIONS: [BackendOption; 5] = [
+pub(super) static OPTIONS: [BackendOption; 8] = [
     BackendOption {
         name: "block_size",
         summary: "elements of a block of int4 weights along the input axis",
@@ -20,10 +20,22 @@ pub(super) static OPTIONS: [BackendOption; 5] = [
         default: "128",
     },
     BackendOption {
+        name: "calibration",
+        summary: "`random` takes random numbers where the job has no calibration data; ranges then mean little",
+        kind: OptionKind::OneOf(&["data", RANDOM]),
+        default: "data",
+    },
+    BackendOption {
         name: "fold_batch_norm",
         summary: "whether BatchNormalization becomes part of the convolution or matrix product before it",
         kind: OptionKind::Switch,
         default: "true",
+    },
+    BackendOption {
+        name: "high_precision_dtype",
+        summary: "what the rest of the graph computes in: f32 models may become f16, their inputs and outputs excepted",
+        kind: OptionKind::OneOf(&["fp32", "fp16"]),
+        default: "fp32",
     },
     BackendOption {
         name: "percentile",
@@ -43,7 +55,16 @@ pub(super) static OPTIONS: [BackendOption; 5] = [
         kind: OptionKind::Switch,
         default: "true for placement onnxruntime, else false",
     },
+    BackendOption {
+        name: "sensitivity_layers",
+        summary: "how many layers are quantized alone to see what they cost, the most suspicious first",
+        kind: OptionKind::Whole(0, 10_000),
+        default: "8 where there is evaluation data, else 0",
+    },
 ];
+
+/// The value of option `calibration` that asks for random numbers.
+const RANDOM: &str = "random";
 
 /// Whose rules say which inputs get Q/DQ pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +84,12 @@ pub(super) struct Options {
     block_size: usize,
     /// Whether BatchNormalization is folded.
     pub(super) fold_batch_norm: bool,
+    /// Whether the graph is carried to f16.
+    pub(super) to_half: bool,
     percentile: f64,
+    /// Whether random numbers may take the place of calibration data.
+    pub(super) random: bool,
+    sensitivity_layers: Option<usize>,
     /// Which inputs get Q/DQ pairs.
     pub(super) placement: Placement,
     reduce_range: bool,
@@ -82,12 +108,21 @@ impl Options {
             algorithm: spec.algorithm.as_deref().and_then(calibration::find).unwrap_or(&CALIBRATORS[0]),
             block_size: option("block_size").and_then(Value::as_u64).map_or(128, |n| n as usize),
             fold_batch_norm: option("fold_batch_norm").and_then(Value::as_bool).unwrap_or(true),
+            to_half: option("high_precision_dtype").and_then(Value::as_str) == Some("fp16"),
             percentile: option("percentile").and_then(Value::as_f64).unwrap_or(DEFAULT_PERCENTILE),
             placement,
+            random: option("calibration").and_then(Value::as_str) == Some(RANDOM),
+            sensitivity_layers: option("sensitivity_layers").and_then(Value::as_u64).map(|n| n as usize),
             reduce_range: option("reduce_range")
                 .and_then(Value::as_bool)
                 .unwrap_or(placement == Placement::OnnxRuntime),
         }
+    }
+
+    /// How many layers are tried alone.
+    pub(super) fn sensitivity_layers(&self, evaluated: bool) -> usize {
+        const DEFAULT: usize = 8;
+        self.sensitivity_layers.unwrap_or(if evaluated { DEFAULT } else { 0 })
     }
 
     /// The algorithm for a layer's inputs.

@@ -1,11 +1,11 @@
 //! From what calibration saw to the scale of each Q/DQ pair, or the reason why there is none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Opened, options::Options, placement::Edge};
 use crate::{
     calibration::{Calibrator, Record, Statistics},
-    numeric::FloatFormat,
+    numeric::{DType, FloatFormat},
     quant::scale_for,
     report::ActivationReport,
     spec::Reason,
@@ -48,7 +48,37 @@ impl Opened {
 
     /// The scale of each edge, in their order.
     pub(super) fn scales(&self, record: &Record) -> Vec<Result<Chosen, Reason>> {
-        self.edges.iter().map(|edge| self.scale(edge, record.tensors.get(&edge.tensor))).collect()
+        let mut scales: Vec<_> =
+            self.edges.iter().map(|edge| self.scale(edge, record.tensors.get(&edge.tensor))).collect();
+        for group in &self.joined {
+            self.share_range(group, record, &mut scales);
+        }
+        scales
+    }
+
+    /// Gives all tensors of a group the largest of their ranges, for each dtype.
+    fn share_range(&self, group: &BTreeSet<String>, record: &Record, scales: &mut [Result<Chosen, Reason>]) {
+        let mut largest: BTreeMap<DType, (f64, String)> = BTreeMap::new();
+        let members = |edge: &Edge| group.contains(&edge.tensor);
+        for (edge, chosen) in self.edges.iter().zip(&*scales).filter(|(edge, _)| members(edge)) {
+            let Ok(Chosen { report, .. }) = chosen else { continue };
+            let so_far = largest.entry(edge.dtype).or_insert((0.0, String::new()));
+            if report.amax_chosen > so_far.0 {
+                *so_far = (report.amax_chosen, edge.tensor.clone());
+            }
+        }
+        for (edge, chosen) in self.edges.iter().zip(scales).filter(|(edge, _)| members(edge)) {
+            let (Ok(Chosen { scale, report }), Some((amax, tensor))) = (chosen, largest.get(&edge.dtype)) else {
+                continue;
+            };
+            if report.amax_chosen < *amax {
+                *scale = scale_for(*amax as f32, &Options::activation_scheme(edge.dtype), edge.format);
+                report.amax_chosen = *amax;
+                report.clipped_fraction =
+                    record.tensors.get(&edge.tensor).and_then(|s| s.fraction_beyond(*amax as f32));
+                report.range_of = Some(tensor.clone());
+            }
+        }
     }
 
     fn scale(&self, edge: &Edge, statistics: Option<&Statistics>) -> Result<Chosen, Reason> {
@@ -71,6 +101,9 @@ impl Opened {
             amax_chosen: f64::from(amax),
             scale_rule: scheme.rule.name(edge.dtype),
             clipped_fraction: statistics.fraction_beyond(amax),
+            range_of: None,
+            sqnr_db: None,
+            beyond_fraction: None,
         };
         Ok(Chosen { scale: scale_for(amax, &scheme, edge.format), report })
     }

@@ -1,16 +1,14 @@
 //! Carrying the plan out: Q/DQ pairs into the graph, weights into low precision.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
-use super::{Opened, ranges};
+use super::{Opened, constants, ranges};
 use crate::{
     backend::{BackendError, RunInputs, onnx::weights, stored::Chosen},
     calibration::Record,
     control::Control,
     model::onnx::QdqWriter,
+    numeric::{DType, FloatFormat},
     report::LayerReport,
     spec::{Decision, Reason},
 };
@@ -19,8 +17,36 @@ use crate::{
 pub(super) struct Rewritten {
     /// The files, each with its size.
     pub(super) files: Vec<(String, u64)>,
-    /// What was done to each layer that could be quantized.
-    pub(super) layers: Vec<LayerReport>,
+    /// What was done to each layer that could be quantized, with its position in the plan.
+    pub(super) layers: Vec<(usize, LayerReport)>,
+    /// Constants that have a copy for each way of quantizing them.
+    pub(super) copied: Vec<String>,
+    /// What the graph computes otherwise now.
+    pub(super) steps: Vec<Step>,
+}
+
+/// An input of a layer that is in low precision now.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    /// The layer, as a position in the plan.
+    pub(super) layer: usize,
+    /// The node's position in the graph that was rewritten.
+    pub(super) node: usize,
+    /// Which of its inputs.
+    pub(super) input: usize,
+    /// The tensor's element format.
+    pub(super) format: FloatFormat,
+    /// How.
+    pub(super) kind: StepKind,
+}
+
+/// How an input is quantized.
+#[derive(Clone, Debug)]
+pub(super) enum StepKind {
+    /// An activation with this scale, and the number of its report among its layer's.
+    Activation { scale: f32, dtype: DType, report: usize },
+    /// A constant.
+    Weight(Chosen),
 }
 
 impl Rewritten {
@@ -49,18 +75,24 @@ pub(super) fn rewrite(
             native.entry(edge.layer).or_insert(*reason);
         }
     }
-    let mut model = opened.model.clone();
+    let kept = |layer: usize| !native.contains_key(&layer);
+    let (mut source, mut candidates) = (opened.model.clone(), opened.candidates.clone());
+    let (chosen, copied) = constants::choose(&opened.options, plan, kept, source.graph_mut(), &mut candidates)?;
+    let mut model = source.clone();
     let mut writer = QdqWriter::new(model.graph_mut())?;
     let mut reports: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+    let mut steps = Vec::new();
     for (edge, scale) in opened.edges.iter().zip(scales) {
-        let Some(chosen) = scale.ok().filter(|_| !native.contains_key(&edge.layer)) else { continue };
-        writer.quantize_activation(edge.node, edge.input, chosen.scale, edge.dtype, edge.format);
-        reports.entry(edge.layer).or_default().push(chosen.report);
+        let Some(found) = scale.ok().filter(|_| kept(edge.layer)) else { continue };
+        writer.quantize_activation(edge.node, edge.input, found.scale, edge.dtype, edge.format);
+        let reports = reports.entry(edge.layer).or_default();
+        let kind = StepKind::Activation { scale: found.scale, dtype: edge.dtype, report: reports.len() };
+        steps.push(Step { layer: edge.layer, node: edge.node, input: edge.input, format: edge.format, kind });
+        reports.push(found.report);
     }
     writer.finish();
 
-    let kept = opened.weights(|layer| !native.contains_key(&layer));
-    let mut written = weights::write(&opened.model, model, &kept, inputs, out, control)?;
+    let mut written = weights::write(&source, model, &chosen, inputs, out, control)?;
     let mut layers = Vec::new();
     for (at, plan) in plan.iter().enumerate() {
         if !opened.is_reported(at) {
@@ -71,26 +103,20 @@ pub(super) fn rewrite(
             (layer.decision, layer.reason) = (Decision::Native, reason);
         }
         layer.activations = reports.remove(&at).unwrap_or_default();
-        if layer.decision == Decision::Quantize {
-            let source = opened.candidates[at].as_ref().map(|candidate| &candidate.source);
-            layer.weights = source.and_then(|source| written.weights.remove(source));
+        if let Some(candidate) = candidates[at].as_ref().filter(|_| layer.decision == Decision::Quantize) {
+            layer.weights = written.weights.remove(&candidate.source);
             if plan.weights.is_some() && layer.weights.is_none() {
                 layer.reason = Reason::Tied;
             }
+            steps.extend(chosen.get(&candidate.source).map(|chosen| Step {
+                layer: at,
+                node: candidate.node,
+                input: candidate.weight_input,
+                format: chosen.format,
+                kind: StepKind::Weight(chosen.clone()),
+            }));
         }
-        layers.push(layer);
+        layers.push((at, layer));
     }
-    Ok(Rewritten { files: written.files, layers })
-}
-
-impl Opened {
-    /// The constants to be quantized for the layers that `kept` says.
-    fn weights(&self, kept: impl Fn(usize) -> bool) -> BTreeMap<String, Chosen> {
-        let quantized = self.resolved.plan.layers.iter().zip(&self.candidates).enumerate();
-        let wanted: BTreeSet<&String> = quantized
-            .filter(|(at, (plan, _))| plan.decision == Decision::Quantize && kept(*at))
-            .filter_map(|(_, (_, candidate))| Some(&candidate.as_ref()?.source))
-            .collect();
-        self.chosen.iter().filter(|(name, _)| wanted.contains(name)).map(|(n, c)| (n.clone(), c.clone())).collect()
-    }
+    Ok(Rewritten { files: written.files, layers, copied, steps })
 }

@@ -11,7 +11,7 @@ use crate::{
     backend::{
         BackendError, Outcome, Prepared, RunInputs,
         onnx::{
-            evaluate::{self, Compared},
+            evaluate::{self, Compared, Samples},
             inventory::{self, Candidate, Inventory, is_compute},
             weights,
         },
@@ -207,7 +207,9 @@ impl OpenedGraph {
         }
         let quantized = &out.join(weights::FILE);
         let compared = Compared { original: &self.path, prepared: &self.model, quantized, out };
-        outcome.comparison = evaluate::compare(&compared, inputs, None, control)?;
+        let samples = Samples::choose(inputs, None, control)?;
+        outcome.comparison =
+            samples.map(|samples| evaluate::compare(&compared, inputs, &samples, control)).transpose()?;
         outcome.engine_version = outcome.comparison.is_some().then(Session::engine_version);
         Ok(())
     }

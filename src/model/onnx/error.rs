@@ -91,6 +91,16 @@ pub enum OnnxError {
         /// Why.
         reason: &'static str,
     },
+    /// An operator cannot be carried to f16.
+    #[error("node `{node}` ({op_type}) cannot be carried to f16: {reason}")]
+    Half {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op_type: String,
+        /// Why.
+        reason: &'static str,
+    },
     /// The operator set is too old for per-channel Q/DQ.
     #[error("the model uses opset {found}, and the quantized one needs {needed} or later")]
     Opset {
@@ -113,6 +123,7 @@ impl Fault for OnnxError {
             OnnxError::Duplicate { .. } | OnnxError::Shape { .. } | OnnxError::Length { .. } => "model_invalid",
             OnnxError::External { .. } => "external_data_invalid",
             OnnxError::Upgrade { .. } => "opset_upgrade_unsupported",
+            OnnxError::Half { .. } => "half_precision_unsupported",
             OnnxError::Opset { .. } => "opset_too_old",
             OnnxError::TooLarge => "model_too_large",
         }
@@ -121,7 +132,9 @@ impl Fault for OnnxError {
     fn kind(&self) -> FaultKind {
         match self {
             OnnxError::Write { .. } => FaultKind::Environment,
-            OnnxError::Upgrade { .. } | OnnxError::Opset { .. } | OnnxError::TooLarge => FaultKind::Unsupported,
+            OnnxError::Upgrade { .. } | OnnxError::Half { .. } | OnnxError::Opset { .. } | OnnxError::TooLarge => {
+                FaultKind::Unsupported
+            }
             _ => FaultKind::Invalid,
         }
     }
@@ -136,6 +149,7 @@ impl Fault for OnnxError {
             OnnxError::Opset { .. } | OnnxError::Upgrade { .. } => {
                 "export the model again with the opset that is needed, or choose int8 per channel, which needs 13"
             }
+            OnnxError::Half { .. } => "leave high_precision_dtype at fp32",
             OnnxError::Write { .. } => "is the disk full?",
             _ => return None,
         };

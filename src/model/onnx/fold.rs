@@ -231,7 +231,7 @@ fn shape_of(node: &NodeProto, dims: &[i64]) -> TensorProto {
 }
 
 /// The element types of the graph's inputs and of what the graph says about its tensors.
-fn types(graph: &GraphProto) -> BTreeMap<String, i32> {
+pub(super) fn types(graph: &GraphProto) -> BTreeMap<String, i32> {
     let infos = graph.input.iter().chain(&graph.value_info);
     let typed = infos.filter_map(|info| match info.r#type.as_option()?.value.as_ref()? {
         type_proto::Value::TensorType(tensor) => Some((info.name.clone()?, tensor.elem_type?)),

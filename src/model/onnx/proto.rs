@@ -45,4 +45,6 @@ pub mod attribute_type {
     pub const INT: i32 = 2;
     /// A text.
     pub const STRING: i32 = 3;
+    /// A tensor.
+    pub const TENSOR: i32 = 4;
 }

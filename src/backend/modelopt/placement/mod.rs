@@ -5,10 +5,12 @@
 //! that is not has its reason.
 
 mod attention;
+mod concat;
 mod exclusions;
 mod residual;
 mod wiring;
 
+pub(super) use self::concat::joined;
 use self::wiring::Wiring;
 use super::{
     Candidate,

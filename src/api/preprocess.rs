@@ -1,0 +1,91 @@
+//! How images become samples, as clients write it.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::dataset::{Color, Layout, Preprocess, Size};
+
+/// How images become samples: resized, cropped to the middle, scaled, normalized. The steps are those of torchvision.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"resize": 256, "crop": 224, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}))]
+pub(super) struct PreprocessInput {
+    /// The size before the crop: a number for the shorter side, or height and width.
+    #[schema(nullable = false)]
+    resize: Option<SizeInput>,
+    /// The size of the part in the middle that is used: a number for both sides, or height and width.
+    #[schema(nullable = false)]
+    crop: Option<SizeInput>,
+    /// What a pixel of 0 to 255 is multiplied with; 1/255 without it.
+    #[schema(nullable = false)]
+    scale: Option<f32>,
+    /// What is subtracted from each channel after that: one number for all channels, or one for each. 0 without it.
+    #[serde(default)]
+    #[schema(max_items = 3)]
+    mean: Vec<f32>,
+    /// What each channel is divided by after that, in the same form. 1 without it.
+    #[serde(default)]
+    #[schema(max_items = 3)]
+    std: Vec<f32>,
+    /// The order of the axes: samples, channels, height and width by default.
+    #[serde(default)]
+    layout: LayoutInput,
+    /// The channels and their order.
+    #[serde(default)]
+    color: ColorInput,
+}
+
+/// One side, or height and width.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
+enum SizeInput {
+    /// One number.
+    One(u32),
+    /// Height and width.
+    Both([u32; 2]),
+}
+
+/// The order of the axes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+enum LayoutInput {
+    #[default]
+    #[serde(rename = "NCHW")]
+    Nchw,
+    #[serde(rename = "NHWC")]
+    Nhwc,
+}
+
+/// The channels and their order.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum ColorInput {
+    #[default]
+    Rgb,
+    Bgr,
+    Gray,
+}
+
+impl From<PreprocessInput> for Preprocess {
+    fn from(input: PreprocessInput) -> Self {
+        let size = |size: SizeInput| match size {
+            SizeInput::One(side) => Size::One(side),
+            SizeInput::Both([height, width]) => Size::Both(height, width),
+        };
+        Preprocess {
+            resize: input.resize.map(size),
+            crop: input.crop.map(size),
+            scale: input.scale,
+            mean: input.mean,
+            std: input.std,
+            layout: match input.layout {
+                LayoutInput::Nchw => Layout::Nchw,
+                LayoutInput::Nhwc => Layout::Nhwc,
+            },
+            color: match input.color {
+                ColorInput::Rgb => Color::Rgb,
+                ColorInput::Bgr => Color::Bgr,
+                ColorInput::Gray => Color::Gray,
+            },
+        }
+    }
+}

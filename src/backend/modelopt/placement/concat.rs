@@ -1,0 +1,58 @@
+//! Tensors that a Concat joins.
+//!
+//! TensorRT joins low precision tensors without computing anything where all of them, and the result, have one scale. So they
+//! share the largest of their ranges. (NVIDIA ModelOpt does the same; it costs resolution where the ranges differ much.)
+
+use std::collections::BTreeSet;
+
+use super::{Edge, wiring::op};
+use crate::model::onnx::proto::GraphProto;
+
+/// The groups of quantized tensors that are to share a range: the result of a Concat and those of its inputs that are
+/// quantized, groups with a member in common being one.
+pub(in crate::backend::modelopt) fn joined(graph: &GraphProto, edges: &[Edge]) -> Vec<BTreeSet<String>> {
+    let quantized: BTreeSet<&String> = edges.iter().map(|edge| &edge.tensor).collect();
+    let mut groups: Vec<BTreeSet<String>> = Vec::new();
+    for node in graph.node.iter().filter(|node| op(node) == "Concat") {
+        let Some(result) = node.output.first().filter(|output| quantized.contains(output)) else { continue };
+        let inputs = node.input.iter().filter(|input| quantized.contains(input));
+        let mut group: BTreeSet<String> = inputs.chain([result]).cloned().collect();
+        let (touched, apart): (Vec<_>, Vec<_>) = groups.into_iter().partition(|other| !other.is_disjoint(&group));
+        groups = apart;
+        group.extend(touched.into_iter().flatten());
+        groups.push(group);
+    }
+    groups.retain(|group| group.len() > 1);
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::onnx::new_node,
+        numeric::{DType, FloatFormat},
+    };
+
+    #[test]
+    fn chains_of_concats_are_one_group_and_what_is_not_quantized_is_in_none() {
+        let concat = |inputs: &[&str], output: &str| {
+            new_node("Concat", "", inputs.iter().map(|&name| name.to_owned()).collect(), output)
+        };
+        let graph = GraphProto {
+            node: vec![concat(&["a", "b"], "c"), concat(&["c", "d"], "e"), concat(&["f", "g"], "h")],
+            ..Default::default()
+        };
+        let edge = |tensor: &str| Edge {
+            layer: 0,
+            node: 0,
+            input: 0,
+            tensor: tensor.to_owned(),
+            format: FloatFormat::F32,
+            dtype: DType::Int8,
+        };
+        let edges: Vec<Edge> = ["a", "c", "e", "f"].into_iter().map(edge).collect();
+        let group: BTreeSet<String> = ["a", "c", "e"].map(str::to_owned).into();
+        assert_eq!(joined(&graph, &edges), [group]);
+    }
+}

@@ -1,0 +1,71 @@
+//! What onnxruntime makes of the result by default: is it still what the model says, and how long does it take?
+
+use std::time::Duration;
+
+use super::{Compared, Stopwatch};
+use crate::{
+    backend::{BackendError, RunInputs},
+    control::Control,
+    engine::{Batch, EngineError, Optimisation, Output, Session},
+    quant::ErrorStats,
+};
+
+/// The result as onnxruntime runs it by default, looked at for a few samples. On x86 without VNNI its fused integer kernels
+/// add pairs of 8-bit products in 16 bits, which overflows for large weights and activations.
+pub(super) struct Fused {
+    session: Option<Session>,
+    error: ErrorStats,
+    samples: usize,
+    watch: Stopwatch,
+}
+
+impl Fused {
+    pub(super) fn new(models: &Compared<'_>, inputs: &RunInputs, control: &Control<'_>) -> Result<Self, BackendError> {
+        let session = match Session::load(models.quantized, Optimisation::Full, &inputs.engine) {
+            Ok(session) => Some(session),
+            // It takes the model itself; what it refuses is what its optimizer makes of it.
+            Err(EngineError::Load { reason }) => {
+                let note = format!(
+                    "onnxruntime's default optimization breaks the model ({reason}), as it does with fp8 between other \
+                     operators; run it with graph optimization level ORT_DISABLE_ALL",
+                );
+                control.warn("default_optimization_fails", note);
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Fused { session, error: ErrorStats::default(), samples: 0, watch: Stopwatch::default() })
+    }
+
+    pub(super) fn see(&mut self, exact: &[Output], batch: &Batch) -> Result<(), BackendError> {
+        const ENOUGH_SAMPLES: usize = 16;
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let fused = self.watch.time(batch.samples.len(), || session.run(batch))?;
+        let outputs = exact.iter().zip(fused);
+        outputs.for_each(|(e, f)| e.values.iter().zip(&f.values).for_each(|(&e, &f)| self.error.add(e, f)));
+        self.samples += batch.samples.len();
+        if self.samples >= ENOUGH_SAMPLES && self.watch.is_settled() {
+            self.session = None;
+        }
+        Ok(())
+    }
+
+    /// Tells what is wrong; the time of a sample.
+    pub(super) fn tell(self, control: &Control<'_>) -> Option<Duration> {
+        // Rounding differences between kernels stay far above this; saturation falls far below.
+        const FAITHFUL_DB: f64 = 25.0;
+        if let Some(db) = self.error.sqnr_db().filter(|db| *db < FAITHFUL_DB) {
+            control.warn(
+                "fused_kernels_inexact",
+                format!(
+                    "with its default optimization, onnxruntime on this machine's CPU is only {db:.1} dB from what the \
+                     model says; the figures of this report are those of the model itself. Known causes: without VNNI \
+                     instructions 8-bit products saturate (set backend_kwargs.reduce_range to true), and a Relu before a \
+                     QuantizeLinear of fp8 is removed. Graph optimization level ORT_DISABLE_ALL computes what the model \
+                     says",
+                ),
+            );
+        }
+        self.watch.per_sample()
+    }
+}

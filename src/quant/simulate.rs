@@ -1,0 +1,152 @@
+//! What values become when they are quantized and decoded again, without a file in between.
+
+use std::borrow::Cow;
+
+use rayon::prelude::*;
+
+use super::{Block, ErrorStats, Extent, Grid, PART_ELEMENTS, QParams, QuantError, Rect, Scheme, kernels::Isa, qparams};
+use crate::numeric::{Element, ElementVisitor, FloatFormat};
+
+/// Writes to `decoded` what the codes of `values` stand for, and says what that costs. `params` has one entry for each cell
+/// of the grid, or is `None` where the scheme finds them from the values, which are then an error if not finite.
+pub fn simulate(
+    values: &[f32],
+    grid: &Grid,
+    scheme: &Scheme,
+    params: Option<&[QParams]>,
+    decoded: &mut [f32],
+) -> Result<ErrorStats, QuantError> {
+    let elements = grid.whole().elements();
+    let (down, across) = grid.cells();
+    let given = params.map_or(down * across, <[QParams]>::len);
+    if values.len() != elements || decoded.len() != elements || given != down * across {
+        return Err(QuantError::Lengths { bytes: values.len(), cells: given, touched: down * across });
+    }
+    let found;
+    let params = match params {
+        Some(params) => params,
+        None => {
+            found = find(values, grid, scheme)?;
+            &found
+        }
+    };
+    let table = scheme.dtype.visit(Table);
+    let pieces = grid.pieces(PART_ELEMENTS);
+    let mut rest = decoded;
+    let parts: Vec<(&Rect, &mut [f32])> =
+        pieces.iter().map(|rect| (rect, rest.split_off_mut(..rect.elements()).unwrap_or_default())).collect();
+    let errors: Vec<Result<ErrorStats, QuantError>> = parts
+        .into_par_iter()
+        .map(|(rect, decoded)| {
+            let own = grid.runs(&grid.cells_of(rect)).map(|run| &params[run]).collect::<Vec<_>>().concat();
+            let mut codes = vec![0; rect.elements()];
+            let row = |row: usize| row_bytes(values, grid, rect, row);
+            let block = Block { format: FloatFormat::F32, grid, rect, isa: Isa::best(), row: &row };
+            let error = block.encode(scheme, &own, &mut codes)?;
+            let cells = |row: usize, column: usize| row / grid.cell_rows * across + column / grid.cell_columns;
+            let width = rect.columns.len().max(1);
+            for (row, (decoded, codes)) in rect.rows.clone().zip(decoded.chunks_mut(width).zip(codes.chunks(width))) {
+                for (column, (decoded, code)) in rect.columns.clone().zip(decoded.iter_mut().zip(codes)) {
+                    let params = params[cells(row, column)];
+                    *decoded = (table[usize::from(*code)] - f32::from(params.zero_point)) * params.scale;
+                }
+            }
+            Ok(error)
+        })
+        .collect();
+    let mut total = ErrorStats::default();
+    for part in errors {
+        total.merge(&part?);
+    }
+    Ok(total)
+}
+
+fn find(values: &[f32], grid: &Grid, scheme: &Scheme) -> Result<Vec<QParams>, QuantError> {
+    let whole = grid.whole();
+    let (down, across) = grid.cells();
+    let mut extents = vec![Extent::EMPTY; down * across];
+    let row = |row: usize| row_bytes(values, grid, &whole, row);
+    Block { format: FloatFormat::F32, grid, rect: &whole, isa: Isa::best(), row: &row }
+        .observe(scheme, &mut extents)?;
+    Ok(extents.into_iter().map(|extent| qparams(extent, scheme, FloatFormat::F32)).collect())
+}
+
+fn row_bytes(values: &[f32], grid: &Grid, rect: &Rect, row: usize) -> Cow<'static, [u8]> {
+    let start = row * grid.columns;
+    let row = values.get(start + rect.columns.start..start + rect.columns.end).unwrap_or_default();
+    let mut bytes = vec![0; size_of_val(row)];
+    bytes.as_chunks_mut::<4>().0.iter_mut().zip(row).for_each(|(bytes, x)| *bytes = x.to_le_bytes());
+    Cow::Owned(bytes)
+}
+
+/// What each code stands for, in units of the scale.
+struct Table;
+
+impl ElementVisitor for Table {
+    type Output = [f32; 256];
+    fn visit<E: Element>(self) -> [f32; 256] {
+        std::array::from_fn(|code| E::decode(code as u8))
+    }
+}
+
+/// A scheme's grid over a tensor that has one scale.
+pub fn one_cell(elements: usize) -> Grid {
+    Grid { rows: 1, columns: elements, cell_rows: 1, cell_columns: elements.max(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        numeric::DType,
+        quant::{Granularity, reference},
+    };
+
+    fn values(len: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i * 7919 % 1009) as f32 - 500.0) * 0.01).collect()
+    }
+
+    #[test]
+    fn it_decodes_what_the_reference_encodes() {
+        struct Twin<'a>(&'a [f32], &'a Grid, &'a Scheme);
+        impl ElementVisitor for Twin<'_> {
+            type Output = (Vec<f32>, Vec<QParams>);
+            fn visit<E: Element>(self) -> Self::Output {
+                let Twin(values, grid, scheme) = self;
+                let (codes, params, _) = reference::quantize_matrix::<f32, E>(values, grid, scheme).unwrap();
+                let across = grid.cells().1;
+                let cell =
+                    |at: usize| at / grid.columns / grid.cell_rows * across + at % grid.columns / grid.cell_columns;
+                let decode = |(at, code): (usize, &u8)| E::decode(*code) * params[cell(at)].scale;
+                (codes.iter().enumerate().map(decode).collect(), params)
+            }
+        }
+        let values = values(24 * 40);
+        for dtype in DType::ALL {
+            for (rows, columns) in [(24, 40), (1, 40), (24, 1), (1, 8), (3, 5)] {
+                let grid = Grid { rows: 24, columns: 40, cell_rows: rows, cell_columns: columns };
+                let scheme = Scheme::onnx(dtype, Granularity::PerTensor);
+                let (slow, params) = dtype.visit(Twin(&values, &grid, &scheme));
+                let mut fast = vec![0.0; values.len()];
+                for given in [None, Some(&params[..])] {
+                    let error = simulate(&values, &grid, &scheme, given, &mut fast).unwrap();
+                    assert_eq!(fast, slow, "{dtype} {rows}x{columns}");
+                    assert_eq!(error.count, 960);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn large_tensors_go_in_parts_and_lengths_are_checked() {
+        let values = values(3 * PART_ELEMENTS + 17);
+        let grid = one_cell(values.len());
+        let scheme = Scheme::onnx(DType::Int8, Granularity::PerTensor);
+        let mut decoded = vec![0.0; values.len()];
+        let error = simulate(&values, &grid, &scheme, None, &mut decoded).unwrap();
+        let slow: f64 = values.iter().zip(&decoded).map(|(x, y)| f64::from(x - y).powi(2)).sum();
+        assert!((error.noise - slow).abs() < 1e-4 * slow, "{} {slow}", error.noise);
+        assert!(simulate(&values, &grid, &scheme, None, &mut decoded[1..]).is_err());
+        assert!(simulate(&values, &grid, &scheme, Some(&[]), &mut decoded).is_err());
+    }
+}
