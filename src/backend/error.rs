@@ -65,6 +65,14 @@ pub enum BackendError {
     /// Buffers would go beyond what the job may hold.
     #[error(transparent)]
     Memory(#[from] OverBudget),
+    /// Running the model would take more memory than allowed, even one sample at a time.
+    #[error("running the model is predicted to take {predicted} bytes, and {limit} are allowed")]
+    EngineMemory {
+        /// Bytes predicted.
+        predicted: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
     /// A file cannot be copied or written.
     #[error("cannot write {path}", path = path.display())]
     Write {
@@ -93,6 +101,7 @@ impl Fault for BackendError {
             BackendError::Config { .. } => "model_config_invalid",
             BackendError::AlreadyQuantized { .. } => "model_already_quantized",
             BackendError::Memory(_) => "memory_budget_exceeded",
+            BackendError::EngineMemory { .. } => "memory_insufficient",
             BackendError::Write { .. } => "artifact_unwritable",
             BackendError::Cancelled(_) => "cancelled",
         }
@@ -110,7 +119,7 @@ impl Fault for BackendError {
             | BackendError::Config { .. }
             | BackendError::AlreadyQuantized { .. } => FaultKind::Invalid,
             BackendError::Memory(_) => FaultKind::Unsupported,
-            BackendError::Write { .. } => FaultKind::Environment,
+            BackendError::EngineMemory { .. } | BackendError::Write { .. } => FaultKind::Environment,
             BackendError::Cancelled(_) => FaultKind::Cancelled,
         }
     }
@@ -131,6 +140,9 @@ impl Fault for BackendError {
             BackendError::Config { .. } => None,
             BackendError::AlreadyQuantized { .. } => Some("quantize the model that it was made from".to_owned()),
             BackendError::Memory(_) => Some("raise the memory budget of the worker".to_owned()),
+            BackendError::EngineMemory { .. } => {
+                Some("run it where more memory is free, or raise --engine-memory-mib if more may be used".to_owned())
+            }
             BackendError::Write { .. } => Some("is the disk full?".to_owned()),
             BackendError::Cancelled(_) => None,
         }

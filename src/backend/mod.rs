@@ -167,8 +167,12 @@ pub struct Outcome {
     pub layers: Vec<LayerReport>,
     /// The two models compared.
     pub comparison: Option<Comparison>,
+    /// Whether the comparison is with the result as we compute it, instead of the file as the engine runs it.
+    pub simulated: bool,
     /// What single layers cost.
     pub sensitivity: Option<Sensitivity>,
+    /// What running the model was predicted to take, in bytes.
+    pub predicted_peak_bytes: Option<u64>,
     /// Whether ranges come from random numbers.
     pub calibration_random: bool,
     /// Samples that calibration saw.

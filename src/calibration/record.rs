@@ -53,6 +53,9 @@ impl Record {
     pub fn read(path: &Path) -> Result<Option<Self>, RecordError> {
         // A hundred kilobytes a tensor at most; more than this is no record of a model that fits a machine.
         const LARGEST: u64 = 1 << 30;
+        if path.is_dir() {
+            return Ok(None);
+        }
         let mut file = BufReader::new(File::open(path)?.take(LARGEST));
         let mut first = [0];
         if file.read(&mut first)? == 0 || first != *b"{" {

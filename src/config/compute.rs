@@ -23,6 +23,10 @@ pub struct ComputeConfig {
     /// Mebibytes that the buffers of one job may take, beside the files it maps.
     #[arg(long, env = "PTQD_MEMORY_MIB", value_name = "N", default_value_t = MemoryBudget::DEFAULT >> 20)]
     pub memory_mib: u64,
+
+    /// Mebibytes that a job may take to run a model; nine tenths of what is free without it.
+    #[arg(long, env = "PTQD_ENGINE_MEMORY_MIB", value_name = "N")]
+    pub engine_memory_mib: Option<u64>,
 }
 
 impl ComputeConfig {
@@ -50,6 +54,21 @@ impl ComputeConfig {
             .and_then(|exe| Some(exe.parent()?.join(LIBRARY)))
             .filter(|path| Path::exists(path));
         let library = self.onnxruntime.clone().or(beside).unwrap_or_else(|| LIBRARY.into());
-        EngineConfig { library, threads: self.threads() }
+        let given = self.engine_memory_mib.map(|mib| mib.saturating_mul(1 << 20));
+        EngineConfig { library, threads: self.threads(), memory: given.or_else(free_memory) }
     }
+}
+
+/// Nine tenths of the memory that is free, in bytes, by the system's and the container's word; `None` where neither tells.
+fn free_memory() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let system = read("/proc/meminfo").and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
+    });
+    let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
+    let container = number("/sys/fs/cgroup/memory.max")
+        .zip(number("/sys/fs/cgroup/memory.current"))
+        .map(|(most, used)| most.saturating_sub(used));
+    [system, container].into_iter().flatten().min().map(|free| free / 10 * 9)
 }

@@ -10,6 +10,7 @@ mod folder;
 mod images;
 mod npy;
 mod npy_header;
+mod oddities;
 mod preprocess;
 mod safetensors;
 
@@ -17,6 +18,7 @@ use std::{collections::BTreeMap, path::Path};
 
 pub use array::{Array, Element, Values};
 pub use error::DatasetError;
+pub use oddities::{Oddity, oddities};
 pub use preprocess::{Color, Layout, Preprocess, Size};
 
 /// The name of the only array of a `.npy` file and of a folder of images, which have none.

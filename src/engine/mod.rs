@@ -20,7 +20,7 @@ pub use change::{Change, Switch, Switches};
 pub use error::EngineError;
 pub use insert::{ChangedInput, with_changes, with_observers};
 pub use observer::Slots;
-pub use prefetch::each_batch;
+pub use prefetch::{each_batch, in_lanes};
 pub use random::random_inputs;
 pub use session::{Optimisation, Output, Session};
 
@@ -31,4 +31,6 @@ pub struct EngineConfig {
     pub library: PathBuf,
     /// Threads of one session.
     pub threads: usize,
+    /// Bytes that a job may take to run a model; `None` for any number.
+    pub memory: Option<u64>,
 }

@@ -1,8 +1,16 @@
-//! Reading the next batch while the engine computes.
+//! Getting a model's batches through the engine: the next one read meanwhile, or several under way at once.
 
-use std::{ops::Range, sync::mpsc, thread};
+use std::{
+    ops::Range,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
 
-use super::{Batch, Binding, EngineError};
+use super::{Batch, Binding, EngineError, Session};
 
 /// Calls `each` with every batch in order. The next one is read on another thread meanwhile; two are in memory at most
 /// besides the one in use.
@@ -26,4 +34,36 @@ pub fn each_batch<E: From<EngineError>>(
         }
         Ok(())
     })
+}
+
+/// Runs every batch through one of the sessions, for what observers see; each session is a lane that takes the next batch
+/// when it is done with one. `done` hears of every batch, from any lane. Of several errors one is returned.
+pub fn in_lanes<E: From<EngineError> + Send>(
+    sessions: &mut [Session],
+    binding: &Binding<'_>,
+    batches: &[Range<usize>],
+    done: impl Fn(&Batch) -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(None);
+    rayon::scope(|scope| {
+        for session in sessions {
+            let (next, failed, done) = (&next, &failed, &done);
+            scope.spawn(move |_| {
+                while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let mut one = || -> Result<(), E> {
+                        let batch = binding.read(batch.clone())?;
+                        session.forward(&batch)?;
+                        done(&batch)
+                    };
+                    if let Err(error) = one() {
+                        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        // The others find no batch left.
+                        return next.store(batches.len(), Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }

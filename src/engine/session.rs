@@ -25,6 +25,8 @@ pub enum Optimisation {
     Off,
     /// Redundant nodes go; Q/DQ pairs are computed as the graph says, and observed tensors stay where they are.
     Basic,
+    /// Besides, activation functions become part of the layer before them. For graphs without Q/DQ pairs.
+    Extended,
     /// What users get who set nothing: Q/DQ pairs are fused into integer kernels.
     Full,
 }
@@ -61,7 +63,7 @@ impl Session {
         config: &EngineConfig,
     ) -> Result<Self, EngineError> {
         let domain = element::domain(slots, switches).map_err(|e| EngineError::Load { reason: e.to_string() })?;
-        Self::load_with(model, Optimisation::Basic, Some(domain), config)
+        Self::load_with(model, Optimisation::Extended, Some(domain), config)
     }
 
     fn load_with(
@@ -77,6 +79,7 @@ impl Session {
             .with_optimization_level(match optimisation {
                 Optimisation::Off => GraphOptimizationLevel::Disable,
                 Optimisation::Basic => GraphOptimizationLevel::Level1,
+                Optimisation::Extended => GraphOptimizationLevel::Level2,
                 Optimisation::Full => GraphOptimizationLevel::All,
             })
             .map_err(|e| load(e.into()))?

@@ -196,9 +196,11 @@ fn report(
         top5_before: top5.map(|(before, _)| before),
         top5_after: top5.map(|(_, after)| after),
         calibration_random: outcome.calibration_random,
+        outputs_by: comparison.as_ref().map(|_| if outcome.simulated { "simulation" } else { "onnxruntime" }),
         samples_calibrated: outcome.samples_calibrated,
         samples_evaluated: comparison.as_ref().map(|c| c.samples),
         seconds,
+        predicted_peak_bytes: outcome.predicted_peak_bytes,
         peak_rss_bytes: process::peak_rss_bytes(),
     };
     Report {

@@ -81,10 +81,15 @@ pub struct Summary {
     pub calibration_random: bool,
     /// Samples that calibration saw.
     pub samples_calibrated: Option<u64>,
+    /// What gave the outputs after: `onnxruntime` ran the file; or, without evaluation data, a `simulation` of it by ptqd's
+    /// own arithmetic, with a look at whether onnxruntime agrees. Null where the models were not compared.
+    pub outputs_by: Option<&'static str>,
     /// Samples that the evaluation saw.
     pub samples_evaluated: Option<u64>,
     /// Wall time of each phase.
     pub seconds: std::collections::BTreeMap<String, f64>,
+    /// What running the model was predicted to take, in bytes, before it was run; null where it was not.
+    pub predicted_peak_bytes: Option<u64>,
     /// The largest resident set of the process so far, in bytes.
     pub peak_rss_bytes: Option<u64>,
 }

@@ -16,6 +16,8 @@ pub enum Reason {
     Unmatched,
     /// The backend does not quantize this kind of layer.
     OpUnsupported,
+    /// It is part of a branch or a loop, which is left as it is.
+    InSubgraph,
     /// There is no weight that is constant.
     WeightNotConstant,
     /// It has no weight, and the rule asks for nothing else to be quantized.

@@ -64,6 +64,7 @@ fn observe(folder: &Path, name: &str, data: &str, runs: usize) {
     let config = EngineConfig {
         library: env::var_os("ORT_DYLIB_PATH").expect("ORT_DYLIB_PATH; `make setup` says where").into(),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
+        memory: None,
     };
     let model = Model::read(&folder.join(name)).unwrap();
     let data = Dataset::open(&folder.join(data), None).unwrap();

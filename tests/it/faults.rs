@@ -4,30 +4,12 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, fixture, uri};
+use crate::support::{Server, fixture, npz, uri};
 
 fn static_ptq(model: String, calibration: String) -> Value {
     let int8 = json!({"dtype": "int8"});
     json!({"model": {"uri": model}, "calibration": {"uri": calibration}, "max_attempts": 1,
         "quantize": {"backend": "modelopt", "layers": [{"module_name": "*", "weights": int8, "activations": int8}]}})
-}
-
-/// The bytes of a .npz with one stored (not compressed) f32 array.
-fn npz(name: &str, dims: &[usize], values: &[f32]) -> Vec<u8> {
-    use std::io::Write;
-    let shape: Vec<String> = dims.iter().map(|d| format!("{d},")).collect();
-    let mut header =
-        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", shape.concat()).into_bytes();
-    header.resize((header.len() + 11).next_multiple_of(64) - 11, b' ');
-    header.push(b'\n');
-    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    archive.start_file(format!("{name}.npy"), stored).unwrap();
-    archive.write_all(b"\x93NUMPY\x01\x00").unwrap();
-    archive.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
-    archive.write_all(&header).unwrap();
-    archive.write_all(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>()).unwrap();
-    archive.finish().unwrap().into_inner()
 }
 
 #[test]

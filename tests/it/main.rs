@@ -14,6 +14,7 @@
 )]
 
 mod api;
+mod calibration_data;
 mod checkpoint;
 mod command_line;
 mod faults;
@@ -27,6 +28,7 @@ mod spec_table;
 mod state_dict;
 mod static_ptq;
 mod store;
+mod study;
 mod support;
 mod upgrade;
 mod weights_only;

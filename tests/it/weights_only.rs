@@ -40,7 +40,7 @@ fn job(model: &Path, quantize: &Value, threads: usize, memory: u64) -> LocalJob 
         inputs: RunInputs {
             calibration: None,
             evaluation: None,
-            engine: EngineConfig { library: "none".into(), threads },
+            engine: EngineConfig { library: "none".into(), threads, memory: None },
             memory: Arc::new(MemoryBudget::new(memory)),
         },
         quality_gate: QualityGate::default(),

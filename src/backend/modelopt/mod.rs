@@ -28,7 +28,7 @@ use super::{
     onnx::{
         evaluate::{self, Compared, Samples, Split},
         inventory::{self, Candidate, Inventory},
-        weights,
+        memory, weights,
     },
 };
 use crate::{
@@ -113,9 +113,14 @@ impl Prepared for Opened {
             (*source, data, Split::new(source, data, inputs.evaluation.is_none(), self.fixed_batch()))
         });
         let watched = self.watched();
+        let mut predicted = None;
         let observed = match &held_out {
             _ if watched.is_empty() => None,
-            Some((source, data, split)) => Some(Data::Given { source, data, samples: split.calibration.clone() }),
+            Some((source, data, split)) => {
+                let (batch, peak) = memory::fit(&self.model, data, source.batch_size, &inputs.engine, control)?;
+                predicted = Some(peak);
+                Some(Data::Given { data, samples: split.calibration.clone(), batch })
+            }
             None => self.options.random.then_some(Data::Random),
         };
         let engine_used = observed.is_some();
@@ -127,16 +132,28 @@ impl Prepared for Opened {
         self.preparation.constants_duplicated = std::mem::take(&mut rewritten.copied);
         let compared =
             Compared { original: &self.path, prepared: &self.model, quantized: &out.join(weights::FILE), out };
-        let samples = Samples::choose(inputs, held_out, control)?;
-        let comparison = samples.as_ref().map(|s| evaluate::compare(&compared, inputs, s, control)).transpose()?;
-        let sensitivity = match &samples {
-            Some(samples) => {
-                let tries = self.options.sensitivity_layers(inputs.evaluation.is_some());
-                let quantized = (&rewritten.steps[..], &mut rewritten.layers[..]);
-                study::study(self, quantized, samples, tries, inputs, out, control)?
+        let mut samples = Samples::choose(inputs, held_out, control)?;
+        if let Some(samples) = &mut samples {
+            let (batch, peak) = memory::fit(&self.model, samples.data(), samples.batch, &inputs.engine, control)?;
+            samples.batch = batch;
+            predicted = predicted.max(Some(peak));
+        }
+        let (mut comparison, mut sensitivity, mut simulated) = (None, None, false);
+        if let Some(samples) = &samples {
+            let evaluated = inputs.evaluation.is_some();
+            if evaluated {
+                comparison = Some(evaluate::compare(&compared, inputs, samples, control)?);
             }
-            None => None,
-        };
+            let tries = self.options.sensitivity_layers(evaluated);
+            let quantized = (&rewritten.steps[..], &mut rewritten.layers[..]);
+            let studied = study::study(self, quantized, &compared, samples, tries, inputs, control)?;
+            sensitivity = studied.sensitivity;
+            if comparison.is_none() {
+                simulated = studied.comparison.is_some();
+                let compare = || evaluate::compare(&compared, inputs, samples, control);
+                comparison = Some(studied.comparison.map_or_else(compare, Ok)?);
+            }
+        }
         // Asking a library that no step has loaded would load another one, or panic.
         let engine_used = engine_used || comparison.is_some();
         Ok(Outcome {
@@ -145,7 +162,9 @@ impl Prepared for Opened {
             files: rewritten.files.into_iter().map(|(name, _)| name).collect(),
             layers: rewritten.layers.into_iter().map(|(_, layer)| layer).collect(),
             comparison,
+            simulated,
             sensitivity,
+            predicted_peak_bytes: predicted,
             calibration_random: record.as_ref().is_some_and(|record| record.random),
             samples_calibrated: record.as_ref().map(|record| record.samples),
             preparation: Some(serde_json::json!(self.preparation)),

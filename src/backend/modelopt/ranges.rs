@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
+
 use super::{Opened, options::Options, placement::Edge};
 use crate::{
     calibration::{Calibrator, Record, Statistics},
@@ -49,7 +51,7 @@ impl Opened {
     /// The scale of each edge, in their order.
     pub(super) fn scales(&self, record: &Record) -> Vec<Result<Chosen, Reason>> {
         let mut scales: Vec<_> =
-            self.edges.iter().map(|edge| self.scale(edge, record.tensors.get(&edge.tensor))).collect();
+            self.edges.par_iter().map(|edge| self.scale(edge, record.tensors.get(&edge.tensor))).collect();
         for group in &self.joined {
             self.share_range(group, record, &mut scales);
         }

@@ -98,7 +98,37 @@ pub(in crate::backend) fn inventory(
         candidates.push(candidate);
         nodes.push(position);
     }
+    for node in &graph.node {
+        let mut names = Vec::new();
+        inner_layers(node, &mut names);
+        for layer in names {
+            layers.push(layer);
+            candidates.push(None);
+            // Behind all nodes of the main graph.
+            nodes.push(usize::MAX);
+        }
+    }
     Ok(Inventory { layers, candidates, nodes })
+}
+
+/// The nodes in branches and loops of a node that compute with weights, so that users see why they stay as they are.
+fn inner_layers(node: &NodeProto, layers: &mut Vec<Layer>) {
+    for attribute in &node.attribute {
+        for graph in attribute.g.as_option().into_iter().chain(&attribute.graphs) {
+            for inner in &graph.node {
+                let op_type = inner.op_type.clone().unwrap_or_default();
+                if is_compute(&op_type) {
+                    layers.push(Layer {
+                        name: node_name(inner),
+                        aliases: inner.output.first().cloned().into_iter().collect(),
+                        classes: vec![op_type],
+                        support: Support::No(Reason::InSubgraph),
+                    });
+                }
+                inner_layers(inner, layers);
+            }
+        }
+    }
 }
 
 /// The axis of the output channels, or why the node cannot be quantized.

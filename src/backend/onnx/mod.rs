@@ -2,4 +2,5 @@
 
 pub(super) mod evaluate;
 pub(super) mod inventory;
+pub(super) mod memory;
 pub(super) mod weights;

@@ -13,6 +13,7 @@ mod node;
 pub mod proto;
 mod prune;
 mod qdq;
+mod shapes;
 mod upgrade;
 mod writer;
 
@@ -28,6 +29,7 @@ pub use half::{Halved, to_half};
 pub use io::Model;
 pub use node::{attribute_int, dimensions, int_attribute, new_node, node_name};
 pub use qdq::QdqWriter;
+pub use shapes::Shapes;
 pub use upgrade::upgrade;
 pub use writer::{DeferredTensor, ModelWriter};
 

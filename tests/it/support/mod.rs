@@ -1,12 +1,14 @@
 //! What tests share: fixtures, a running server, a client, the reference tools.
 
 mod golden;
+mod local;
 mod python;
 mod server;
 
 use std::path::{Path, PathBuf};
 
 pub use golden::Golden;
+pub use local::{data, local_job, run_local};
 pub use python::python;
 pub use server::{Client, Server};
 
@@ -23,4 +25,22 @@ pub fn uri(path: &Path) -> String {
 /// A variable that `make test` sets.
 pub fn needed(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run the tests with `make test`"))
+}
+
+/// The bytes of a .npz with one stored (not compressed) f32 array.
+pub fn npz(name: &str, dims: &[usize], values: &[f32]) -> Vec<u8> {
+    use std::io::Write;
+    let shape: Vec<String> = dims.iter().map(|d| format!("{d},")).collect();
+    let mut header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", shape.concat()).into_bytes();
+    header.resize((header.len() + 11).next_multiple_of(64) - 11, b' ');
+    header.push(b'\n');
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    archive.start_file(format!("{name}.npy"), stored).unwrap();
+    archive.write_all(b"\x93NUMPY\x01\x00").unwrap();
+    archive.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
+    archive.write_all(&header).unwrap();
+    archive.write_all(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>()).unwrap();
+    archive.finish().unwrap().into_inner()
 }

@@ -35,6 +35,7 @@ pub fn config(data_dir: PathBuf, workers: usize) -> ServeConfig {
                 onnxruntime: Some(needed("ORT_DYLIB_PATH").into()),
                 threads: Some(2),
                 memory_mib: 256,
+                engine_memory_mib: None,
             },
             storage: StorageConfig { data_dir, database_url: None, file_roots: Vec::new() },
         },

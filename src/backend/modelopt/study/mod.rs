@@ -22,7 +22,7 @@ use crate::{
     backend::{
         BackendError, RunInputs,
         onnx::{
-            evaluate::{Samples, batches},
+            evaluate::{Compared, Samples, batches, check_file},
             weights::EngineFile,
         },
     },
@@ -33,7 +33,7 @@ use crate::{
     },
     numeric::FloatFormat,
     quant::ErrorStats,
-    report::{LayerReport, LayerSensitivity, Sensitivity, Suggestion},
+    report::{Comparison, LayerReport, LayerSensitivity, Sensitivity, Suggestion},
     spec::{Decision, Pattern},
 };
 
@@ -53,11 +53,24 @@ struct Study<'a> {
     session: Session,
     slots: Slots<Probe>,
     switches: Switches,
+    /// The layer of each slot.
+    probed: Vec<usize>,
     steps: &'a [Step],
     seen: Vec<Option<Arc<Mutex<ErrorStats>>>>,
     batches: Vec<Batch>,
     /// What the original gives for each batch.
     before: Vec<Vec<Output>>,
+    /// What the result gives.
+    after: Vec<Vec<Output>>,
+}
+
+/// What was found besides what is in the reports of the layers.
+#[derive(Default)]
+pub(super) struct Studied {
+    /// The outputs of the simulated result beside the original's; nothing where the engine does not run the simulation.
+    pub(super) comparison: Option<Comparison>,
+    /// What single layers cost, if any were tried.
+    pub(super) sensitivity: Option<Sensitivity>,
 }
 
 /// Compares every layer's output, adds what is found to the reports, and tries up to `tries` layers alone. What the engine
@@ -65,21 +78,30 @@ struct Study<'a> {
 pub(super) fn study(
     opened: &Opened,
     (steps, layers): (&[Step], &mut [(usize, LayerReport)]),
+    models: &Compared<'_>,
     samples: &Samples<'_>,
     tries: usize,
     inputs: &RunInputs,
-    out: &Path,
     control: &Control<'_>,
-) -> Result<Option<Sensitivity>, BackendError> {
+) -> Result<Studied, BackendError> {
     if steps.is_empty() {
-        return Ok(None);
+        return Ok(Studied::default());
     }
-    let studied = Study::new(opened, steps, layers, samples, inputs, out, control)
-        .and_then(|mut study| study.run(layers, tries, control));
+    let studied = Study::new(opened, steps, layers, samples, inputs, models.out, control).and_then(|mut study| {
+        let (comparison, all) = study.compare(layers, samples, control)?;
+        if inputs.evaluation.is_none() {
+            // Elsewhere the file itself is what is compared.
+            let exact: Vec<(&Batch, &[Output])> =
+                study.batches.iter().zip(study.after.iter().map(Vec::as_slice)).collect();
+            check_file(models, inputs, &exact, control)?;
+        }
+        let sensitivity = (tries > 0).then(|| study.sensitivity(layers, all, tries, control)).transpose()?;
+        Ok(Studied { comparison: Some(comparison), sensitivity })
+    });
     match studied {
         Err(BackendError::Engine(EngineError::Load { reason } | EngineError::Run { reason })) => {
             control.warn("layers_not_compared", format!("the engine does not run the graph with changes: {reason}"));
-            Ok(None)
+            Ok(Studied::default())
         }
         result => result,
     }
@@ -113,10 +135,14 @@ impl<'a> Study<'a> {
             }
         }
         let graph = opened.model.graph();
-        let watched: Vec<(&String, FloatFormat)> = layers
-            .iter()
-            .filter_map(|(at, _)| Some((graph.node[opened.nodes[*at]].output.first()?, opened.layer_format(*at))))
-            .collect();
+        let (mut watched, mut probed) = (Vec::new(), Vec::new());
+        for (number, (at, _)) in layers.iter().enumerate() {
+            // A layer in a branch or a loop has no node in the main graph.
+            if let Some(output) = graph.node.get(opened.nodes[*at]).and_then(|node| node.output.first()) {
+                watched.push((output, opened.layer_format(*at)));
+                probed.push(number);
+            }
+        }
         let changed = with_observers(&with_changes(&opened.model, &places)?, &watched)?;
         let slots = Slots::new(watched.iter().map(|_| Probe::default()));
         let switches = Switches::new(changes);
@@ -126,26 +152,36 @@ impl<'a> Study<'a> {
         let binding = samples.bind_few(&session, SAMPLES)?;
         let ranges = batches(&binding, control);
         let batches = ranges.into_iter().map(|range| binding.read(range)).collect::<Result<_, _>>()?;
-        Ok(Study { session, slots, switches, steps, seen, batches, before: Vec::new() })
+        Ok(Study { session, slots, switches, probed, steps, seen, batches, before: vec![], after: vec![] })
     }
 
-    fn run(
+    /// The original and the result, layer by layer and as a whole; the error of all outputs comes second.
+    fn compare(
         &mut self,
         layers: &mut [(usize, LayerReport)],
-        tries: usize,
+        samples: &Samples<'_>,
         control: &Control<'_>,
-    ) -> Result<Option<Sensitivity>, BackendError> {
+    ) -> Result<(Comparison, ErrorStats), BackendError> {
+        let total = 2 * self.batches.iter().map(|batch| batch.samples.len() as u64).sum::<u64>();
+        let meter = control.phase(Phase::Evaluating, total, "samples");
         self.switches.set(|slot| if self.seen[slot].is_some() { Switch::Watch } else { Switch::Off });
         for batch in &self.batches {
-            control.checkpoint()?;
-            let outputs = self.session.run(batch)?;
-            self.before.push(outputs);
+            self.before.push(self.session.run(batch)?);
+            meter.advance(batch.samples.len() as u64)?;
         }
         self.slots.each(Probe::compare);
-        let all = self.noise(|_| true, self.batches.len(), control)?;
+        self.switches.set(|_| Switch::On);
+        let mut comparison = Comparison::default();
+        for (batch, before) in self.batches.iter().zip(&self.before) {
+            let after = self.session.run(batch)?;
+            samples.add(&mut comparison, &batch.samples, before, &after);
+            self.after.push(after);
+            meter.advance(batch.samples.len() as u64)?;
+        }
+        let all = comparison.total();
         let errors = self.slots.each(|probe| std::mem::take(&mut probe.error));
-        for ((_, layer), error) in layers.iter_mut().zip(errors) {
-            layer.output_sqnr_db = error.sqnr_db();
+        for (number, error) in self.probed.iter().zip(errors) {
+            layers[*number].1.output_sqnr_db = error.sqnr_db();
         }
         for (step, seen) in self.steps.iter().zip(&self.seen) {
             let StepKind::Activation { report, .. } = step.kind else { continue };
@@ -157,10 +193,7 @@ impl<'a> Study<'a> {
                 activation.beyond_fraction = error.fraction(error.clipped);
             }
         }
-        if tries == 0 {
-            return Ok(None);
-        }
-        self.sensitivity(layers, all, tries, control).map(Some)
+        Ok((comparison, all))
     }
 
     /// The error of the outputs over the first `batches` with the steps of some layers made and no others.

@@ -15,7 +15,6 @@ use crate::{
 pub(super) struct Fused {
     session: Option<Session>,
     error: ErrorStats,
-    samples: usize,
     watch: Stopwatch,
 }
 
@@ -34,20 +33,20 @@ impl Fused {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(Fused { session, error: ErrorStats::default(), samples: 0, watch: Stopwatch::default() })
+        Ok(Fused { session, error: ErrorStats::default(), watch: Stopwatch::default() })
     }
 
     pub(super) fn see(&mut self, exact: &[Output], batch: &Batch) -> Result<(), BackendError> {
-        const ENOUGH_SAMPLES: usize = 16;
         let Some(session) = &mut self.session else { return Ok(()) };
         let fused = self.watch.time(batch.samples.len(), || session.run(batch))?;
         let outputs = exact.iter().zip(fused);
         outputs.for_each(|(e, f)| e.values.iter().zip(&f.values).for_each(|(&e, &f)| self.error.add(e, f)));
-        self.samples += batch.samples.len();
-        if self.samples >= ENOUGH_SAMPLES && self.watch.is_settled() {
-            self.session = None;
-        }
         Ok(())
+    }
+
+    /// Whether it can be run as onnxruntime does by default.
+    fn runs(&self) -> bool {
+        self.session.is_some()
     }
 
     /// Tells what is wrong; the time of a sample.
@@ -68,4 +67,23 @@ impl Fused {
         }
         self.watch.per_sample()
     }
+}
+
+/// Runs the file for a few batches, of which `exact` are the outputs that the model says: as onnxruntime runs it by default,
+/// and where that fails node by node. A difference is a warning.
+pub(in crate::backend) fn check_file(
+    models: &Compared<'_>,
+    inputs: &RunInputs,
+    exact: &[(&Batch, &[Output])],
+    control: &Control<'_>,
+) -> Result<(), BackendError> {
+    let mut fused = Fused::new(models, inputs, control)?;
+    if !fused.runs() {
+        fused.session = Some(Session::load(models.quantized, Optimisation::Off, &inputs.engine)?);
+    }
+    for (batch, exact) in exact {
+        fused.see(exact, batch)?;
+    }
+    fused.tell(control);
+    Ok(())
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use self::fused::Fused;
+pub(in crate::backend) use self::fused::check_file;
 use super::weights::EngineFile;
 use crate::{
     backend::{BackendError, RunInputs},
@@ -34,6 +35,9 @@ pub(in crate::backend) struct Compared<'a> {
     pub(in crate::backend) out: &'a Path,
 }
 
+/// Batches that are enough to see how the file fares under onnxruntime's default optimization, and how long it takes.
+const ENOUGH_BATCHES: usize = 6;
+
 /// Runs both models on the samples.
 pub(in crate::backend) fn compare(
     models: &Compared<'_>,
@@ -49,25 +53,28 @@ pub(in crate::backend) fn compare(
     let mut references = References::new(before, &binding, &batches, control)?;
     // Even its basic optimizations change what a graph with e5m2 gives.
     let mut after = Session::load(models.quantized, Optimisation::Off, &inputs.engine)?;
-    let mut fused = Fused::new(models, inputs, control)?;
-    let mut comparison = Comparison::default();
+    let (mut comparison, mut exact) = (Comparison::default(), Vec::new());
     let mut number = 0;
     each_batch(&binding, &batches, |batch| {
         let before = references.outputs(number, &batch)?;
         number += 1;
         let after = after.run(&batch)?;
-        fused.see(&after, &batch)?;
-        for (output, (b, a)) in before.iter().zip(&after).enumerate() {
-            let per_sample = (b.values.len() / batch.samples.len()).max(1);
-            for (sample, (b, a)) in b.values.chunks(per_sample).zip(a.values.chunks(per_sample)).enumerate() {
-                let label =
-                    samples.labels.as_ref().and_then(|labels| labels.get(batch.samples.start + sample).copied());
-                comparison.add(output, &before[output].name, b, a, label);
-            }
+        samples.add(&mut comparison, &batch.samples, &before, &after);
+        meter.advance(batch.samples.len() as u64)?;
+        if exact.len() < ENOUGH_BATCHES {
+            exact.push((batch, after));
         }
-        Ok::<_, BackendError>(meter.advance(batch.samples.len() as u64)?)
+        Ok::<_, BackendError>(())
     })?;
-    let times = [references.watch.per_sample(), fused.tell(control)];
+    // One model in memory at a time.
+    drop(after);
+    let before = references.watch.per_sample();
+    drop(references);
+    let mut fused = Fused::new(models, inputs, control)?;
+    for (batch, exact) in &exact {
+        fused.see(exact, batch)?;
+    }
+    let times = [before, fused.tell(control)];
     if let [Some(before), Some(after)] = times {
         comparison.latency = Some(Latency::new(before, after, binding.batch(), inputs.engine.threads));
     }
@@ -142,12 +149,6 @@ impl Stopwatch {
         let result = run();
         self.0.push(began.elapsed() / u32::try_from(samples.max(1)).unwrap_or(u32::MAX));
         result
-    }
-
-    /// Whether there is enough for a median.
-    fn is_settled(&self) -> bool {
-        const ENOUGH: usize = 4;
-        self.0.len() >= ENOUGH
     }
 
     fn per_sample(&self) -> Option<Duration> {

@@ -6,7 +6,8 @@ use crate::{
     backend::{BackendError, DataSource, RunInputs},
     control::Control,
     dataset::{Array, Dataset, DatasetError, Values},
-    engine::{Binding, EngineError, Session},
+    engine::{Binding, EngineError, Output, Session},
+    report::Comparison,
 };
 
 /// Which samples of the calibration data are for what.
@@ -19,14 +20,14 @@ pub(in crate::backend) struct Split {
 }
 
 impl Split {
-    /// Holds the last eighth out, if there is no evaluation data and enough of these. `fixed` is the model's batch, if it
+    /// Holds the last sixteenth out, if there is no evaluation data and enough of these. `fixed` is the model's batch, if it
     /// has but one.
     pub(in crate::backend) fn new(source: &DataSource, data: &Dataset, hold_out: bool, fixed: Option<usize>) -> Self {
         const FEWEST: usize = 16;
         const MOST: usize = 32;
         let samples = data.samples().min(source.max_samples.unwrap_or(usize::MAX));
         let batch = fixed.unwrap_or(1).max(1);
-        let held = (samples / 8).min(MOST).next_multiple_of(batch);
+        let held = (samples / 16).clamp(2, MOST).next_multiple_of(batch);
         if !hold_out || samples < FEWEST.max(2 * batch) {
             return Split { calibration: 0..samples, evaluation: 0..samples.min(MOST.next_multiple_of(batch)) };
         }
@@ -44,9 +45,9 @@ pub(in crate::backend) struct Samples<'a> {
     data: Cow<'a, Dataset>,
     range: Range<usize>,
     /// Samples of a batch, where the model leaves it open.
-    batch: usize,
+    pub(in crate::backend) batch: usize,
     /// The right class of each sample of the data.
-    pub(super) labels: Option<Vec<i64>>,
+    labels: Option<Vec<i64>>,
 }
 
 impl<'a> Samples<'a> {
@@ -71,9 +72,33 @@ impl<'a> Samples<'a> {
             let note = "no evaluation data: the models were compared on the calibration data, which flatters";
             control.warn("evaluated_on_calibration_data", note);
         }
-        // Several batches of these few samples, so that there is more than one to measure the time of.
-        let batch = source.batch_size.min(split.evaluation.len().div_ceil(4));
+        // Smaller than for calibration, where less is kept of each.
+        const MOST: usize = 4;
+        let batch = source.batch_size.min(MOST);
         Ok(Some(Samples { data: Cow::Borrowed(data), range: split.evaluation, batch, labels: None }))
+    }
+
+    /// The data they are from.
+    pub(in crate::backend) fn data(&self) -> &Dataset {
+        &self.data
+    }
+
+    /// Adds the outputs for a batch to a comparison, with the labels of its samples.
+    pub(in crate::backend) fn add(
+        &self,
+        comparison: &mut Comparison,
+        batch: &Range<usize>,
+        before: &[Output],
+        after: &[Output],
+    ) {
+        for (number, (before, after)) in before.iter().zip(after).enumerate() {
+            let size = (before.values.len() / batch.len().max(1)).max(1);
+            let pairs = before.values.chunks(size).zip(after.values.chunks(size));
+            for (sample, (b, a)) in batch.clone().zip(pairs) {
+                let label = self.labels.as_ref().and_then(|labels| labels.get(sample).copied());
+                comparison.add(number, &before.name, b, a, label);
+            }
+        }
     }
 
     /// All of them, bound to a session's inputs.

@@ -1,0 +1,80 @@
+//! What running a model takes, told before it is run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    backend::BackendError,
+    control::Control,
+    dataset::{Dataset, UNNAMED},
+    engine::EngineConfig,
+    model::onnx::{Model, Shapes, dimensions},
+};
+
+/// What the engine, its threads and our own code take without any model.
+const BASE: u64 = 96 << 20;
+
+/// The largest batch up to `wanted` with which the model fits what the engine may take, with a warning where it is less.
+/// Then the bytes that are predicted.
+pub(in crate::backend) fn fit(
+    model: &Model,
+    data: &Dataset,
+    wanted: usize,
+    engine: &EngineConfig,
+    control: &Control<'_>,
+) -> Result<(usize, u64), BackendError> {
+    let limit = engine.memory.unwrap_or(u64::MAX);
+    let mut batch = wanted.max(1);
+    loop {
+        let predicted = predict(model, data, batch as u64);
+        if predicted <= limit {
+            if batch < wanted {
+                let note = format!(
+                    "batches have {batch} samples instead of {wanted}: {} MiB are predicted for these, and {} MiB are allowed",
+                    predict(model, data, wanted as u64) >> 20,
+                    limit >> 20
+                );
+                control.warn("batch_lowered", note);
+            }
+            return Ok((batch, predicted));
+        }
+        if batch == 1 {
+            return Err(BackendError::EngineMemory { predicted, limit });
+        }
+        batch /= 2;
+    }
+}
+
+/// The constants twice, since kernels keep them in an order of their own, and the activations that are needed at once.
+fn predict(model: &Model, data: &Dataset, batch: u64) -> u64 {
+    let graph = model.graph();
+    let mut inputs = BTreeMap::new();
+    for input in &graph.input {
+        let (Some(name), Some(stated)) = (&input.name, dimensions(input)) else { continue };
+        let Some(array) = data.arrays().get(name).or_else(|| data.arrays().get(UNNAMED)) else { continue };
+        let stated_batch = stated.first().copied().flatten().and_then(|dim| u64::try_from(dim).ok());
+        let others = array.shape().dims().iter().skip(1).map(|&dim| dim as u64);
+        inputs.insert(name.clone(), [stated_batch.unwrap_or(batch)].into_iter().chain(others).collect());
+    }
+    let shapes = Shapes::infer(graph, &inputs);
+    let mut last_read: BTreeMap<&str, usize> = BTreeMap::new();
+    for (position, node) in graph.node.iter().enumerate() {
+        last_read.extend(node.input.iter().map(|name| (name.as_str(), position)));
+    }
+    let constants: u64 =
+        graph.initializer.iter().filter_map(|tensor| Some(shapes.elements(tensor.name.as_ref()?))).sum();
+    let (mut held, mut live, mut peak) = (BTreeSet::new(), 0u64, 0u64);
+    for (position, node) in graph.node.iter().enumerate() {
+        let outputs: u64 = node.output.iter().map(|name| shapes.elements(name)).sum();
+        live = live.saturating_add(outputs);
+        held.extend(node.output.iter().map(String::as_str));
+        // A convolution lays its input out anew before it multiplies; one more copy of the output covers that.
+        peak = peak.max(live.saturating_add(outputs));
+        for name in node.input.iter().chain(&node.output).map(String::as_str) {
+            if last_read.get(name).is_none_or(|&at| at <= position) && held.remove(name) {
+                live = live.saturating_sub(shapes.elements(name));
+            }
+        }
+    }
+    let bytes = |elements: u64| elements.saturating_mul(size_of::<f32>() as u64);
+    BASE.saturating_add(bytes(constants).saturating_mul(2)).saturating_add(bytes(peak))
+}

@@ -1,0 +1,51 @@
+//! The pipeline in this process, without a server.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use ptqd::{
+    backend::{DataSource, RunInputs},
+    control::{Control, MemoryBudget},
+    engine::EngineConfig,
+    pipeline::{self, LocalJob, PipelineError},
+    report::QualityGate,
+    spec::parse,
+};
+use serde_json::Value;
+
+use super::needed;
+
+/// A job without data.
+pub fn local_job(model: &Path, quantize: &Value) -> LocalJob {
+    let parsed = parse(quantize, "/quantize");
+    assert_eq!(parsed.objections, []);
+    LocalJob {
+        spec: parsed.spec,
+        warnings: parsed.warnings,
+        model: model.to_owned(),
+        inputs: RunInputs {
+            calibration: None,
+            evaluation: None,
+            engine: EngineConfig { library: needed("ORT_DYLIB_PATH").into(), threads: 2, memory: None },
+            memory: Arc::new(MemoryBudget::default()),
+        },
+        quality_gate: QualityGate::default(),
+        digests: false,
+    }
+}
+
+/// All samples of a file or a folder.
+pub fn data(path: &Path) -> DataSource {
+    DataSource { path: path.to_owned(), max_samples: None, batch_size: 8, preprocess: None }
+}
+
+/// Runs a job; its report.
+pub fn run_local(job: &LocalJob, out: &Path) -> Result<Value, PipelineError> {
+    fs::create_dir_all(out).expect("a folder");
+    let cancel = AtomicBool::new(false);
+    pipeline::run(job, out, &Control::new(&|_| {}, &cancel))?;
+    Ok(serde_json::from_slice(&fs::read(out.join("report.json")).expect("a report")).expect("JSON"))
+}
