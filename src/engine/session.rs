@@ -1,6 +1,9 @@
 //! [`Session`]: a model ready to run.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use ort::{
     operator::OperatorDomain,
@@ -85,10 +88,16 @@ impl Session {
             .map_err(|e| load(e.into()))?
             .with_intra_threads(config.threads)
             .map_err(|e| load(e.into()))?;
+        // Two sessions that register a domain at the same moment find each other's half-made entry in a map that the engine
+        // has one of for the whole process, and one of them is refused.
+        static REGISTERING: Mutex<()> = Mutex::new(());
+        let mut alone = None;
         if let Some(operators) = operators {
+            alone = Some(REGISTERING.lock().unwrap_or_else(PoisonError::into_inner));
             builder = builder.with_operators(operators).map_err(|e| load(e.into()))?;
         }
         let session = builder.commit_from_file(model).map_err(load)?;
+        drop(alone);
         let inputs = session.inputs().iter().map(|input| match input.dtype() {
             ValueType::Tensor { ty, shape, .. } => {
                 Ok(InputInfo { name: input.name().to_owned(), element: *ty, dims: shape.to_vec() })

@@ -38,6 +38,9 @@ fn main() {
     if !env::args().any(|argument| argument == "--bench") {
         return; // `cargo test --benches` only wants to know that it starts
     }
+    if let Some(model) = option("--plain") {
+        return plain(Path::new(&model), Path::new(&option("--data").unwrap()));
+    }
     let folder = PathBuf::from(option("--folder").unwrap_or_else(|| "target/bench-onnx".to_owned()));
     let runs: usize = option("--runs").map_or(5, |text| text.parse().expect("a number"));
     fs::create_dir_all(&folder).unwrap();
@@ -49,6 +52,12 @@ fn main() {
     for (model, data) in [("resnet50.onnx", "images.npz"), ("encoder.onnx", "embeddings.npz")] {
         observe(&folder, model, data, runs);
     }
+    for (model, data) in [("resnet50.onnx", "images.npz"), ("encoder.onnx", "embeddings.npz")] {
+        // In a process of its own, whose memory is nothing else's.
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.arg("--bench").arg("--plain").arg(folder.join(model)).arg("--data").arg(folder.join(data));
+        assert!(command.status().expect("the bench starts").success());
+    }
     for data in ["images-16.npz", "images.npz", "images-1024.npz"] {
         job(&folder, "resnet50.onnx", data);
     }
@@ -59,13 +68,32 @@ fn main() {
     }
 }
 
-/// Medians of passes that take turns, so that all of them see the same machine.
-fn observe(folder: &Path, name: &str, data: &str, runs: usize) {
-    let config = EngineConfig {
+fn config() -> EngineConfig {
+    EngineConfig {
         library: env::var_os("ORT_DYLIB_PATH").expect("ORT_DYLIB_PATH; `make setup` says where").into(),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         memory: None,
-    };
+    }
+}
+
+/// The memory of a plain forward pass.
+fn plain(model: &Path, data: &Path) {
+    let data = Dataset::open(data, None).unwrap();
+    let mut session = Session::load(model, Optimisation::Basic, &config()).unwrap();
+    let inputs = session.inputs().to_vec();
+    let binding = Binding::new(&inputs, &data, BATCH, 0..data.samples()).unwrap();
+    for batch in binding.batches() {
+        session.forward(&binding.read(batch).unwrap()).unwrap();
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kibibytes: u64 = peak.trim().strip_suffix("kB").unwrap().trim().parse().unwrap();
+    println!("{}: plain forward alone, peak RSS {} MiB", model.file_name().unwrap().display(), kibibytes >> 10);
+}
+
+/// Medians of passes that take turns, so that all of them see the same machine.
+fn observe(folder: &Path, name: &str, data: &str, runs: usize) {
+    let config = config();
     let model = Model::read(&folder.join(name)).unwrap();
     let data = Dataset::open(&folder.join(data), None).unwrap();
     let compute = |op: &str| ["Conv", "Gemm", "MatMul"].contains(&op);

@@ -17,6 +17,7 @@ mod api;
 mod calibration_data;
 mod checkpoint;
 mod command_line;
+mod engine;
 mod faults;
 mod golden_calibration;
 mod golden_casts;

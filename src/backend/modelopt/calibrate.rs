@@ -14,6 +14,9 @@ use crate::{
     engine::{Binding, EngineConfig, Session, Slots, in_lanes, random_inputs, with_observers},
 };
 
+/// The largest model that is loaded twice.
+const LARGEST_TWICE: u64 = 1 << 30;
+
 /// What the ranges are taken from.
 pub(super) enum Data<'a> {
     /// Some samples of a data file.
@@ -36,19 +39,23 @@ pub(super) fn observe(
     let slots = Slots::new(watched.values().map(|watch| Statistics::new(watch.histogram)));
     let names: Vec<_> = watched.iter().map(|(name, watch)| (name, watch.format)).collect();
     let file = EngineFile::write(&with_observers(&opened.model, &names)?, out)?;
-    let first = Session::load_observed(&file.path(), &slots, &inputs.engine)?;
+    let load = |threads: usize| {
+        Session::load_observed(&file.path(), &slots, &EngineConfig { threads, ..inputs.engine.clone() })
+    };
     let made;
     let (data, batch, samples) = match data {
         Data::Given { data, samples, batch } => (*data, *batch, samples.clone()),
         Data::Random => {
-            made = random_inputs(first.inputs(), RANDOM_SAMPLES)?;
+            made = random_inputs(load(1)?.inputs(), RANDOM_SAMPLES)?;
             (&made, RANDOM_BATCH, 0..made.samples())
         }
     };
     for (code, message) in oddities(data, samples.clone())? {
         control.warn(code, message);
     }
-    let (mut sessions, batch) = lanes(first, &slots, &file, (batch, samples.len()), inputs)?;
+    let (lanes, batch) = lanes(opened, batch, samples.len(), inputs.engine.threads);
+    let sessions = (0..lanes).map(|_| load(inputs.engine.threads / lanes));
+    let mut sessions = sessions.collect::<Result<Vec<_>, _>>()?;
     drop(file);
     let infos = sessions[0].inputs().to_vec();
     let binding = Binding::new(&infos, data, batch, samples)?;
@@ -62,25 +69,15 @@ pub(super) fn observe(
     Ok(Record { version: VERSION, random: opened.options.random, samples, tensors })
 }
 
-/// Two sessions of half the threads and half the batch get more done than one: what runs on one thread in one of them, such
-/// as an observer, does not keep the threads of the other waiting. The sessions and the batch of each.
-fn lanes(
-    first: Session,
-    slots: &Slots<Statistics>,
-    file: &EngineFile,
-    (batch, samples): (usize, usize),
-    inputs: &RunInputs,
-) -> Result<(Vec<Session>, usize), BackendError> {
-    const WORTH_IT: usize = 4;
-    let fixed = first.inputs().iter().any(|input| input.dims.first().is_some_and(|&dim| dim > 0));
-    let half = if fixed { batch } else { batch / 2 };
-    if inputs.engine.threads < 2 || half == 0 || samples < WORTH_IT * half {
-        return Ok((vec![first], batch));
-    }
-    drop(first);
-    let config = EngineConfig { threads: inputs.engine.threads / 2, ..inputs.engine.clone() };
-    let load = || Session::load_observed(&file.path(), slots, &config);
-    Ok((vec![load()?, load()?], half))
+/// How many sessions, and the batch of each. Two of half the threads get more done than one: what runs on one thread in one
+/// of them, such as an observer, does not keep the threads of the other waiting. Each has a quarter of the batch, so that
+/// the activations of both take less than those of one, and the constants that each has for itself fit beside them.
+fn lanes(opened: &Opened, batch: usize, samples: usize, threads: usize) -> (usize, usize) {
+    const FEWEST_BATCHES: usize = 4;
+    let fixed = opened.fixed_batch().is_some();
+    let part = if fixed { batch } else { batch.div_ceil(4) };
+    let small = opened.model.file_bytes <= LARGEST_TWICE;
+    if threads < 2 || samples < FEWEST_BATCHES * part || !small { (1, batch) } else { (2, part) }
 }
 
 /// What an earlier job saw, if the file is its `calibration.json`: other dtypes and algorithms need no new pass.

@@ -73,7 +73,7 @@ impl<'a> Samples<'a> {
             control.warn("evaluated_on_calibration_data", note);
         }
         // Smaller than for calibration, where less is kept of each.
-        const MOST: usize = 4;
+        const MOST: usize = 2;
         let batch = source.batch_size.min(MOST);
         Ok(Some(Samples { data: Cow::Borrowed(data), range: split.evaluation, batch, labels: None }))
     }

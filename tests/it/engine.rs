@@ -1,0 +1,33 @@
+//! The engine where several jobs of one process use it at once.
+
+use std::thread;
+
+use ptqd::{
+    calibration::Statistics,
+    engine::{EngineConfig, Session, Slots, with_observers},
+    model::onnx::Model,
+    numeric::FloatFormat,
+};
+
+use crate::support::{fixture, needed};
+
+/// Jobs that begin at the same moment each register the operators; the engine itself cannot take that.
+#[test]
+fn sessions_with_observers_load_at_the_same_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Model::read(&fixture("convnet.onnx")).unwrap();
+    let watched = [(&"input".to_owned(), FloatFormat::F32)];
+    let path = folder.path().join("observed.onnx");
+    with_observers(&model, &watched).unwrap().write(&path).unwrap();
+    let config = EngineConfig { library: needed("ORT_DYLIB_PATH").into(), threads: 1, memory: None };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let slots = Slots::new([Statistics::new(false)]);
+                    Session::load_observed(&path, &slots, &config).unwrap();
+                }
+            });
+        }
+    });
+}
