@@ -26,6 +26,7 @@ MINIMAL = {"backend_kwargs": {"placement": "minimal"}}
 SPECS = {
     "tensorrt": {"algorithm": "entropy", "layers": [{"module_name": "*", "weights": {"dtype": "int8"}, "activations": {"dtype": "int8"}}]},
     "int8": {"layers": [{"module_name": "*", "weights": {"dtype": "int8"}, "activations": {"dtype": "int8"}}], **MINIMAL},
+    "half": {"layers": [{"module_name": "*", "weights": {"dtype": "int8"}, "activations": {"dtype": "int8"}}], "backend_kwargs": {"placement": "minimal", "high_precision_dtype": "fp16"}},
     "fp8": {**MINIMAL, "layers": [{"module_name": "*", "weights": {"dtype": "fp8_e4m3fn"}, "activations": {"dtype": "fp8_e4m3fn"}}]},
 }
 
