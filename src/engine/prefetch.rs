@@ -36,34 +36,39 @@ pub fn each_batch<E: From<EngineError>>(
     })
 }
 
-/// Runs every batch through one of the sessions, for what observers see; each session is a lane that takes the next batch
-/// when it is done with one. `done` hears of every batch, from any lane. Of several errors one is returned.
+/// Runs every batch through a session, for what observers see. There are as many sessions as `lanes`, `first` and others that
+/// `load` makes; each is a lane that takes the next batch when it is done with one. `done` hears of every batch, from any
+/// lane. Of several errors one is returned.
 pub fn in_lanes<E: From<EngineError> + Send>(
-    sessions: &mut [Session],
+    (first, lanes): (Session, usize),
+    load: impl Fn() -> Result<Session, EngineError> + Sync,
     binding: &Binding<'_>,
     batches: &[Range<usize>],
     done: impl Fn(&Batch) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(None);
-    rayon::scope(|scope| {
-        for session in sessions {
-            let (next, failed, done) = (&next, &failed, &done);
-            scope.spawn(move |_| {
-                while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let mut one = || -> Result<(), E> {
-                        let batch = binding.read(batch.clone())?;
-                        session.forward(&batch)?;
-                        done(&batch)
-                    };
-                    if let Err(error) = one() {
-                        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                        // The others find no batch left.
-                        return next.store(batches.len(), Ordering::Relaxed);
-                    }
-                }
-            });
+    let lane = |session: Option<Session>| {
+        let run = || -> Result<(), E> {
+            let mut session = session.map_or_else(&load, Ok)?;
+            while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let batch = binding.read(batch.clone())?;
+                session.forward(&batch)?;
+                done(&batch)?;
+            }
+            Ok(())
+        };
+        if let Err(error) = run() {
+            *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            // The others find no batch left.
+            next.store(batches.len(), Ordering::Relaxed);
         }
+    };
+    rayon::scope(|scope| {
+        for _ in 1..lanes {
+            scope.spawn(|_| lane(None));
+        }
+        lane(Some(first));
     });
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }

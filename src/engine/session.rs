@@ -46,7 +46,7 @@ pub struct Output {
 impl Session {
     /// Loads a model's file, and the files beside it that hold its tensors.
     pub fn load(model: &Path, optimisation: Optimisation, config: &EngineConfig) -> Result<Self, EngineError> {
-        Self::load_with(model, optimisation, None, config)
+        Self::load_with(model, optimisation, || Ok(None), config)
     }
 
     /// Loads a model whose graph has observers.
@@ -65,14 +65,13 @@ impl Session {
         switches: &Switches,
         config: &EngineConfig,
     ) -> Result<Self, EngineError> {
-        let domain = element::domain(slots, switches).map_err(|e| EngineError::Load { reason: e.to_string() })?;
-        Self::load_with(model, Optimisation::Extended, Some(domain), config)
+        Self::load_with(model, Optimisation::Extended, || element::domain(slots, switches).map(Some), config)
     }
 
     fn load_with(
         model: &Path,
         optimisation: Optimisation,
-        operators: Option<OperatorDomain>,
+        operators: impl FnOnce() -> ort::Result<Option<OperatorDomain>>,
         config: &EngineConfig,
     ) -> Result<Self, EngineError> {
         let environment = library::environment(config)?;
@@ -92,7 +91,8 @@ impl Session {
         // has one of for the whole process, and one of them is refused.
         static REGISTERING: Mutex<()> = Mutex::new(());
         let mut alone = None;
-        if let Some(operators) = operators {
+        // Made only now: without the library, the engine's interface would panic.
+        if let Some(operators) = operators().map_err(load)? {
             alone = Some(REGISTERING.lock().unwrap_or_else(PoisonError::into_inner));
             builder = builder.with_operators(operators).map_err(|e| load(e.into()))?;
         }

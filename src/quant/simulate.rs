@@ -30,7 +30,6 @@ pub fn simulate(
             &found
         }
     };
-    let table = scheme.dtype.visit(Table);
     let pieces = grid.pieces(PART_ELEMENTS);
     let mut rest = decoded;
     let parts: Vec<(&Rect, &mut [f32])> =
@@ -43,13 +42,12 @@ pub fn simulate(
             let row = |row: usize| row_bytes(values, grid, rect, row);
             let block = Block { format: FloatFormat::F32, grid, rect, isa: Isa::best(), row: &row };
             let error = block.encode(scheme, &own, &mut codes)?;
-            let cells = |row: usize, column: usize| row / grid.cell_rows * across + column / grid.cell_columns;
+            let cells_across = grid.cells_of(rect).columns.len();
             let width = rect.columns.len().max(1);
             for (row, (decoded, codes)) in rect.rows.clone().zip(decoded.chunks_mut(width).zip(codes.chunks(width))) {
-                for (column, (decoded, code)) in rect.columns.clone().zip(decoded.iter_mut().zip(codes)) {
-                    let params = params[cells(row, column)];
-                    *decoded = (table[usize::from(*code)] - f32::from(params.zero_point)) * params.scale;
-                }
+                let first = (row / grid.cell_rows - rect.rows.start / grid.cell_rows) * cells_across;
+                let params = &own[first..first + cells_across];
+                scheme.dtype.visit(Decode { codes, params, grid, from: rect.columns.start, decoded });
             }
             Ok(error)
         })
@@ -79,13 +77,35 @@ fn row_bytes(values: &[f32], grid: &Grid, rect: &Rect, row: usize) -> Cow<'stati
     Cow::Owned(bytes)
 }
 
-/// What each code stands for, in units of the scale.
-struct Table;
+/// What the codes of a row stand for, `params` being those of the cells that the row passes through.
+struct Decode<'a> {
+    codes: &'a [u8],
+    params: &'a [QParams],
+    grid: &'a Grid,
+    /// The row's first column.
+    from: usize,
+    decoded: &'a mut [f32],
+}
 
-impl ElementVisitor for Table {
-    type Output = [f32; 256];
-    fn visit<E: Element>(self) -> [f32; 256] {
-        std::array::from_fn(|code| E::decode(code as u8))
+impl ElementVisitor for Decode<'_> {
+    type Output = ();
+    fn visit<E: Element>(self) {
+        let decode = |code: u8, params: &QParams| (E::decode(code) - f32::from(params.zero_point)) * params.scale;
+        if self.grid.cell_columns == 1 {
+            for ((decoded, code), params) in self.decoded.iter_mut().zip(self.codes).zip(self.params) {
+                *decoded = decode(*code, params);
+            }
+            return;
+        }
+        let (mut codes, mut decoded) = (self.codes, self.decoded);
+        // The first cell may have begun before the row's part.
+        let mut length = self.grid.cell_columns - self.from % self.grid.cell_columns;
+        for params in self.params {
+            let (cell, rest) = codes.split_at(length.min(codes.len()));
+            let (out, left) = decoded.split_at_mut(cell.len());
+            out.iter_mut().zip(cell).for_each(|(out, code)| *out = decode(*code, params));
+            (codes, decoded, length) = (rest, left, self.grid.cell_columns);
+        }
     }
 }
 

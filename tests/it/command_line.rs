@@ -115,3 +115,19 @@ fn migrate_and_version_work_alone() {
     let (code, stdout, _) = outcome(ptqd().arg("--version"));
     assert_eq!((code, stdout.trim()), (Some(0), concat!("ptqd ", env!("CARGO_PKG_VERSION"))));
 }
+
+#[test]
+fn a_missing_engine_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = folder.path().join("spec.json");
+    let half = r#"{"dtype": "int8"}"#;
+    let rules = format!(r#"{{"module_name": "*", "weights": {half}, "activations": {half}}}"#);
+    fs::write(&spec, format!(r#"{{"backend": "modelopt", "mode": "static_ptq", "layers": [{rules}]}}"#)).unwrap();
+    let mut command = ptqd();
+    command.env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so").arg("quantize").arg("--spec").arg(&spec);
+    command.arg("--model").arg(fixture("convnet.onnx")).arg("--calibration").arg(fixture("calibration.npz"));
+    let (code, _, stderr) = outcome(command.arg("--out").arg(folder.path().join("out")));
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("[engine_unavailable]") && stderr.contains("make setup"), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}

@@ -27,6 +27,7 @@ mod graph_weights;
 mod restart;
 mod spec_table;
 mod state_dict;
+mod static_graphs;
 mod static_ptq;
 mod store;
 mod study;

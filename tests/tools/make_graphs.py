@@ -4,7 +4,8 @@
 
 external.onnx: FIXTURE with its data in another file. hostile-*.onnx: external data that points where it must not.
 tied.onnx: one constant read by two MatMuls, and one read by a MatMul and a Gather. half.onnx: f16 weights. old.onnx: opset 17 with
-ReduceMean's axes as an attribute. Prints nothing but {}.
+ReduceMean's axes as an attribute. concat.onnx: a Concat of two quantized tensors. branch.onnx: a MatMul in a branch. single.onnx:
+operators that have no f16 form, and one that takes an f32 input beside f16 ones. Prints nothing but {}.
 """
 
 import os
@@ -57,4 +58,27 @@ save("old.onnx", [
     helper.make_node("Sub", ["a", "m"], ["s"], "sub"), helper.make_node("Split", ["s"], ["l", "r"], "split", axis=1),
     helper.make_node("Mul", ["l", "r"], ["y"], "mul"),
 ], {"w": weights(64, 32), "bias": weights(64)}, [value("x", "n", 32)], [value("y", "n", 32)], opset=17)
+conv = lambda x, w, y: helper.make_node("Conv", [x, w], [y], f"conv_{y}", pads=[1, 1, 1, 1])
+save("concat.onnx", [
+    conv("x", "w1", "a"), conv("x", "w2", "b"), helper.make_node("Concat", ["a", "b"], ["c"], "join", axis=1),
+    conv("c", "w3", "y"), conv("a", "w4", "z"),
+], {"w1": weights(16, 16, 3, 3), "w2": weights(16, 16, 3, 3) * 4, "w3": weights(16, 32, 3, 3), "w4": weights(16, 16, 3, 3)},
+     [value("x", "n", 16, 8, 8)], [value("y", "n", 16, 8, 8), value("z", "n", 16, 8, 8)])
+branch = lambda name, w: helper.make_graph(
+    [helper.make_node("MatMul", ["h", w], [f"{name}_out"], f"{name}_fc")], name, [], [value(f"{name}_out", "n", 32)])
+save("branch.onnx", [
+    helper.make_node("MatMul", ["x", "w"], ["h"], "fc"),
+    helper.make_node("ReduceMax", ["h"], ["top"], "top", keepdims=0), helper.make_node("Greater", ["top", "zero"], ["high"], "high"),
+    helper.make_node("If", ["high"], ["y"], "choose", then_branch=branch("yes", "w1"), else_branch=branch("no", "w2")),
+], {"w": weights(32, 32), "w1": weights(32, 32), "w2": weights(32, 32), "zero": np.array(0, np.float32)},
+     [value("x", "n", 32)], [value("y", "n", 32)])
+save("single.onnx", [
+    helper.make_node("MatMul", ["x", "w"], ["h"], "fc"), helper.make_node("Range", ["zero", "limit", "one"], ["steps"], "steps"),
+    helper.make_node("Mul", ["h", "steps"], ["m"], "mul"), helper.make_node("Add", ["m", "one"], ["a"], "add"),
+    helper.make_node("Unsqueeze", ["a", "axes"], ["u"], "unsqueeze"), helper.make_node("Resize", ["u", "", "scales"], ["y"], "resize", mode="nearest"),
+    helper.make_node("Cast", ["count"], ["f"], "cast", to=TensorProto.FLOAT), helper.make_node("ConstantOfShape", ["dims"], ["blank"], "blank"),
+    helper.make_node("Add", ["f", "blank"], ["z"], "sum"),
+], {"w": weights(32, 32), "zero": np.array(0, np.float32), "limit": np.array(32, np.float32), "one": np.array(1, np.float32),
+    "axes": np.array([1], np.int64), "scales": np.array([1, 1, 2], np.float32), "dims": np.array([1], np.int64)},
+     [value("x", "n", 32), value("count", "n", kind=TensorProto.INT64)], [value("y", "n", 1, 64), value("z", "n")])
 print("{}")

@@ -54,15 +54,14 @@ pub(super) fn observe(
         control.warn(code, message);
     }
     let (lanes, batch) = lanes(opened, batch, samples.len(), inputs.engine.threads);
-    let sessions = (0..lanes).map(|_| load(inputs.engine.threads / lanes));
-    let mut sessions = sessions.collect::<Result<Vec<_>, _>>()?;
-    drop(file);
-    let infos = sessions[0].inputs().to_vec();
+    let load = || load(inputs.engine.threads / lanes);
+    let first = load()?;
+    let infos = first.inputs().to_vec();
     let binding = Binding::new(&infos, data, batch, samples)?;
     let batches = batches(&binding, control);
     let samples = batches.iter().map(|batch| batch.len() as u64).sum();
     let meter = control.phase(Phase::Calibrating, samples, "samples");
-    in_lanes(&mut sessions, &binding, &batches, |batch| {
+    in_lanes((first, lanes), load, &binding, &batches, |batch| {
         Ok::<_, BackendError>(meter.advance(batch.samples.len() as u64)?)
     })?;
     let tensors = watched.keys().cloned().zip(slots.each(|statistics| statistics.clone())).collect();

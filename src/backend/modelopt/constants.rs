@@ -5,15 +5,20 @@ use std::collections::BTreeMap;
 use super::{Candidate, options::Options};
 use crate::{
     backend::stored::Chosen,
-    model::onnx::{GraphIndex, OnnxError, proto::GraphProto, reads},
+    model::onnx::{
+        GraphIndex, OnnxError,
+        proto::{GraphProto, NodeProto},
+        reads,
+    },
     quant::Scheme,
-    spec::{Decision, LayerPlan, QuantizeSpec, Resolved},
+    spec::{Decision, LayerPlan, QuantizeSpec, Reason, Resolved},
 };
 
 /// Leaves layers native in `resolved` whose weight cannot be quantized as the rules ask.
 pub(super) fn leave_unquantizable(
     spec: &QuantizeSpec,
     options: &Options,
+    graph: &GraphProto,
     candidates: &[Option<Candidate>],
     resolved: &mut Resolved,
 ) {
@@ -25,6 +30,40 @@ pub(super) fn leave_unquantizable(
         })
         .collect();
     resolved.leave_native(spec, native);
+    if options.duplicate_constants {
+        return;
+    }
+    let ways = ways(options, &resolved.plan.layers, |_| true, candidates);
+    let counts = reads(graph, reads_values);
+    let torn = ways.into_iter().filter(|(source, ways)| {
+        let layers: usize = ways.values().map(|(_, layers)| layers.len()).sum();
+        ways.len() > 1 || counts.get(source).copied().unwrap_or(0) > layers
+    });
+    let native: Vec<_> = torn.flat_map(|(_, ways)| ways.into_values().flat_map(|(_, layers)| layers)).collect();
+    resolved.leave_native(spec, native.into_iter().map(|at| (at, Reason::TiedToNative)));
+}
+
+/// The ways in which each constant is to be quantized, with the layers that want each.
+type Ways = BTreeMap<String, BTreeMap<Scheme, (Chosen, Vec<usize>)>>;
+
+fn ways(options: &Options, plan: &[LayerPlan], kept: impl Fn(usize) -> bool, candidates: &[Option<Candidate>]) -> Ways {
+    let mut ways = Ways::new();
+    for (at, candidate) in candidates.iter().enumerate().filter(|(at, _)| kept(*at)) {
+        let (Some(candidate), Some(dtype), Decision::Quantize) = (candidate, plan[at].weights, plan[at].decision)
+        else {
+            continue;
+        };
+        let Ok((scheme, grid)) = options.weight_scheme(dtype, &candidate.shape, candidate.axis) else { continue };
+        let chosen = Chosen { scheme, grid, format: candidate.format };
+        let of_constant = ways.entry(candidate.source.clone()).or_default();
+        of_constant.entry(scheme).or_insert((chosen, Vec::new())).1.push(at);
+    }
+    ways
+}
+
+/// A `Shape` reads no values.
+fn reads_values(node: &NodeProto) -> bool {
+    node.op_type.as_deref() != Some("Shape")
 }
 
 /// How each constant is quantized that a layer of `kept` computes with. Where something else reads the constant, or layers
@@ -36,19 +75,9 @@ pub(super) fn choose(
     graph: &mut GraphProto,
     candidates: &mut [Option<Candidate>],
 ) -> Result<(BTreeMap<String, Chosen>, Vec<String>), OnnxError> {
-    let mut ways: BTreeMap<String, BTreeMap<Scheme, (Chosen, Vec<usize>)>> = BTreeMap::new();
-    for (at, candidate) in candidates.iter().enumerate().filter(|(at, _)| kept(*at)) {
-        let (Some(candidate), Some(dtype), Decision::Quantize) = (candidate, plan[at].weights, plan[at].decision)
-        else {
-            continue;
-        };
-        let Ok((scheme, grid)) = options.weight_scheme(dtype, &candidate.shape, candidate.axis) else { continue };
-        let chosen = Chosen { scheme, grid, format: candidate.format };
-        let of_constant = ways.entry(candidate.source.clone()).or_default();
-        of_constant.entry(scheme).or_insert((chosen, Vec::new())).1.push(at);
-    }
+    let ways = ways(options, plan, kept, candidates);
     let mut index = GraphIndex::new(graph)?;
-    let counts = reads(graph, |node| node.op_type.as_deref() != Some("Shape"));
+    let counts = reads(graph, reads_values);
     let (mut chosen, mut copied) = (BTreeMap::new(), Vec::new());
     for (source, ways) in ways {
         let layers: usize = ways.values().map(|(_, layers)| layers.len()).sum();

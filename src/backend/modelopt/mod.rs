@@ -73,7 +73,7 @@ impl Backend for ModelOpt {
         let inputs_only = options.placement.inputs_only();
         let Inventory { layers, candidates, nodes } = inventory::inventory(&model, &FORMATS, inputs_only)?;
         let mut resolved = resolve(spec, &layers);
-        constants::leave_unquantizable(spec, &options, &candidates, &mut resolved);
+        constants::leave_unquantizable(spec, &options, model.graph(), &candidates, &mut resolved);
         let edges = placement::place(spec, &options, model.graph(), &candidates, &nodes, &mut resolved)?;
         let joins = options.placement == Placement::TensorRt;
         let joined = if joins { placement::joined(model.graph(), &edges) } else { Vec::new() };

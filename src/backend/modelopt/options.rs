@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Keys of `backend_kwargs`.
-pub(super) static OPTIONS: [BackendOption; 8] = [
+pub(super) static OPTIONS: [BackendOption; 10] = [
     BackendOption {
         name: "block_size",
         summary: "elements of a block of int4 weights along the input axis",
@@ -26,8 +26,20 @@ pub(super) static OPTIONS: [BackendOption; 8] = [
         default: "data",
     },
     BackendOption {
+        name: "duplicate_constants",
+        summary: "whether a constant gets a copy where layers or other readers want it otherwise; else they stay native",
+        kind: OptionKind::Switch,
+        default: "true",
+    },
+    BackendOption {
         name: "fold_batch_norm",
         summary: "whether BatchNormalization becomes part of the convolution or matrix product before it",
+        kind: OptionKind::Switch,
+        default: "true",
+    },
+    BackendOption {
+        name: "fold_constants",
+        summary: "whether what moves a constant about, such as a Transpose, is done once and for all",
         kind: OptionKind::Switch,
         default: "true",
     },
@@ -82,6 +94,10 @@ pub(super) enum Placement {
 pub(super) struct Options {
     algorithm: &'static Calibrator,
     block_size: usize,
+    /// Whether constants are copied where readers want them otherwise.
+    pub(super) duplicate_constants: bool,
+    /// Whether what moves constants about is folded.
+    pub(super) fold_constants: bool,
     /// Whether BatchNormalization is folded.
     pub(super) fold_batch_norm: bool,
     /// Whether the graph is carried to f16.
@@ -107,6 +123,8 @@ impl Options {
         Options {
             algorithm: spec.algorithm.as_deref().and_then(calibration::find).unwrap_or(&CALIBRATORS[0]),
             block_size: option("block_size").and_then(Value::as_u64).map_or(128, |n| n as usize),
+            duplicate_constants: option("duplicate_constants").and_then(Value::as_bool).unwrap_or(true),
+            fold_constants: option("fold_constants").and_then(Value::as_bool).unwrap_or(true),
             fold_batch_norm: option("fold_batch_norm").and_then(Value::as_bool).unwrap_or(true),
             to_half: option("high_precision_dtype").and_then(Value::as_str) == Some("fp16"),
             percentile: option("percentile").and_then(Value::as_f64).unwrap_or(DEFAULT_PERCENTILE),
