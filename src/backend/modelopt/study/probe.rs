@@ -2,8 +2,8 @@
 
 use crate::{calibration::Observer, quant::ErrorStats};
 
-/// Values kept of a tensor in one batch: enough for a ratio that is right to a tenth of a decibel.
-const KEPT: usize = 1 << 14;
+/// Values kept of a tensor in one batch: enough for a ratio that is right to some tenths of a decibel in one batch, and to one in several.
+const KEPT: usize = 1 << 12;
 
 /// Keeps values spread over a tensor, and compares later passes over the same batches with them.
 #[derive(Debug, Default)]

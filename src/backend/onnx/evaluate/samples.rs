@@ -20,14 +20,14 @@ pub(in crate::backend) struct Split {
 }
 
 impl Split {
-    /// Holds the last sixteenth out, if there is no evaluation data and enough of these. `fixed` is the model's batch, if it
+    /// Holds the last 32nd out, if there is no evaluation data and enough of these. `fixed` is the model's batch, if it
     /// has but one.
     pub(in crate::backend) fn new(source: &DataSource, data: &Dataset, hold_out: bool, fixed: Option<usize>) -> Self {
         const FEWEST: usize = 16;
         const MOST: usize = 32;
         let samples = data.samples().min(source.max_samples.unwrap_or(usize::MAX));
         let batch = fixed.unwrap_or(1).max(1);
-        let held = (samples / 16).clamp(2, MOST).next_multiple_of(batch);
+        let held = (samples / 32).clamp(2, MOST).next_multiple_of(batch);
         if !hold_out || samples < FEWEST.max(2 * batch) {
             return Split { calibration: 0..samples, evaluation: 0..samples.min(MOST.next_multiple_of(batch)) };
         }
