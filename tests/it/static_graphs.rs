@@ -127,6 +127,23 @@ fn a_constant_that_is_wanted_otherwise_gets_a_copy_or_stays() {
     );
 }
 
+/// Weights behind a Transpose are not where a layer reads them, so they stay; the others do not mind.
+#[test]
+fn without_folding_only_weights_in_their_place_are_quantized() {
+    let graphs = Graphs::new();
+    fs::copy(fixture("vit.onnx"), graphs.path("vit.onnx")).unwrap();
+    let options = json!({"fold_constants": false, "fold_batch_norm": false});
+    let (report, _) = graphs.quantize("vit.onnx", &fixture("calibration.npz"), &options);
+    assert_eq!(report["preparation"]["constants_folded"], json!([]));
+    let of = |decision: &str| -> Vec<&Value> {
+        let layers = report["layers"].as_array().unwrap().iter();
+        layers.filter(|layer| layer["op_type"] == "MatMul" && layer["decision"] == decision).collect()
+    };
+    assert!(of("native").iter().any(|layer| layer["reason"] == "weight_not_constant"), "{report:#}");
+    assert_eq!(layer(&report, "node_linear_13")["decision"], "quantize");
+    assert!(report["summary"]["output_sqnr_db"].as_f64().unwrap() > 25.0);
+}
+
 /// A layer that stays native for its range reads floats, also where its constant is another's as well.
 #[test]
 fn a_layer_left_native_for_its_range_keeps_its_constant() {

@@ -26,6 +26,10 @@ pub(super) fn leave_unquantizable(
     let native: Vec<_> = layers
         .filter_map(|(at, (candidate, plan))| {
             let candidate = candidate.as_ref()?;
+            // Only where nothing is folded; codes go where the constant is, and that is before the Transpose.
+            if candidate.transposed {
+                return Some((at, Reason::WeightNotConstant));
+            }
             Some((at, options.weight_scheme(plan.weights?, &candidate.shape, candidate.axis).err()?))
         })
         .collect();
