@@ -114,9 +114,9 @@ fn memory_is_predicted_before_it_is_taken() {
         job.inputs.engine.memory = Some(mebibytes << 20);
         run_local(&job, &folder.path().join(name))
     };
-    let report = run(128, "lowered").unwrap();
+    let report = run(160, "lowered").unwrap();
     assert!(report["warnings"].as_array().unwrap().iter().any(|w| w["code"] == "batch_lowered"), "{report:#}");
-    assert!(number(&report["summary"]["predicted_peak_bytes"]) <= f64::from(128 << 20));
-    let error = run(16, "refused").unwrap_err();
+    assert!(number(&report["summary"]["predicted_peak_bytes"]) <= f64::from(160 << 20));
+    let error = run(64, "refused").unwrap_err();
     assert_eq!(error.code(), "memory_insufficient");
 }

@@ -16,36 +16,25 @@ use std::{
 
 use half::bf16;
 use ptqd::{
-    backend::{JOURNAL, RunInputs},
+    backend::JOURNAL,
     control::{Control, MemoryBudget, Notice},
-    engine::EngineConfig,
     fault::Fault,
     model::safetensors::{OutTensor, ShardWriter, open},
     numeric::{DType, Element, ElementVisitor},
     pipeline::{self, Finished, LocalJob, PipelineError},
     quant::{Granularity, Grid, QParams, ScaleRule, Scheme, reference},
-    report::QualityGate,
-    spec::parse,
     tensor::Shape,
 };
 use serde_json::{Value, json};
 
+use crate::support::local_job;
+
 fn job(model: &Path, quantize: &Value, threads: usize, memory: u64) -> LocalJob {
-    let parsed = parse(quantize, "");
-    assert_eq!(parsed.objections, []);
-    LocalJob {
-        spec: parsed.spec,
-        warnings: parsed.warnings,
-        model: model.to_owned(),
-        inputs: RunInputs {
-            calibration: None,
-            evaluation: None,
-            engine: EngineConfig { library: "none".into(), threads, memory: None },
-            memory: Arc::new(MemoryBudget::new(memory)),
-        },
-        quality_gate: QualityGate::default(),
-        digests: true,
-    }
+    let mut job = local_job(model, quantize);
+    job.inputs.engine.threads = threads;
+    job.inputs.memory = Arc::new(MemoryBudget::new(memory));
+    job.digests = true;
+    job
 }
 
 fn run(model: &Path, quantize: &Value, out: &Path) -> Result<Finished, PipelineError> {
