@@ -13,7 +13,7 @@ use crate::{
         onnx::{
             evaluate::{self, Compared, Samples},
             inventory::{self, Candidate, Inventory, is_compute},
-            weights,
+            memory, weights,
         },
         stored::Chosen,
     },
@@ -207,7 +207,11 @@ impl OpenedGraph {
         }
         let quantized = &out.join(weights::FILE);
         let compared = Compared { original: &self.path, prepared: &self.model, quantized, out };
-        let samples = Samples::choose(inputs, None, control)?;
+        let mut samples = Samples::choose(inputs, None, control)?;
+        if let Some(samples) = &mut samples {
+            let (batch, peak) = memory::fit(&self.model, samples.data(), samples.batch, &inputs.engine, control)?;
+            (samples.batch, outcome.predicted_peak_bytes) = (batch, Some(peak));
+        }
         outcome.comparison =
             samples.map(|samples| evaluate::compare(&compared, inputs, &samples, control)).transpose()?;
         outcome.engine_version = outcome.comparison.is_some().then(Session::engine_version);
