@@ -33,6 +33,15 @@ pub(super) fn table(report: &Value) -> String {
     if !worst.is_empty() {
         rows.push(("worst weights", worst.join(", ")));
     }
+    let latency = &report["latency"];
+    if let (Some(before), Some(after)) = (latency["before_ms"].as_f64(), latency["after_ms"].as_f64()) {
+        rows.push(("CPU latency", format!("{before:.2} ms -> {after:.2} ms a sample, onnxruntime on this machine")));
+    }
+    let suggestion = &report["sensitivity"]["suggestion"];
+    if let (false, Some(gain)) = (suggestion["skip_names"].is_null(), suggestion["gain_db"].as_f64()) {
+        let grown = bytes(suggestion["bytes_added"].as_f64());
+        rows.push(("suggestion", format!("skip_names {} gains {gain:.1} dB for {grown}", suggestion["skip_names"])));
+    }
     if let (Some(calibrated), evaluated) = (number("samples_calibrated"), number("samples_evaluated").unwrap_or(0.0)) {
         rows.push(("samples", format!("{calibrated} calibrated, {evaluated} evaluated")));
     }
@@ -79,8 +88,13 @@ mod tests {
     fn what_was_not_measured_has_no_row() {
         let report = json!({"summary": {"bytes_before": 4000, "bytes_after": 1000, "compression": 4.0,
             "layers_quantized": 2, "layers_native": 1, "output_sqnr_db": null, "seconds": {"quantizing": 0.5}},
-            "layers": [{"name": "a", "weights": {"sqnr_db": 40.0}}, {"name": "b", "weights": null}], "warnings": []});
+            "layers": [{"name": "a", "weights": {"sqnr_db": 40.0}}, {"name": "b", "weights": null}], "warnings": [],
+            "latency": null, "sensitivity": null});
         let text = table(&report);
+        assert!(!text.contains("latency") && !text.contains("suggestion"), "{text}");
+        let mut studied = report.clone();
+        studied["sensitivity"] = json!({"suggestion": {"skip_names": ["a"], "gain_db": 3.25, "bytes_added": 1500}});
+        assert!(table(&studied).contains("skip_names [\"a\"] gains 3.2 dB for 1.5 kB"), "{}", table(&studied));
         assert!(text.contains("4.0 kB -> 1.0 kB (4.00x smaller)"), "{text}");
         assert!(text.contains("a 40.0 dB") && text.contains("0.50 s"), "{text}");
         assert!(!text.contains("top-1") && !text.contains("SQNR"), "{text}");
