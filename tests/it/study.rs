@@ -120,3 +120,20 @@ fn memory_is_predicted_before_it_is_taken() {
     let error = run(64, "refused").unwrap_err();
     assert_eq!(error.code(), "memory_insufficient");
 }
+
+/// What an activation loses is told of the original's values: under minmax none of the calibration's own lies beyond.
+#[test]
+fn representativeness_is_of_the_values_that_the_original_has() {
+    for model in ["convnet.onnx", "mobilenet.onnx", "vit.onnx"] {
+        let mut job = local_job(&fixture(model), &rules("int8", &json!({})));
+        // As many as the study looks at, so that it looks at those that set the ranges.
+        let source = DataSource { max_samples: Some(16), ..data(&fixture("calibration.npz")) };
+        job.inputs.calibration = Some(source.clone());
+        job.inputs.evaluation = Some(Evaluation { data: source, labels: None });
+        let folder = tempfile::tempdir().unwrap();
+        let report = run_local(&job, folder.path()).unwrap();
+        let layers = report["layers"].as_array().unwrap().iter();
+        let activations: Vec<&Value> = layers.flat_map(|layer| layer["activations"].as_array().unwrap()).collect();
+        assert!(activations.len() > 5 && activations.iter().all(|a| a["beyond_fraction"] == json!(0.0)), "{model}");
+    }
+}

@@ -22,7 +22,7 @@ use crate::{
     backend::{
         BackendError, RunInputs,
         onnx::{
-            evaluate::{Compared, Samples, batches, check_file},
+            evaluate::{Compared, Samples, check_file},
             weights::EngineFile,
         },
     },
@@ -87,7 +87,7 @@ pub(super) fn study(
     if steps.is_empty() {
         return Ok(Studied::default());
     }
-    let studied = Study::new(opened, steps, layers, samples, inputs, models.out, control).and_then(|mut study| {
+    let studied = Study::new(opened, steps, layers, samples, inputs, models.out).and_then(|mut study| {
         let (comparison, all) = study.compare(layers, samples, control)?;
         if inputs.evaluation.is_none() {
             // Elsewhere the file itself is what is compared. A batch is enough to see whether it does what it should.
@@ -115,7 +115,6 @@ impl<'a> Study<'a> {
         samples: &Samples<'_>,
         inputs: &RunInputs,
         out: &Path,
-        control: &Control<'_>,
     ) -> Result<Self, BackendError> {
         let mut changes: Vec<Box<dyn Change>> = Vec::new();
         let (mut places, mut seen) = (Vec::new(), Vec::new());
@@ -150,8 +149,7 @@ impl<'a> Study<'a> {
         let session = Session::load_changed(&file.path(), &slots, &switches, &inputs.engine)?;
         drop(file);
         let binding = samples.bind_few(&session, SAMPLES)?;
-        let ranges = batches(&binding, control);
-        let batches = ranges.into_iter().map(|range| binding.read(range)).collect::<Result<_, _>>()?;
+        let batches = binding.batches().into_iter().map(|range| binding.read(range)).collect::<Result<_, _>>()?;
         Ok(Study { session, slots, switches, probed, steps, seen, batches, before: vec![], after: vec![] })
     }
 
@@ -169,6 +167,17 @@ impl<'a> Study<'a> {
             self.before.push(self.session.run(batch)?);
             meter.advance(batch.samples.len() as u64)?;
         }
+        // Now, while they have seen the original's values alone.
+        for (step, seen) in self.steps.iter().zip(&self.seen) {
+            let StepKind::Activation { report, .. } = step.kind else { continue };
+            let Some(seen) = seen else { continue };
+            let error = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let activations = layers.iter_mut().find(|(at, _)| *at == step.layer).map(|(_, l)| &mut l.activations);
+            if let Some(activation) = activations.and_then(|all| all.get_mut(report)) {
+                activation.sqnr_db = error.sqnr_db();
+                activation.beyond_fraction = error.fraction(error.clipped);
+            }
+        }
         self.slots.each(Probe::compare);
         self.switches.set(|_| Switch::On);
         let mut comparison = Comparison::default();
@@ -182,16 +191,6 @@ impl<'a> Study<'a> {
         let errors = self.slots.each(|probe| std::mem::take(&mut probe.error));
         for (number, error) in self.probed.iter().zip(errors) {
             layers[*number].1.output_sqnr_db = error.sqnr_db();
-        }
-        for (step, seen) in self.steps.iter().zip(&self.seen) {
-            let StepKind::Activation { report, .. } = step.kind else { continue };
-            let Some(seen) = seen else { continue };
-            let error = *seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let activations = layers.iter_mut().find(|(at, _)| *at == step.layer).map(|(_, l)| &mut l.activations);
-            if let Some(activation) = activations.and_then(|all| all.get_mut(report)) {
-                activation.sqnr_db = error.sqnr_db();
-                activation.beyond_fraction = error.fraction(error.clipped);
-            }
         }
         Ok((comparison, all))
     }

@@ -44,11 +44,6 @@ impl Fused {
         Ok(())
     }
 
-    /// Whether it can be run as onnxruntime does by default.
-    fn runs(&self) -> bool {
-        self.session.is_some()
-    }
-
     /// Tells what is wrong; the time of a sample.
     pub(super) fn tell(self, control: &Control<'_>) -> Option<Duration> {
         // Rounding differences between kernels stay far above this; saturation falls far below.
@@ -79,7 +74,7 @@ pub(in crate::backend) fn check_file(
     control: &Control<'_>,
 ) -> Result<(), BackendError> {
     let mut fused = Fused::new(models, inputs, control)?;
-    if !fused.runs() {
+    if fused.session.is_none() {
         fused.session = Some(Session::load(models.quantized, Optimisation::Off, &inputs.engine)?);
     }
     fused.see(exact, batch)?;
