@@ -17,8 +17,11 @@
 //! | [`report`] | what was done and what it cost |
 //! | [`pipeline`] | one job, from local inputs to a folder of artifacts |
 //! | [`job`] | what a job is, and the ports to where jobs and artifacts are kept |
+//! | [`access`] | tenants' API keys and what they may do |
+//! | [`webhook`] | who is told of what, and how it is signed |
 //! | [`control`], [`fault`] | leaves that all share: progress and cancellation; what an error says of itself |
 
+pub mod access;
 pub mod backend;
 pub mod calibration;
 pub mod control;
@@ -33,6 +36,7 @@ pub mod quant;
 pub mod report;
 pub mod spec;
 pub mod tensor;
+pub mod webhook;
 
 #[cfg(feature = "service")]
 pub mod api;
@@ -42,6 +46,8 @@ pub mod app;
 pub mod cli;
 #[cfg(feature = "service")]
 pub mod config;
+#[cfg(feature = "service")]
+pub mod outbound;
 #[cfg(feature = "service")]
 pub mod storage;
 #[cfg(feature = "service")]

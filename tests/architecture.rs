@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Which modules each module may name, besides itself. Leaves that all may name: `control`, `fault`.
-const MAY_NAME: [(&str, &[&str]); 22] = [
+const MAY_NAME: [(&str, &[&str]); 25] = [
     // core
     ("fault", &[]),
     ("control", &[]),
@@ -33,26 +33,43 @@ const MAY_NAME: [(&str, &[&str]); 22] = [
     ("backend", &["calibration", "dataset", "engine", "model", "numeric", "quant", "report", "spec", "tensor"]),
     ("pipeline", &["backend", "dataset", "model", "quant", "report", "spec"]),
     ("job", &["dataset", "report", "spec"]),
+    ("access", &["job"]),
+    ("webhook", &["job"]),
     // shell
     ("config", &["engine"]),
-    ("store", &["config", "job"]),
+    ("store", &["access", "config", "job", "webhook"]),
     ("storage", &["config", "job", "report", "spec"]),
     ("telemetry", &["config"]),
-    ("worker", &["backend", "config", "engine", "job", "pipeline", "spec", "storage"]),
-    ("api", &["backend", "dataset", "job", "report", "spec"]),
-    ("app", &["api", "config", "job", "storage", "store", "telemetry", "worker"]),
+    ("outbound", &["access", "job", "telemetry", "webhook"]),
+    ("worker", &["backend", "config", "engine", "job", "pipeline", "report", "spec", "storage", "telemetry"]),
+    ("api", &["access", "backend", "dataset", "job", "numeric", "report", "spec", "webhook"]),
+    ("app", &["api", "backend", "config", "engine", "job", "outbound", "storage", "store", "telemetry", "worker"]),
     (
         "cli",
-        &["api", "app", "backend", "config", "dataset", "pipeline", "report", "spec", "storage", "store", "telemetry"],
+        &[
+            "access",
+            "api",
+            "app",
+            "backend",
+            "config",
+            "dataset",
+            "job",
+            "pipeline",
+            "report",
+            "spec",
+            "storage",
+            "store",
+            "telemetry",
+        ],
     ),
 ];
 const LEAVES: [&str; 2] = ["control", "fault"];
-const SHELL: [&str; 8] = ["config", "store", "storage", "telemetry", "worker", "api", "app", "cli"];
+const SHELL: [&str; 9] = ["config", "store", "storage", "outbound", "telemetry", "worker", "api", "app", "cli"];
 
 /// A text that may stand only in files whose path begins with one of these.
 const ONLY_IN: [(&str, &[&str]); 11] = [
-    ("axum::", &["api/", "app.rs"]),
-    ("tokio::", &["api/", "app.rs", "cli/", "storage/", "store/", "worker/"]),
+    ("axum::", &["api/", "app/"]),
+    ("tokio::", &["api/", "app/", "cli/", "outbound/", "storage/", "store/", "worker/"]),
     ("sqlx::", &["store/"]),
     ("object_store::", &["storage/"]),
     ("utoipa", &["api/"]),

@@ -11,17 +11,20 @@ use axum::{
         sse::{self, KeepAlive, Sse},
     },
 };
-use futures_util::{Stream, stream};
+use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::watch;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiState, error::ApiError, jobs::find, problem::Problem};
-use crate::job::{Event, JobId, JobStatus};
+use super::{ApiState, access::Reader, error::ApiError, jobs::find, problem::Problem};
+use crate::job::{Event, JobId, News, NewsStream, Tenant};
 
-/// How often a stream looks for news.
-const POLL: Duration = Duration::from_millis(250);
+/// How often a stream looks for itself: news may be missed.
+const LOOK: Duration = Duration::from_secs(2);
+/// How often a stream that has nothing to tell says that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a client should wait before it connects again.
 const RECONNECT: Duration = Duration::from_secs(2);
 /// The most events of one page.
@@ -32,6 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 struct EventParams {
     /// Only events after this number; asks for a page of JSON.
     #[param(nullable = false, minimum = 0)]
@@ -69,89 +73,113 @@ struct EventPage {
     next_after: i64,
 }
 
-/// Follow a job. Server-sent events unless `after` is given or `Accept` asks for JSON; `Last-Event-ID` resumes a stream,
-/// which ends with the job.
-#[utoipa::path(get, path = "/v1/jobs/{id}/events", tag = "jobs",
-    params(("id" = String, Path, description = "The job's id."), EventParams),
-    responses(
-        (status = 200, description = "The events.", content(
-            (EventPage = "application/json"), (EventView = "text/event-stream"))),
-        (status = 400, description = "A parameter cannot be read.", body = Problem,
-         content_type = "application/problem+json"),
-        (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
-    ))]
+/// Follow a job.
+///
+/// Server-sent events unless `after` is given or `Accept` asks for JSON; `Last-Event-ID` resumes a stream, which ends with
+/// the job. Stream and pages tell the same events under the same numbers.
+#[utoipa::path(get, path = "/v1/jobs/{id}/events", tag = "jobs", params(
+    ("id" = String, Path, description = "The job's id."),
+    EventParams,
+    ("Last-Event-ID" = inline(Option<String>), Header, nullable = false, example = "12",
+     description = "The number of the last event that the client saw."),
+), responses(
+    (status = 200, description = "The events.", content(
+        (EventPage = "application/json"), (EventView = "text/event-stream"))),
+    (status = 400, description = "A parameter cannot be read.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
+))]
 async fn events(
     State(state): State<ApiState>,
+    reader: Reader,
     Path(id): Path<String>,
     params: Result<Query<EventParams>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let Query(params) = params.map_err(|e| ApiError::Malformed { detail: e.body_text(), pointer: None })?;
-    let job = find(&state, &id).await?;
+    let malformed = |detail: String| ApiError::Malformed { detail, pointer: None };
+    let Query(params) = params.map_err(|e| malformed(e.body_text()))?;
+    if params.after.is_some_and(|after| after < 0) {
+        return Err(malformed("`after` is the number of an event, or 0".to_owned()));
+    }
+    let job = find(&state, reader.tenant(), &id).await?;
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).unwrap_or_default();
     let accept = text(header::ACCEPT);
     let json = accept.contains("application/json") && !accept.contains("text/event-stream");
     if params.after.is_some() || json {
         let after = params.after.unwrap_or(0);
-        let events = state.store.events(&job.id, after, PAGE).await?;
+        let events = state.jobs.events(reader.tenant(), &job.id, after, PAGE).await?;
         let next_after = events.last().map_or(after, |event| event.seq);
         let events = events.into_iter().map(EventView::from).collect();
         return Ok(Json(EventPage { events, next_after }).into_response());
     }
     let last_seen: i64 = text(header::HeaderName::from_static("last-event-id")).parse().unwrap_or(0);
-    let stream = follow(state, job.id, last_seen);
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response())
+    let news = state.jobs.news();
+    let draining = state.draining.clone();
+    let (tenant, pending) = (reader.0.tenant, VecDeque::new());
+    let start = Follow { state, tenant, job: job.id, seen: last_seen, pending, news, draining };
+    let stream = stream::unfold(start, |mut at| async move { Some((Ok::<_, Infallible>(at.next().await?), at)) });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
 }
 
 /// Where a stream stands.
 struct Follow {
     state: ApiState,
+    tenant: Tenant,
     job: JobId,
     seen: i64,
     pending: VecDeque<Event>,
-    ended: bool,
+    news: NewsStream,
+    draining: watch::Receiver<bool>,
 }
 
-fn follow(state: ApiState, job: JobId, seen: i64) -> impl Stream<Item = Result<sse::Event, Infallible>> {
-    let start = Follow { state, job, seen, pending: VecDeque::new(), ended: false };
-    stream::unfold(start, |mut at| async move {
+impl Follow {
+    /// The next line. `None`: the job has ended and all was told, or is gone; or the client is to come back with the number
+    /// of the last event it saw.
+    async fn next(&mut self) -> Option<sse::Event> {
         loop {
-            if let Some(event) = at.pending.pop_front() {
-                at.seen = event.seq;
-                at.ended |= is_end(&event);
+            if let Some(event) = self.pending.pop_front() {
+                self.seen = event.seq;
                 let view = EventView::from(event);
                 let data = serde_json::to_string(&view).unwrap_or_default();
-                let line = sse::Event::default().id(view.seq.to_string()).event(view.kind).data(data).retry(RECONNECT);
-                return Some((Ok(line), at));
+                return Some(
+                    sse::Event::default().id(view.seq.to_string()).event(view.kind).data(data).retry(RECONNECT),
+                );
             }
-            if at.ended {
-                return None;
-            }
-            match at.state.store.events(&at.job, at.seen, PAGE).await {
-                Ok(events) => at.pending.extend(events),
-                // The client comes back with the number of the last event it saw.
+            // Read before the events: of a job that has ended by now, the events that follow are all there are.
+            let job = self.state.jobs.get(&self.tenant, &self.job).await.ok()??;
+            match self.state.jobs.events(&self.tenant, &self.job, self.seen, PAGE).await {
+                Ok(events) => self.pending.extend(events),
                 Err(error) => {
-                    tracing::warn!(job = %at.job, %error, "an event stream ends early");
+                    tracing::warn!(job = %self.job, %error, "an event stream ends early");
                     return None;
                 }
             }
-            if at.pending.is_empty() {
-                // One who comes back after the end would otherwise wait for ever.
-                match at.state.store.get(&at.job).await {
-                    Ok(Some(job)) if !job.status.is_terminal() => tokio::time::sleep(POLL).await,
-                    Ok(Some(_)) => {
-                        at.ended = true;
-                        let rest = at.state.store.events(&at.job, at.seen, PAGE).await;
-                        at.pending.extend(rest.unwrap_or_default());
-                    }
-                    _ => return None,
+            if !self.pending.is_empty() {
+                continue;
+            }
+            if job.status.is_terminal() || *self.draining.borrow() {
+                return None;
+            }
+            self.news_of_job().await;
+        }
+    }
+
+    /// Waits for something new; news may be missed, so not for ever.
+    async fn news_of_job(&mut self) {
+        let heard = async {
+            while let Some(told) = self.news.next().await {
+                if told == News::Missed || told == News::Event(self.job.clone()) {
+                    return;
                 }
             }
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = heard => {}
+            () = tokio::time::sleep(LOOK) => {}
+            _ = self.draining.wait_for(|draining| *draining) => {}
         }
-    })
-}
-
-fn is_end(event: &Event) -> bool {
-    let status = event.data.get("status").and_then(Value::as_str).and_then(|name| name.parse::<JobStatus>().ok());
-    status.is_some_and(JobStatus::is_terminal)
+    }
 }

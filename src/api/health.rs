@@ -1,14 +1,20 @@
-//! `/healthz`.
+//! `/healthz`, `/readyz`, `/metrics`.
 
-use axum::Json;
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::ApiState;
+use super::{ApiState, access::Admin, error::ApiError, problem::Problem};
+use crate::fault::chain;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(healthz))
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
 }
 
 /// The process answers.
@@ -26,4 +32,56 @@ struct Health {
     responses((status = 200, description = "It is.", body = Health)))]
 async fn healthz() -> Json<Health> {
     Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+}
+
+/// What is asked whether the service can do its work.
+#[derive(Debug, Serialize, ToSchema)]
+struct Readiness {
+    /// Whether requests should come here.
+    ready: bool,
+    /// `ok`, or what is wrong with the database.
+    database: String,
+    /// `ok`, or what is wrong with the artifact store.
+    store: String,
+    /// `ok`, or what is wrong with the local disk.
+    disk: String,
+    /// Whether the server is about to stop.
+    draining: bool,
+}
+
+/// Whether requests should come here: database, artifact store and disk are usable, and the server is not about to stop.
+#[utoipa::path(get, path = "/readyz", tag = "operations", responses(
+    (status = 200, description = "They should.", body = Readiness),
+    (status = 503, description = "They should not.", body = Readiness)))]
+async fn readyz(State(state): State<ApiState>) -> Response {
+    let told = |error: Option<String>| error.unwrap_or_else(|| "ok".to_owned());
+    let readiness = Readiness {
+        database: told(state.jobs.ping().await.err().map(|e| e.to_string())),
+        store: told(state.artifacts.check().await.err().map(|e| e.to_string())),
+        disk: told((state.disk)().err()),
+        draining: *state.draining.borrow(),
+        ready: false,
+    };
+    let parts = [&readiness.database, &readiness.store, &readiness.disk];
+    let ready = !readiness.draining && parts.iter().all(|part| *part == "ok");
+    if !ready {
+        tracing::warn!(?readiness, "not ready");
+    }
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, ..readiness })).into_response()
+}
+
+/// Figures for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "operations", responses(
+    (status = 200, description = "The figures.", body = String, content_type = "application/openmetrics-text"),
+    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 403, description = "The key lacks the scope `admin`.", body = Problem,
+     content_type = "application/problem+json"),
+))]
+async fn metrics(State(state): State<ApiState>, _: Admin) -> Result<Response, ApiError> {
+    let stats =
+        state.jobs.stats().await.inspect_err(|e| tracing::warn!(error = chain(e), "no figures of the queue"))?;
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, media_type)], (state.metrics)(&stats)).into_response())
 }

@@ -1,85 +1,40 @@
-//! `/v1/jobs`: create, list, look at.
+//! `/v1/jobs`: list and look at.
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{Path, Query, State, rejection::BytesRejection, rejection::QueryRejection},
+    extract::{Path, Query, State, rejection::QueryRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use super::{
     ApiState,
+    access::Reader,
+    conditional::{if_none_match, tag},
     error::ApiError,
     problem::Problem,
-    request::JobRequest,
     views::{JobView, StatusView},
+    wait,
 };
-use crate::{
-    backend,
-    job::{Cursor, Job, JobId, JobSpec, JobStatus, ListQuery, NewJob},
-};
+use crate::job::{Cursor, Job, JobId, JobStatus, ListQuery, Tenant};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
 }
 
 /// The job of a path.
-pub(super) async fn find(state: &ApiState, id: &str) -> Result<Job, ApiError> {
+pub(super) async fn find(state: &ApiState, tenant: &Tenant, id: &str) -> Result<Job, ApiError> {
     let missing = || ApiError::NotFound { what: "such job" };
-    let id: JobId = id.parse().map_err(|_| missing())?;
-    state.store.get(&id).await?.ok_or_else(missing)
+    let id = parse(id)?;
+    state.jobs.get(tenant, &id).await?.ok_or_else(missing)
 }
 
-/// Submit a job.
-#[utoipa::path(post, path = "/v1/jobs", tag = "jobs", request_body = JobRequest, responses(
-    (status = 202, description = "The job is queued; `Location` names it.", body = JobView),
-    (status = 400, description = "The body is not a job.", body = Problem, content_type = "application/problem+json"),
-    (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
-    (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "The job cannot be carried out; every objection is listed.", body = Problem,
-     content_type = "application/problem+json"),
-))]
-async fn create(
-    State(state): State<ApiState>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ApiError> {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !media_type.to_ascii_lowercase().starts_with("application/json") {
-        return Err(ApiError::MediaType);
-    }
-    let body = body.map_err(|_| ApiError::TooLarge)?;
-    let spec = JobSpec::from(JobRequest::read(&body)?);
-    let new = check(&state, spec)?;
-    let job = state.store.create(new).await?;
-    state.wake.notify_one();
-    let location = format!("/v1/jobs/{}", job.id);
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(JobView::from(job))).into_response())
-}
-
-/// Everything that can be told without the model.
-fn check(state: &ApiState, spec: JobSpec) -> Result<NewJob, ApiError> {
-    let checked = spec.check();
-    let mut objections = checked.objections;
-    let mut warnings = checked.warnings;
-    let (_, more, heads) = backend::check(&checked.quantize, spec.calibration.is_some());
-    objections.extend(more);
-    warnings.extend(heads);
-    let uris = [
-        ("/model/uri", Some(&spec.model.uri)),
-        ("/calibration/uri", spec.calibration.as_ref().map(|c| &c.uri)),
-        ("/evaluation/uri", spec.evaluation.as_ref().map(|e| &e.uri)),
-    ];
-    objections.extend(uris.into_iter().filter_map(|(pointer, uri)| (state.uri_check)(pointer, uri?)));
-    if !objections.is_empty() {
-        return Err(ApiError::Invalid(objections));
-    }
-    Ok(NewJob { id: JobId::from_uuid(Uuid::now_v7().as_u128()), spec, warnings })
+/// The id of a path.
+pub(super) fn parse(id: &str) -> Result<JobId, ApiError> {
+    id.parse().map_err(|_| ApiError::NotFound { what: "such job" })
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -88,6 +43,21 @@ struct ListParams {
     /// Only jobs that stand like this.
     #[param(value_type = StatusView, nullable = false)]
     status: Option<JobStatus>,
+    /// Only jobs of this backend.
+    #[param(nullable = false, example = "modelopt")]
+    backend: Option<String>,
+    /// Only the job of this name.
+    #[param(nullable = false)]
+    name: Option<String>,
+    /// Only jobs with this label, `key:value`.
+    #[param(nullable = false, example = "team:vision", pattern = "^[^:]+:.*$")]
+    label: Option<String>,
+    /// Only jobs created at this time or later, in milliseconds since 1970.
+    #[param(nullable = false)]
+    created_after: Option<i64>,
+    /// Only jobs created before this time.
+    #[param(nullable = false)]
+    created_before: Option<i64>,
     /// Where the page before ended: its `next_cursor`.
     #[param(nullable = false)]
     cursor: Option<String>,
@@ -109,13 +79,22 @@ struct JobPage {
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs", params(ListParams), responses(
     (status = 200, description = "A page of jobs.", body = JobPage),
     (status = 400, description = "A parameter cannot be read.", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 429, description = "Too many requests.", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn list(
     State(state): State<ApiState>,
+    reader: Reader,
     params: Result<Query<ListParams>, QueryRejection>,
 ) -> Result<Json<JobPage>, ApiError> {
     let malformed = |detail: String| ApiError::Malformed { detail, pointer: None };
     let Query(params) = params.map_err(|e| malformed(e.body_text()))?;
+    // A text that no row can hold; a database says so with an error.
+    let texts = [&params.backend, &params.name, &params.label];
+    if texts.into_iter().flatten().any(|text| text.contains('\0')) {
+        return Err(malformed("a parameter holds a zero byte".to_owned()));
+    }
     let limit = i64::from(params.limit.unwrap_or(20));
     if !(1..=100).contains(&limit) {
         return Err(malformed("`limit` must be between 1 and 100".to_owned()));
@@ -124,9 +103,22 @@ async fn list(
         .cursor
         .as_deref()
         .map(|cursor| read_cursor(cursor).ok_or_else(|| malformed("`cursor` is not one that a page gave".to_owned())));
-    // One more than asked for tells whether there is a next page.
-    let query = ListQuery { status: params.status, after: after.transpose()?, limit: limit + 1 };
-    let mut jobs = state.store.list(query).await?;
+    let label = params.label.as_deref().map(|label| {
+        let (key, value) = label.split_once(':').ok_or_else(|| malformed("`label` is `key:value`".to_owned()))?;
+        Ok::<_, ApiError>((key.to_owned(), value.to_owned()))
+    });
+    let query = ListQuery {
+        status: params.status,
+        backend: params.backend,
+        name: params.name,
+        label: label.transpose()?,
+        created_after: params.created_after,
+        created_before: params.created_before,
+        after: after.transpose()?,
+        // One more than asked for tells whether there is a next page.
+        limit: limit + 1,
+    };
+    let mut jobs = state.jobs.list(reader.tenant(), query).await?;
     let more = jobs.len() as i64 > limit;
     jobs.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let next_cursor = jobs.last().filter(|_| more).map(|job| format!("{}.{}", job.created_at, job.id));
@@ -139,11 +131,42 @@ fn read_cursor(text: &str) -> Option<Cursor> {
 }
 
 /// Look at a job.
-#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "The job's id.")),
-    responses(
-        (status = 200, description = "The job.", body = JobView),
-        (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
-    ))]
-async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<JobView>, ApiError> {
-    Ok(Json(find(&state, &id).await?.into()))
+///
+/// With `Prefer: wait=n` the answer comes when its status changes or, where `If-None-Match` names the version that the client
+/// has, when anything changes; after n seconds at the latest, 30 at most.
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(
+    ("id" = String, Path, description = "The job's id."),
+    ("If-None-Match" = inline(Option<String>), Header, nullable = false, description = "The version that the client has."),
+    ("Prefer" = inline(Option<String>), Header, nullable = false, example = "wait=10",
+     description = "`wait=n`: answer when there is news, or after n seconds."),
+), responses(
+    (status = 200, description = "The job.", body = JobView, headers(("ETag" = String, description = "Its version."))),
+    (status = 304, description = "The client has this version."),
+    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "Too many requests.", body = Problem, content_type = "application/problem+json"),
+))]
+async fn show(
+    State(state): State<ApiState>,
+    reader: Reader,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let mut job = find(&state, reader.tenant(), &id).await?;
+    let known = if_none_match(&headers);
+    let waited = wait::preferred(&headers);
+    if let Some(wait) = waited.filter(|_| known.is_none_or(|version| version == job.version)) {
+        let (id, status, version) = (job.id.clone(), job.status, job.version);
+        let changed = |now: &Job| if known.is_some() { now.version != version } else { now.status != status };
+        let news = wait::until(&state, (reader.tenant(), &id), wait, changed).await?;
+        job = news.ok_or(ApiError::NotFound { what: "such job any more" })?;
+    }
+    let head = [(header::ETAG, tag(&job))];
+    let mut response = match known {
+        Some(version) if version == job.version => (StatusCode::NOT_MODIFIED, head).into_response(),
+        _ => (head, Json(JobView::from(job))).into_response(),
+    };
+    wait::applied(response.headers_mut(), waited);
+    Ok(response)
 }

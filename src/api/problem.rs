@@ -2,16 +2,18 @@
 
 use axum::{
     body::Body,
-    extract::Request,
+    extract::{MatchedPath, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use tracing::Instrument;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::spec::Objection;
+use super::ApiState;
+use crate::{job::Failure, spec::Objection};
 
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -41,6 +43,19 @@ impl From<&Objection> for ProblemError {
             message: objection.message.clone(),
             hint: objection.hint.clone(),
             allowed: objection.allowed.clone(),
+        }
+    }
+}
+
+/// A failure without a place in the request: of the file that it names, say.
+impl From<&Failure> for ProblemError {
+    fn from(failure: &Failure) -> Self {
+        ProblemError {
+            pointer: String::new(),
+            code: failure.code.clone(),
+            message: failure.message.clone(),
+            hint: failure.hint.clone(),
+            allowed: Vec::new(),
         }
     }
 }
@@ -83,12 +98,35 @@ impl IntoResponse for Problem {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives every request an id and every response the headers it should have, and writes the problems' bodies.
-pub(super) async fn finish(request: Request, next: Next) -> Response {
+/// The id that a client gave its request, if it is fit to be written into logs.
+fn given_id(request: &Request) -> Option<String> {
+    let id = request.headers().get(REQUEST_ID)?.to_str().ok()?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    ((1..=128).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
+}
+
+/// What every answer says to browsers: nothing is guessed, framed, or passed on.
+const SECURITY: [(HeaderName, HeaderValue); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; \
+             base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        ),
+    ),
+];
+
+/// Gives every request an id and every response the headers it should have, writes the problems' bodies, and counts.
+pub(super) async fn finish(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let id = Uuid::now_v7().simple().to_string();
+    let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
+    let id = given_id(&request).unwrap_or_else(|| Uuid::now_v7().simple().to_string());
     let began = std::time::Instant::now();
-    let mut response = next.run(request).await;
+    let span = tracing::info_span!("request", request_id = id);
+    let mut response = next.run(request).instrument(span).await;
     if let Some(mut problem) = response.extensions_mut().remove::<Problem>() {
         problem.instance.clone_from(&path);
         problem.request_id.clone_from(&id);
@@ -99,11 +137,18 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
             *response.body_mut() = Body::from(body);
         }
     }
+    let status = response.status().as_u16();
     let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in SECURITY {
+        headers.insert(name, value);
+    }
+    if path.starts_with("/v1/") {
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    }
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
-    tracing::info!(request_id = id, %method, path, status = response.status().as_u16(), took = ?began.elapsed(), "request");
+    (state.answered)(method.as_str(), route.as_deref().unwrap_or("none"), status, began.elapsed());
+    tracing::info!(request_id = id, %method, path, status, took = ?began.elapsed(), "request");
     response
 }

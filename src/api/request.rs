@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    extract::Request,
-    http::header,
+    body::Bytes,
+    extract::{Request, rejection::BytesRejection},
+    http::{HeaderMap, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{LARGEST_BODY, error::ApiError, preprocess::PreprocessInput};
+use super::{LARGEST_BODY, LONGEST_URI, error::ApiError, preprocess::PreprocessInput};
 use crate::{
     job::{CalibrationRef, EvaluationRef, JobSpec, ModelRef},
     report::QualityGate,
@@ -21,6 +22,9 @@ use crate::{
 
 /// Answers at once to a body that is announced as too large, instead of reading up to the limit first.
 pub(super) async fn refuse_large(request: Request, next: Next) -> Response {
+    if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > LONGEST_URI) {
+        return ApiError::UriTooLong.into_response();
+    }
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     match announced.and_then(|length| length.parse::<u64>().ok()) {
         Some(length) if length > LARGEST_BODY as u64 => ApiError::TooLarge.into_response(),
@@ -125,13 +129,65 @@ pub(super) struct JobRequest {
 }
 
 impl JobRequest {
-    /// Reads a request body.
-    pub(super) fn read(body: &[u8]) -> Result<Self, ApiError> {
-        let mut json = serde_json::Deserializer::from_slice(body);
-        serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let pointer = pointer(error.path());
-            ApiError::Malformed { detail: error.into_inner().to_string(), pointer }
-        })
+    /// Reads a request.
+    pub(super) fn read(body: Value) -> Result<Self, ApiError> {
+        typed(body)
+    }
+}
+
+/// The JSON of a body that says it is JSON.
+pub(super) fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Value, ApiError> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if media_type != "application/json" && media_type != "application/merge-patch+json" {
+        return Err(ApiError::MediaType);
+    }
+    let body = body.map_err(|_| ApiError::TooLarge)?;
+    let mut json = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::Malformed { detail: error.to_string(), pointer: None })?;
+    whole_numbers(&mut json);
+    Ok(json)
+}
+
+/// A request of some type; what does not fit is named by its place.
+pub(super) fn typed<T: DeserializeOwned>(body: Value) -> Result<T, ApiError> {
+    serde_path_to_error::deserialize(body).map_err(|error| {
+        let pointer = pointer(error.path());
+        ApiError::Malformed { detail: error.into_inner().to_string(), pointer }
+    })
+}
+
+/// `3.0` is an integer in JSON, and clients send it.
+fn whole_numbers(json: &mut Value) {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match json {
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|x| number.is_f64() && x.fract() == 0.0 && x.abs() < EXACT);
+            if let Some(whole) = whole {
+                *json = Value::from(whole as i64);
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// Applies a JSON merge patch (RFC 7396).
+pub(super) fn merge(json: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *json = patch;
+        return;
+    };
+    if !json.is_object() {
+        *json = Value::Object(serde_json::Map::new());
+    }
+    let Some(fields) = json.as_object_mut() else { return };
+    for (key, value) in patch {
+        match value {
+            Value::Null => drop(fields.shift_remove(&key)),
+            value => merge(fields.entry(key).or_insert(Value::Null), value),
+        }
     }
 }
 
@@ -177,5 +233,37 @@ impl From<JobRequest> for JobSpec {
             timeout_seconds: request.timeout_seconds,
             max_attempts: request.max_attempts,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The examples of RFC 7396, appendix A.
+    #[test]
+    fn merge_patches_do_what_the_standard_says() {
+        for (mut original, patch, result) in [
+            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+            (json!({"a": "b"}), json!({"a": null}), json!({})),
+            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+            (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
+            (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
+            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+        ] {
+            merge(&mut original, patch);
+            assert_eq!(original, result);
+        }
+    }
+
+    #[test]
+    fn whole_floats_are_integers() {
+        let mut json = json!({"a": [3.0, 0.5], "b": 1e300, "c": -2.0});
+        whole_numbers(&mut json);
+        assert_eq!(json.to_string(), r#"{"a":[3,0.5],"b":1e+300,"c":-2}"#);
     }
 }

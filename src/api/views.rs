@@ -6,9 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::problem::ProblemError;
+use super::{create::effective, problem::ProblemError};
 use crate::{
-    backend,
     control::Progress,
     fault::Warning,
     job::{Failure, Job, JobStatus},
@@ -102,7 +101,8 @@ pub(super) fn artifacts(job: &Job) -> Vec<ArtifactView> {
         media_type: artifact.media_type.clone(),
         href: format!("/v1/jobs/{}/artifacts/{}", job.id, artifact.name),
     };
-    job.result.iter().flat_map(|result| &result.artifacts).map(view).collect()
+    let kept = job.result.iter().filter(|_| job.artifacts_expired_at.is_none());
+    kept.flat_map(|result| result.artifacts.iter().map(|stored| view(&stored.artifact))).collect()
 }
 
 /// What a job that succeeded left.
@@ -147,6 +147,9 @@ pub(super) struct JobView {
     created_at: i64,
     started_at: Option<i64>,
     finished_at: Option<i64>,
+    cancel_requested_at: Option<i64>,
+    /// When its files were removed by retention.
+    artifacts_expired_at: Option<i64>,
     /// The request, as it was sent.
     #[schema(value_type = Object)]
     config: Value,
@@ -192,7 +195,7 @@ impl From<Job> for JobView {
                 summary: result.summary.clone(),
                 quality_gate: result.quality_gate.clone(),
             }),
-            effective_config: planned.or_else(|| effective(&job)).unwrap_or(Value::Null),
+            effective_config: planned.unwrap_or_else(|| effective(&job.spec)),
             config: serde_json::to_value(&job.spec).unwrap_or(Value::Null),
             id: job.id.to_string(),
             progress: job.progress.as_ref().map(|Progress { units_done, units_total, unit, eta_seconds }| {
@@ -213,13 +216,9 @@ impl From<Job> for JobView {
             created_at: job.created_at,
             started_at: job.started_at,
             finished_at: job.finished_at,
+            cancel_requested_at: job.cancel_requested_at,
+            artifacts_expired_at: job.artifacts_expired_at,
             labels: job.spec.labels,
         }
     }
-}
-
-/// The effective rules of a job that no worker has planned yet.
-fn effective(job: &Job) -> Option<Value> {
-    let spec = job.spec.check().quantize;
-    backend::find(&spec.backend).map(|backend| backend::effective(&spec, backend.capabilities()))
 }

@@ -17,7 +17,7 @@ use std::{
     sync::Arc,
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     calibration::CALIBRATORS,
@@ -25,6 +25,7 @@ use crate::{
     dataset::Preprocess,
     engine::EngineConfig,
     numeric::DType,
+    quant::ErrorBits,
     report::{Comparison, LayerReport, Sensitivity},
     spec::{Mode, Objection, QuantizeSpec, Resolved},
 };
@@ -185,6 +186,15 @@ pub struct Outcome {
     pub engine_version: Option<String>,
 }
 
+/// What a run is expected to leave and to take, as far as it can be told. Bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Prediction {
+    /// The size of the weights, now and then.
+    pub weights: Option<(u64, u64)>,
+    /// The memory that running the model takes.
+    pub peak: Option<u64>,
+}
+
 /// A PTQ backend.
 pub trait Backend: Debug + Sync {
     /// What it can do.
@@ -211,6 +221,48 @@ pub trait Prepared: Send {
 
     /// Writes the quantized model into the folder `out`.
     fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError>;
+
+    /// What the run is expected to leave and to take, told without running anything.
+    fn predict(&self, _: &RunInputs) -> Result<Prediction, BackendError> {
+        Ok(Prediction::default())
+    }
+
+    /// The same model by its shards, if they can be quantized apart from each other.
+    fn sharded(&self) -> Option<&dyn Sharded> {
+        None
+    }
+}
+
+/// A model whose shards can be quantized apart from each other, by any number of machines.
+pub trait Sharded {
+    /// The bytes of each shard's tensors.
+    fn shard_bytes(&self) -> Vec<u64>;
+
+    /// Writes one shard into the folder `out`.
+    fn run_shard(
+        &self,
+        at: usize,
+        inputs: &RunInputs,
+        out: &Path,
+        control: &Control<'_>,
+    ) -> Result<ShardPart, BackendError>;
+
+    /// Writes what else there is into the folder `out`, given what each shard left. The outcome is the one that
+    /// [`Prepared::run`] has; the shards themselves are not looked at.
+    fn join(&self, parts: &[ShardPart], out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError>;
+}
+
+/// What a shard leaves for the join.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShardPart {
+    /// The name of the shard's file.
+    pub name: String,
+    /// The name of the file that it was made from.
+    pub source: String,
+    /// The size of its file.
+    pub file_bytes: u64,
+    /// What each weight cost.
+    pub errors: Vec<ErrorBits>,
 }
 
 /// Every backend, sorted by name.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{block_on, print, say, table};
 use crate::{
     app::App,
-    config::{ComputeConfig, ServeConfig, StorageConfig, WorkerConfig},
+    config::{AccessConfig, ComputeConfig, RetentionConfig, ServeConfig, StorageConfig, WorkerConfig},
     storage::Sources,
 };
 
@@ -49,11 +49,15 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode, Box<dyn Error>> {
     let config = ServeConfig {
         listen: ([127, 0, 0, 1], 0).into(),
         workers: 1,
+        access: AccessConfig::default(),
         worker: WorkerConfig {
             lease_seconds: 30,
             poll_milliseconds: 500,
+            tenant_limit: None,
+            fan_out_mib: 1024,
+            retention: RetentionConfig::default(),
             compute: args.compute.clone(),
-            storage: StorageConfig { data_dir: folder.join("data"), database_url: None, file_roots: Vec::new() },
+            storage: StorageConfig::embedded(folder.join("data")),
         },
     };
     block_on(async {

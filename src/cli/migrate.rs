@@ -10,7 +10,7 @@ pub(super) fn run(config: &StorageConfig) -> Result<ExitCode, Box<dyn Error>> {
     if embedded {
         std::fs::create_dir_all(&config.data_dir)?;
     }
-    block_on(store::open(&url))??;
+    block_on(store::open(&url, 2))??;
     say("ptqd: the tables are up to date");
     Ok(ExitCode::SUCCESS)
 }

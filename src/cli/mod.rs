@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand.
 
 mod demo;
+mod keys;
 mod migrate;
 mod openapi;
 mod quantize;
@@ -10,9 +11,12 @@ mod watch;
 
 use std::{error::Error, io::Write, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{fault::chain, telemetry};
+use crate::{
+    fault::chain,
+    telemetry::{self, LogFormat},
+};
 
 /// Post-training quantization as a service.
 #[derive(Debug, Parser)]
@@ -22,8 +26,29 @@ struct Cli {
     #[arg(long, env = "PTQD_LOG", global = true, value_name = "FILTER")]
     log: Option<String>,
 
+    /// How lines of the log look.
+    #[arg(long, env = "PTQD_LOG_FORMAT", global = true, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormatArg,
+
     #[command(subcommand)]
     command: Command,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormatArg {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl From<LogFormatArg> for LogFormat {
+    fn from(format: LogFormatArg) -> Self {
+        match format {
+            LogFormatArg::Text => LogFormat::Text,
+            LogFormatArg::Json => LogFormat::Json,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,13 +65,15 @@ enum Command {
     Openapi,
     /// Bring the database's tables up to date.
     Migrate(crate::config::StorageConfig),
+    /// Make, list and revoke API keys.
+    Keys(keys::KeysArgs),
 }
 
 /// Runs the command that the arguments name. Exit code 0: done; 2: the input is invalid; 1: anything else.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let quiet = matches!(cli.command, Command::Quantize(_) | Command::Demo(_));
-    telemetry::start(cli.log.as_deref().unwrap_or(if quiet { "warn" } else { "info" }));
+    telemetry::start(cli.log.as_deref().unwrap_or(if quiet { "warn" } else { "info" }), cli.log_format.into());
     let result: Result<ExitCode, Box<dyn Error>> = match cli.command {
         Command::Serve(config) => serve::serve(&config),
         Command::Worker(args) => serve::work(&args),
@@ -54,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Openapi => openapi::run(),
         Command::Migrate(config) => migrate::run(&config),
+        Command::Keys(args) => keys::run(&args),
     };
     result.unwrap_or_else(|error| {
         say(&format!("ptqd: {}", chain(error.as_ref())));

@@ -24,6 +24,9 @@ pub(super) fn serve(config: &ServeConfig) -> Result<ExitCode, Box<dyn Error>> {
     block_on(async {
         let app = App::serve(config).await?;
         say(&format!("ptqd: listening on http://{0} (API documentation at http://{0}/docs)", app.address));
+        if app.needs_key {
+            say("ptqd: requests need an API key; `ptqd keys create` makes one");
+        }
         app.run().await
     })??;
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,10 @@ use std::{
 
 use clap::Args;
 
-use crate::{control::MemoryBudget, engine::EngineConfig};
+use crate::{
+    control::MemoryBudget,
+    engine::{Brake, EngineConfig},
+};
 
 /// The engine and the threads.
 #[derive(Args, Clone, Debug)]
@@ -55,7 +58,7 @@ impl ComputeConfig {
             .filter(|path| Path::exists(path));
         let library = self.onnxruntime.clone().or(beside).unwrap_or_else(|| LIBRARY.into());
         let given = self.engine_memory_mib.map(|mib| mib.saturating_mul(1 << 20));
-        EngineConfig { library, threads: self.threads(), memory: given.or_else(free_memory) }
+        EngineConfig { library, threads: self.threads(), memory: given.or_else(free_memory), brake: Brake::default() }
     }
 }
 

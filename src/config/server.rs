@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use clap::Args;
 
-use super::{ComputeConfig, StorageConfig};
+use super::{AccessConfig, ComputeConfig, RetentionConfig, StorageConfig};
 
 /// Workers.
 #[derive(Args, Clone, Debug)]
@@ -16,6 +16,18 @@ pub struct WorkerConfig {
     /// How often an idle worker looks for jobs, in milliseconds.
     #[arg(long, env = "PTQD_POLL_MILLISECONDS", value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..))]
     pub poll_milliseconds: u32,
+
+    /// The most tasks of one tenant that run at a time, over all workers; no limit without it.
+    #[arg(long, env = "PTQD_TENANT_LIMIT", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub tenant_limit: Option<u32>,
+
+    /// Sharded checkpoints of at least so many mebibytes are shared among workers, where there is more than one.
+    #[arg(long, env = "PTQD_FAN_OUT_MIB", value_name = "N", default_value_t = 1024)]
+    pub fan_out_mib: u64,
+
+    /// How long things are kept.
+    #[command(flatten)]
+    pub retention: RetentionConfig,
 
     /// The engine and the threads.
     #[command(flatten)]
@@ -48,6 +60,10 @@ pub struct ServeConfig {
     /// Workers inside this process; 0 serves the API alone.
     #[arg(long, env = "PTQD_WORKERS", value_name = "N", default_value_t = 1)]
     pub workers: usize,
+
+    /// Who may use the API.
+    #[command(flatten)]
+    pub access: AccessConfig,
 
     /// The workers' settings.
     #[command(flatten)]

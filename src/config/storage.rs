@@ -15,6 +15,15 @@ pub struct StorageConfig {
     #[arg(long, env = "PTQD_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
+    /// The most connections to a Postgres database.
+    #[arg(long, env = "PTQD_DATABASE_CONNECTIONS", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..))]
+    pub database_connections: u32,
+
+    /// Where artifacts are kept: a folder, or its file:// URI; `artifacts` in the data folder without it. Servers and
+    /// workers on one database need the same one.
+    #[arg(long, env = "PTQD_ARTIFACTS", value_name = "URI")]
+    pub artifacts: Option<String>,
+
     /// A folder that file:// inputs may lie in; may be given more than once. Needed to accept file:// inputs at all when
     /// listening beyond this machine.
     #[arg(long = "file-root", env = "PTQD_FILE_ROOTS", value_name = "DIR", value_delimiter = ':')]
@@ -22,6 +31,29 @@ pub struct StorageConfig {
 }
 
 impl StorageConfig {
+    /// Everything in one folder.
+    pub fn embedded(data_dir: PathBuf) -> Self {
+        StorageConfig {
+            data_dir,
+            database_url: None,
+            database_connections: 10,
+            artifacts: None,
+            file_roots: Vec::new(),
+        }
+    }
+
+    /// The folder of the artifacts; an error if that is no folder's name.
+    pub fn artifacts_folder(&self) -> Result<PathBuf, String> {
+        match self.artifacts.as_deref() {
+            None => Ok(self.data_dir.join("artifacts")),
+            Some(uri) => match uri.split_once("://") {
+                None => Ok(uri.into()),
+                Some(("file", path)) if path.starts_with('/') => Ok(path.into()),
+                Some(_) => Err(format!("`{uri}` is no folder; artifacts are kept in a folder or at a file:// URI")),
+            },
+        }
+    }
+
     /// The database's URL, and whether it is the embedded one, which this process has to itself.
     pub fn database(&self) -> (String, bool) {
         match &self.database_url {

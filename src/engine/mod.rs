@@ -3,6 +3,7 @@
 //! The engine is ONNX Runtime, loaded at run time from a path that is handed in. Knows nothing of rules or backends.
 
 mod binding;
+mod brake;
 mod change;
 mod element;
 mod error;
@@ -16,6 +17,7 @@ mod session;
 use std::path::PathBuf;
 
 pub use binding::{Batch, Binding, InputInfo};
+pub use brake::Brake;
 pub use change::{Change, Switch, Switches};
 pub use error::EngineError;
 pub use insert::{ChangedInput, with_changes, with_observers};
@@ -33,4 +35,11 @@ pub struct EngineConfig {
     pub threads: usize,
     /// Bytes that a job may take to run a model; `None` for any number.
     pub memory: Option<u64>,
+    /// Stops what runs.
+    pub brake: Brake,
+}
+
+/// Whether the engine can be used: loads its library if that has not been done.
+pub fn available(config: &EngineConfig) -> Result<(), EngineError> {
+    library::environment(config).map(drop)
 }

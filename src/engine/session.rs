@@ -2,12 +2,12 @@
 
 use std::{
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use ort::{
     operator::OperatorDomain,
-    session::{Session as OrtSession, SessionInputValue, builder::GraphOptimizationLevel},
+    session::{RunOptions, Session as OrtSession, SessionInputValue, builder::GraphOptimizationLevel},
     value::ValueType,
 };
 
@@ -15,10 +15,16 @@ use super::{Batch, EngineConfig, EngineError, InputInfo, Slots, Switches, elemen
 use crate::calibration::Observer;
 
 /// A model ready to run on the CPU.
-#[derive(Debug)]
 pub struct Session {
     session: OrtSession,
     inputs: Vec<InputInfo>,
+    options: Arc<RunOptions>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("inputs", &self.inputs).finish_non_exhaustive()
+    }
 }
 
 /// How far the engine may rewrite a graph before it runs it.
@@ -104,7 +110,8 @@ impl Session {
             }
             other => Err(EngineError::InputUnsupported { input: input.name().to_owned(), found: format!("{other:?}") }),
         });
-        Ok(Session { inputs: inputs.collect::<Result<_, _>>()?, session })
+        let options = config.brake.options().map_err(load)?;
+        Ok(Session { inputs: inputs.collect::<Result<_, _>>()?, session, options })
     }
 
     /// The model's inputs.
@@ -114,7 +121,7 @@ impl Session {
 
     /// Runs a batch. Outputs that do not hold floats are left out.
     pub fn run(&mut self, batch: &Batch) -> Result<Vec<Output>, EngineError> {
-        let outputs = self.session.run(inputs(batch)).map_err(|e| EngineError::Run { reason: e.to_string() })?;
+        let outputs = self.session.run_with_options(inputs(batch), &self.options).map_err(failed)?;
         let floats = outputs.iter().filter_map(|(name, value)| {
             let wide = value.try_extract_tensor::<f32>().map(|(_, values)| values.to_vec());
             let halves =
@@ -126,7 +133,7 @@ impl Session {
 
     /// Runs a batch for what observers see; the outputs are left.
     pub fn forward(&mut self, batch: &Batch) -> Result<(), EngineError> {
-        self.session.run(inputs(batch)).map_err(|e| EngineError::Run { reason: e.to_string() })?;
+        self.session.run_with_options(inputs(batch), &self.options).map_err(failed)?;
         Ok(())
     }
 
@@ -135,6 +142,10 @@ impl Session {
         let info = ort::info();
         info.split(':').next_back().unwrap_or(info).trim().to_owned()
     }
+}
+
+fn failed(error: ort::Error) -> EngineError {
+    EngineError::Run { reason: error.to_string() }
 }
 
 fn inputs(batch: &Batch) -> Vec<(&str, SessionInputValue<'_>)> {

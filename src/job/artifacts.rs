@@ -1,6 +1,6 @@
 //! [`ArtifactReader`]: the port to wherever artifacts are kept, for those who serve them.
 
-use std::{io, pin::Pin};
+use std::{io, ops::Range, pin::Pin};
 
 use buffa::bytes::Bytes;
 use futures_util::Stream;
@@ -22,9 +22,15 @@ pub enum ArtifactError {
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Reads artifacts by key.
+/// Reads artifacts by key, and removes those of jobs that are forgotten.
 #[async_trait::async_trait]
 pub trait ArtifactReader: std::fmt::Debug + Send + Sync {
-    /// The content of an artifact.
-    async fn read(&self, key: &str) -> Result<ArtifactBody, ArtifactError>;
+    /// The content of an artifact, or the bytes of a range of it that lies within.
+    async fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<ArtifactBody, ArtifactError>;
+
+    /// Removes what there is under a prefix, as far as that is possible now.
+    async fn remove(&self, prefix: &str);
+
+    /// Whether the store can be reached.
+    async fn check(&self) -> Result<(), ArtifactError>;
 }

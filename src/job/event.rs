@@ -15,6 +15,12 @@ pub enum EventKind {
     /// A phase has come further: `{phase, units_done, units_total, unit, eta_seconds}`.
     #[serde(rename = "job.progress")]
     Progress,
+    /// The plan is known: `{layers_quantized, layers_native}`.
+    #[serde(rename = "job.planned")]
+    Planned,
+    /// A shard of a job that was fanned out is done: `{shard, shards_done, shards_total}`.
+    #[serde(rename = "shard.completed")]
+    ShardCompleted,
     /// Something the user should know: `{code, message, pointer}`.
     #[serde(rename = "job.warning")]
     Warning,
@@ -22,8 +28,14 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [EventKind; 4] =
-        [EventKind::StatusChanged, EventKind::Phase, EventKind::Progress, EventKind::Warning];
+    pub const ALL: [EventKind; 6] = [
+        EventKind::StatusChanged,
+        EventKind::Phase,
+        EventKind::Progress,
+        EventKind::Planned,
+        EventKind::ShardCompleted,
+        EventKind::Warning,
+    ];
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {
@@ -31,6 +43,8 @@ impl EventKind {
             EventKind::StatusChanged => "job.status_changed",
             EventKind::Phase => "job.phase",
             EventKind::Progress => "job.progress",
+            EventKind::Planned => "job.planned",
+            EventKind::ShardCompleted => "shard.completed",
             EventKind::Warning => "job.warning",
         }
     }

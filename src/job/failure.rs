@@ -47,6 +47,13 @@ impl Failure {
         Failure { code, message, hint: None, retryable, phase: None, errors: Vec::new() }
     }
 
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
     /// The same with the objections that caused it.
     #[must_use]
     pub fn with_errors(mut self, errors: &[Objection]) -> Self {

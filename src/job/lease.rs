@@ -1,25 +1,69 @@
-//! [`Lease`]: the right to work on a job, for a while.
+//! [`Lease`]: the right to work on a task of a job, for a while.
 
-use super::{JobId, JobSpec};
+use std::time::Duration;
 
-/// The right to work on a job. It ends unless renewed, and every write of its holder checks it.
+use serde_json::Value;
+
+use super::{JobId, JobSpec, Tenant};
+
+/// The right to work on a task. It ends unless renewed, and every write of its holder checks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The job.
     pub job: JobId,
+    /// Which of the job's tasks; 0 is the first, or the only one.
+    pub task: i64,
     /// The attempt's secret; another attempt has another one.
     pub token: String,
     /// Which attempt this is, from 1.
     pub attempt: i64,
 }
 
-/// A job that a worker took.
+/// What a task is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// The whole job.
+    Whole,
+    /// One shard of a checkpoint whose job was fanned out.
+    Shard {
+        /// Which one, from 0.
+        index: usize,
+        /// The job's plan, as whoever fanned it out resolved it.
+        plan: Value,
+    },
+    /// What is left when all shards are done: index, configuration, report, manifest.
+    Join {
+        /// The job's plan, as whoever fanned it out resolved it.
+        plan: Value,
+        /// What each shard's task left, in order.
+        outputs: Vec<Value>,
+    },
+}
+
+/// A task that a worker took.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The right to work on it.
     pub lease: Lease,
     /// The most attempts it gets.
     pub max_attempts: i64,
-    /// What to do.
+    /// Whose job it is.
+    pub tenant: Tenant,
+    /// What the job asks for.
     pub spec: JobSpec,
+    /// What is to be done of it.
+    pub work: Work,
+    /// How long it may take still.
+    pub time_left: Option<Duration>,
+}
+
+/// What the store says to whoever holds a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Go on.
+    Yes,
+    /// The job was asked to stop.
+    Cancelled,
+    /// The lease is another's, or the job has ended: touch nothing.
+    Lost,
 }

@@ -1,25 +1,33 @@
-//! What a job is: its request, its states, its events, and the port to wherever jobs are kept.
+//! What a job is: its request, its states, its events, and the ports to wherever jobs are kept.
 //!
-//! Plain data and rules. Knows nothing of SQL, HTTP or threads; [`JobStore`] is implemented in the shell.
+//! Plain data and rules. Knows nothing of SQL, HTTP or threads; [`JobStore`] and [`Queue`] are implemented in the shell.
 
 mod artifacts;
 mod event;
 mod failure;
 mod id;
 mod lease;
+mod plan;
+mod queue;
 mod record;
 mod retry;
 mod spec;
 mod status;
 mod store;
+mod tenant;
 
 pub use artifacts::{ArtifactBody, ArtifactError, ArtifactReader};
 pub use event::{Event, EventKind};
 pub use failure::Failure;
 pub use id::{JobId, ParseJobIdError};
-pub use lease::{Claim, Lease};
-pub use record::{Job, JobResult};
+pub use lease::{Claim, Held, Lease, Work};
+pub use plan::{DryRun, Planner};
+pub use queue::{Finish, Queue, Remains, Update, Worker};
+pub use record::{Job, JobResult, Stored};
 pub use retry::RetryPolicy;
 pub use spec::{CalibrationRef, Checked, EvaluationRef, JobSpec, ModelRef};
 pub use status::JobStatus;
-pub use store::{Cursor, Finish, JobStore, ListQuery, NewJob, StoreError, Update};
+pub use store::{
+    Changed, Created, Cursor, Idempotency, JobStore, ListQuery, NewJob, News, NewsStream, QueueStats, StoreError,
+};
+pub use tenant::{ParseTenantError, Tenant};

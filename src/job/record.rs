@@ -5,8 +5,19 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Failure, JobId, JobSpec, JobStatus};
+use super::{Failure, JobId, JobSpec, JobStatus, Tenant};
 use crate::{control::Progress, fault::Warning, report::Artifact};
+
+/// An artifact, and where it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stored {
+    /// What it is.
+    #[serde(flatten)]
+    pub artifact: Artifact,
+    /// The prefix of its key in the store, if another one published it than the rest: a shard's worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+}
 
 /// What a finished job leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,11 +25,23 @@ pub struct JobResult {
     /// Where the artifacts lie in the store: the prefix of their keys.
     pub prefix: String,
     /// The artifacts, the manifest last.
-    pub artifacts: Vec<Artifact>,
+    pub artifacts: Vec<Stored>,
     /// The report's summary.
     pub summary: Value,
     /// The report's verdict on the quality gate.
     pub quality_gate: Value,
+}
+
+impl JobResult {
+    /// The keys of all artifacts in the store.
+    pub fn keys(&self) -> Vec<String> {
+        self.artifacts.iter().map(|stored| self.key(stored)).collect()
+    }
+
+    /// The key of an artifact in the store.
+    pub fn key(&self, stored: &Stored) -> String {
+        format!("{}/{}", stored.prefix.as_ref().unwrap_or(&self.prefix), stored.artifact.name)
+    }
 }
 
 /// A job as it is kept. Times are milliseconds since 1970 by the database's clock.
@@ -26,6 +49,8 @@ pub struct JobResult {
 pub struct Job {
     /// Its id.
     pub id: JobId,
+    /// Whose it is.
+    pub tenant: Tenant,
     /// What was asked for.
     pub spec: JobSpec,
     /// Where it stands.
@@ -44,6 +69,12 @@ pub struct Job {
     pub started_at: Option<i64>,
     /// When it ended.
     pub finished_at: Option<i64>,
+    /// When it was asked to stop.
+    pub cancel_requested_at: Option<i64>,
+    /// When its artifacts were removed by retention.
+    pub artifacts_expired_at: Option<i64>,
+    /// The number of its newest event: grows with every change that a client can see.
+    pub version: i64,
     /// `{effective_config, plan}`, once it is known.
     pub plan: Option<Value>,
     /// What the user should know.

@@ -106,6 +106,11 @@ impl JobSpec {
     /// Attempts without being told: a job may outlive two lost workers.
     pub const DEFAULT_MAX_ATTEMPTS: u32 = 3;
 
+    /// The most attempts.
+    pub fn attempts(&self) -> u32 {
+        self.max_attempts.unwrap_or(Self::DEFAULT_MAX_ATTEMPTS)
+    }
+
     /// Parses the rules and checks every range.
     pub fn check(&self) -> Checked {
         let Parsed { spec, mut objections, warnings } = parse(&self.quantize, "/quantize");

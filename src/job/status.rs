@@ -49,7 +49,12 @@ impl JobStatus {
         }
     }
 
-    /// Whether nothing follows.
+    /// Whether it may be queued again by hand: it has ended, and left nothing.
+    pub fn may_be_retried(self) -> bool {
+        matches!(self, JobStatus::Failed | JobStatus::Cancelled | JobStatus::TimedOut)
+    }
+
+    /// Whether nothing follows of itself.
     pub fn is_terminal(self) -> bool {
         JobStatus::ALL.iter().all(|&next| !self.may_become(next))
     }

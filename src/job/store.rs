@@ -1,14 +1,12 @@
-//! [`JobStore`]: the port to wherever jobs are kept.
-//!
-//! Every write of a worker carries its [`Lease`] and has no effect, and says so, once the lease is another's.
+//! [`JobStore`]: the port to wherever jobs are kept, for those who make and look at them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, pin::Pin};
 
 use async_trait::async_trait;
-use serde_json::Value;
+use futures_util::Stream;
 
-use super::{Claim, Event, Failure, Job, JobId, JobResult, JobSpec, JobStatus, Lease};
-use crate::{control::Progress, fault::Warning};
+use super::{Event, Job, JobId, JobSpec, JobStatus, Tenant};
+use crate::fault::Warning;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -17,13 +15,22 @@ pub enum StoreError {
     #[error("the database failed")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A row holds what no version of ours wrote.
-    #[error("the database holds an unreadable {column} for job {job}")]
+    #[error("the database holds an unreadable {column} for {row}")]
     Corrupt {
-        /// The job.
-        job: String,
+        /// The job, or whatever it is.
+        row: String,
         /// The column.
         column: &'static str,
     },
+}
+
+/// What makes a request unique for a client that may send it twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The client's key.
+    pub key: String,
+    /// A digest of the request.
+    pub fingerprint: String,
 }
 
 /// A job to be created.
@@ -31,10 +38,42 @@ pub enum StoreError {
 pub struct NewJob {
     /// Its id, fresh.
     pub id: JobId,
+    /// Whose it is.
+    pub tenant: Tenant,
     /// What to do.
     pub spec: JobSpec,
+    /// The backend's name.
+    pub backend: &'static str,
     /// Warnings from its checks.
     pub warnings: Vec<Warning>,
+    /// What makes the request unique.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What came of creating a job.
+#[derive(Clone, Debug)]
+pub enum Created {
+    /// It is queued.
+    New(Job),
+    /// The same request created this job before.
+    Replayed(Job),
+    /// Another request had this idempotency key.
+    KeyReused,
+    /// Another job of the tenant has this name.
+    NameTaken(JobId),
+}
+
+/// What came of changing a job.
+#[derive(Clone, Debug)]
+pub enum Changed {
+    /// It is done, or was done before.
+    Done(Box<Job>),
+    /// There is no such job.
+    Missing,
+    /// The job is not at the version that the client knows.
+    Stale,
+    /// A job that stands like this cannot be changed so.
+    Refused(JobStatus),
 }
 
 /// A place in the list of jobs, which is sorted by creation, newest first.
@@ -47,72 +86,94 @@ pub struct Cursor {
 }
 
 /// Which jobs to list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ListQuery {
-    /// Only these, if given.
+    /// Only those that stand like this.
     pub status: Option<JobStatus>,
+    /// Only those of this backend.
+    pub backend: Option<String>,
+    /// Only the one of this name.
+    pub name: Option<String>,
+    /// Only those with this label.
+    pub label: Option<(String, String)>,
+    /// Only those created at this time or later.
+    pub created_after: Option<i64>,
+    /// Only those created before this time.
+    pub created_before: Option<i64>,
     /// After this place.
     pub after: Option<Cursor>,
     /// The most jobs.
     pub limit: i64,
 }
 
-/// What a worker tells of a job in progress.
-#[derive(Clone, Debug)]
-pub enum Update {
-    /// A phase began.
-    Phase(String),
-    /// A phase has come further.
-    Progress(String, Progress),
-    /// The plan is known.
-    Plan(Value),
-    /// Something the user should know.
-    Warning(Warning),
+/// Figures of the queue.
+#[derive(Clone, Debug, Default)]
+pub struct QueueStats {
+    /// Jobs by status.
+    pub jobs: BTreeMap<String, i64>,
+    /// Tasks that wait for a worker.
+    pub tasks_waiting: i64,
+    /// Tasks that a worker has.
+    pub tasks_running: i64,
+    /// For how long the oldest task waits, in milliseconds.
+    pub oldest_wait: i64,
+    /// Workers that were alive lately.
+    pub workers: i64,
 }
 
-/// How an attempt ended.
-#[derive(Clone, Debug)]
-pub enum Finish {
-    /// With a result.
-    Succeeded(JobResult),
-    /// With an error, for good.
-    Failed(Failure),
-    /// With an error, to be tried again after a wait.
-    Retry(Failure, Duration),
-    /// It ran too long.
-    TimedOut(Failure),
-    /// The worker goes away; the job goes back to the queue and the attempt is not counted.
-    Released,
+/// Something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A task waits for a worker.
+    Queued,
+    /// A webhook has something to be told.
+    Delivery,
+    /// A job has a new event.
+    Event(JobId),
+    /// Some news may have been missed: look yourself.
+    Missed,
 }
 
-/// Keeps jobs and their events, and hands jobs to workers, each to one at a time.
+/// News as it comes.
+pub type NewsStream = Pin<Box<dyn Stream<Item = News> + Send>>;
+
+/// Keeps jobs and their events. A tenant's job does not exist for another one.
 #[async_trait]
 pub trait JobStore: std::fmt::Debug + Send + Sync {
     /// Adds a job to the queue.
-    async fn create(&self, job: NewJob) -> Result<Job, StoreError>;
+    async fn create(&self, job: NewJob) -> Result<Created, StoreError>;
 
     /// A job by its id.
-    async fn get(&self, id: &JobId) -> Result<Option<Job>, StoreError>;
+    async fn get(&self, tenant: &Tenant, id: &JobId) -> Result<Option<Job>, StoreError>;
 
     /// Jobs, newest first.
-    async fn list(&self, query: ListQuery) -> Result<Vec<Job>, StoreError>;
+    async fn list(&self, tenant: &Tenant, query: ListQuery) -> Result<Vec<Job>, StoreError>;
 
     /// A job's events after number `after`, at most `limit`, in order.
-    async fn events(&self, id: &JobId, after: i64, limit: i64) -> Result<Vec<Event>, StoreError>;
+    async fn events(&self, tenant: &Tenant, id: &JobId, after: i64, limit: i64) -> Result<Vec<Event>, StoreError>;
 
-    /// Takes the next job: highest priority, then oldest; a job whose lease has run out counts as waiting. One that has
-    /// used up its attempts is failed instead, so a job that kills its workers comes to an end.
-    async fn claim(&self, worker: &str, lease: Duration) -> Result<Option<Claim>, StoreError>;
+    /// Asks a job to stop: one that waits is cancelled at once, one that runs when its worker hears of it. `version`: only
+    /// if the job is at this one.
+    async fn cancel(&self, tenant: &Tenant, id: &JobId, version: Option<i64>) -> Result<Changed, StoreError>;
 
-    /// Renews a lease. `false`: it is another's, stop.
-    async fn heartbeat(&self, lease: &Lease, length: Duration) -> Result<bool, StoreError>;
+    /// Queues a job again that has ended without a result, with another request in the old one's place.
+    async fn retry(
+        &self,
+        tenant: &Tenant,
+        id: &JobId,
+        version: Option<i64>,
+        with: NewJob,
+    ) -> Result<Changed, StoreError>;
 
-    /// Records progress and appends the event. `false`: the lease is another's, nothing was written.
-    async fn update(&self, lease: &Lease, update: Update) -> Result<bool, StoreError>;
+    /// Forgets a job that has ended.
+    async fn delete(&self, tenant: &Tenant, id: &JobId, version: Option<i64>) -> Result<Changed, StoreError>;
 
-    /// Ends an attempt. `false`: the lease is another's, nothing was written.
-    async fn finish(&self, lease: &Lease, how: Finish) -> Result<bool, StoreError>;
+    /// Figures of the queue, over all tenants.
+    async fn stats(&self) -> Result<QueueStats, StoreError>;
 
-    /// Ends every lease at once. Only for a store whose one user has just started, so that no worker can be alive.
-    async fn end_all_leases(&self) -> Result<(), StoreError>;
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// What happens from now on. A hint, not a log: news may be missed, so whoever waits looks for himself now and then.
+    fn news(&self) -> NewsStream;
 }

@@ -47,9 +47,22 @@ pub enum PipelineError {
         #[source]
         source: rayon::ThreadPoolBuildError,
     },
+    /// The model, or this version, is not the one that the job was taken apart with.
+    #[error("the plan is not the one that the job was taken apart by: the model changed, or workers differ in version")]
+    PlanChanged,
     /// Asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+impl PipelineError {
+    /// The memory that running the model needs, if that is more than was allowed.
+    pub fn needs_bytes(&self) -> Option<u64> {
+        match self {
+            PipelineError::Backend(BackendError::EngineMemory { predicted, .. }) => Some(*predicted),
+            _ => None,
+        }
+    }
 }
 
 fn objections(all: &[Objection]) -> String {
@@ -69,6 +82,7 @@ impl Fault for PipelineError {
             PipelineError::Write { .. } => "artifact_unwritable",
             PipelineError::Read { .. } => "input_unreadable",
             PipelineError::Threads { .. } => "threads_unavailable",
+            PipelineError::PlanChanged => "plan_changed",
             PipelineError::Cancelled(_) => "cancelled",
         }
     }
@@ -78,9 +92,10 @@ impl Fault for PipelineError {
             PipelineError::Objections(_) => FaultKind::Invalid,
             PipelineError::Detect(e) => e.kind(),
             PipelineError::Backend(e) => e.kind(),
-            PipelineError::Write { .. } | PipelineError::Read { .. } | PipelineError::Threads { .. } => {
-                FaultKind::Environment
-            }
+            PipelineError::Write { .. }
+            | PipelineError::Read { .. }
+            | PipelineError::Threads { .. }
+            | PipelineError::PlanChanged => FaultKind::Environment,
             PipelineError::Cancelled(_) => FaultKind::Cancelled,
         }
     }
@@ -91,6 +106,9 @@ impl Fault for PipelineError {
             PipelineError::Detect(e) => e.hint(),
             PipelineError::Backend(e) => e.hint(),
             PipelineError::Write { .. } => Some("is the disk full?".to_owned()),
+            PipelineError::PlanChanged => {
+                Some("submit the job again once all workers have the same version".to_owned())
+            }
             PipelineError::Read { .. } | PipelineError::Threads { .. } | PipelineError::Cancelled(_) => None,
         }
     }

@@ -10,24 +10,27 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{LocalJob, PipelineError, PlannedJob, write_json};
+use super::{LocalJob, PipelineError, PlannedJob, ShardDone, write_json};
 use crate::{
     control::Control,
     report::{Artifact, Report, media_type},
     spec::Decision,
 };
 
-/// Writes the manifest and returns every file with it, the manifest last.
+/// Writes the manifest and returns every file with it, the manifest last. Of the files, some lie elsewhere.
 pub(super) fn write(
     job: &LocalJob,
     planned: &PlannedJob<'_>,
     report: &Report,
-    files: Vec<String>,
+    (files, elsewhere): (Vec<String>, &[ShardDone]),
     out: &Path,
     control: &Control<'_>,
 ) -> Result<Vec<Artifact>, PipelineError> {
-    let mut artifacts: Vec<Artifact> =
-        files.into_par_iter().map(|name| artifact(out, name, job.digests, control)).collect::<Result<_, _>>()?;
+    let one = |name: String| match elsewhere.iter().find(|done| done.artifact.name == name) {
+        Some(done) => Ok(done.artifact.clone()),
+        None => artifact(out, name, job.digests, control),
+    };
+    let mut artifacts: Vec<Artifact> = files.into_par_iter().map(one).collect::<Result<_, _>>()?;
     let config = planned.effective_config();
     let layers = report.layers.iter().filter(|layer| layer.decision == Decision::Quantize);
     let tensors: Vec<Value> = layers
@@ -52,31 +55,48 @@ pub(super) fn write(
     Ok(artifacts)
 }
 
-/// The files that go in, by role: name, size and, where it is asked for, digest.
-pub(super) fn inputs(job: &LocalJob, control: &Control<'_>) -> Result<Value, PipelineError> {
+/// The files that go in, by role: name, size and, where it is asked for, digest. Shards that were done elsewhere were read
+/// there.
+pub(super) fn inputs(job: &LocalJob, elsewhere: &[ShardDone], control: &Control<'_>) -> Result<Value, PipelineError> {
+    let listed = |path: &Path| {
+        listed(path, |file| {
+            match elsewhere.iter().find(|done| file.file_name().is_some_and(|n| n == &*done.part.source)) {
+                Some(done) => Ok(done.input.clone()),
+                None => input(file, job.digests, control),
+            }
+        })
+    };
     let data = [
         ("calibration", job.inputs.calibration.as_ref().map(|source| &source.path)),
         ("evaluation", job.inputs.evaluation.as_ref().map(|evaluation| &evaluation.data.path)),
     ];
-    let mut inputs = json!({"model": listed(&job.model, job.digests, control)?});
+    let mut inputs = json!({"model": listed(&job.model)?});
     for (name, path) in data {
-        inputs[name] = path.map(|path| listed(path, job.digests, control)).transpose()?.unwrap_or(Value::Null);
+        inputs[name] = path.map(|path| listed(path)).transpose()?.unwrap_or(Value::Null);
     }
     Ok(inputs)
 }
 
-fn artifact(out: &Path, name: String, wanted: bool, control: &Control<'_>) -> Result<Artifact, PipelineError> {
+/// Name, size and digest of a file of the output folder.
+pub(super) fn artifact(
+    out: &Path,
+    name: String,
+    wanted: bool,
+    control: &Control<'_>,
+) -> Result<Artifact, PipelineError> {
     let (size, sha256) = sized(&out.join(&name), wanted, control)?;
     Ok(Artifact { media_type: media_type(&name).to_owned(), name, size, sha256 })
 }
 
-/// Size and digest of a file, or of each file of a folder, sorted by name.
-fn listed(path: &Path, wanted: bool, control: &Control<'_>) -> Result<Value, PipelineError> {
-    let one = |path: &Path| {
-        let (size, sha256) = sized(path, wanted, control)?;
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        Ok::<_, PipelineError>(json!({"name": name, "size": size, "sha256": sha256}))
-    };
+/// Name, size and digest of an input file.
+pub(super) fn input(path: &Path, wanted: bool, control: &Control<'_>) -> Result<Value, PipelineError> {
+    let (size, sha256) = sized(path, wanted, control)?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    Ok(json!({"name": name, "size": size, "sha256": sha256}))
+}
+
+/// A file, or each file of a folder, sorted by name.
+fn listed(path: &Path, one: impl Fn(&Path) -> Result<Value, PipelineError> + Sync) -> Result<Value, PipelineError> {
     if !path.is_dir() {
         return Ok(json!([one(path)?]));
     }

@@ -5,6 +5,7 @@
 mod error;
 mod manifest;
 mod process;
+mod shards;
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    backend::{self, Backend, Outcome, Prepared, RunInputs},
+    backend::{self, Backend, Outcome, Prediction, Prepared, RunInputs},
     control::{Control, Notice, Phase},
     model,
     quant::kernels::Isa,
@@ -27,6 +28,7 @@ use crate::{
 };
 
 pub use error::PipelineError;
+pub use shards::{ShardDone, join, run_shard};
 
 /// A job whose inputs lie on the local disk.
 #[derive(Debug)]
@@ -119,6 +121,21 @@ impl PlannedJob<'_> {
         backend::effective(&self.job.spec, self.backend.capabilities())
     }
 
+    /// The plan as it is kept.
+    pub fn to_json(&self) -> Value {
+        json!({"effective_config": self.effective_config(), "plan": self.plan()})
+    }
+
+    /// What the run is expected to leave and to take.
+    pub fn predict(&self) -> Result<Prediction, PipelineError> {
+        Ok(self.prepared.predict(&self.job.inputs)?)
+    }
+
+    /// The bytes of each shard, if the shards can be done apart from each other.
+    pub fn shard_bytes(&self) -> Option<Vec<u64>> {
+        Some(self.prepared.sharded()?.shard_bytes())
+    }
+
     /// Warnings so far.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -128,15 +145,45 @@ impl PlannedJob<'_> {
 /// Runs a job and writes its artifacts into the folder `out`, which is empty or holds what an interrupted run of the same
 /// job left. Computes on threads of its own, as many as the engine may use.
 pub fn run(job: &LocalJob, out: &Path, control: &Control<'_>) -> Result<Finished, PipelineError> {
+    on_threads(job, || {
+        let written = listened(control, |control| {
+            let mut planned = plan(job, Purpose::Run)?;
+            announce(&planned, control)?;
+            let outcome = planned.prepared.run(&job.inputs, out, control)?;
+            Ok((planned, outcome))
+        })?;
+        finish(job, out, control, written, Vec::new())
+    })
+}
+
+/// Runs something on threads of its own, as many as the engine may use.
+fn on_threads<T: Send>(
+    job: &LocalJob,
+    run: impl FnOnce() -> Result<T, PipelineError> + Send,
+) -> Result<T, PipelineError> {
     let threads = rayon::ThreadPoolBuilder::new()
         .num_threads(job.inputs.engine.threads)
         .thread_name(|n| format!("ptqd-compute-{n}"))
         .build()
         .map_err(|source| PipelineError::Threads { source })?;
-    threads.install(|| run_here(job, out, control))
+    threads.install(run)
 }
 
-fn run_here(job: &LocalJob, out: &Path, control: &Control<'_>) -> Result<Finished, PipelineError> {
+/// A plan that was carried out.
+struct Written<'a> {
+    planned: PlannedJob<'a>,
+    outcome: Outcome,
+    /// Every warning on the way.
+    warnings: Vec<Warning>,
+    /// Wall time by phase.
+    seconds: BTreeMap<String, f64>,
+}
+
+/// Carries out a plan, and notes the warnings and the time of each phase.
+fn listened<'a>(
+    control: &Control<'_>,
+    run: impl FnOnce(&Control<'_>) -> Result<(PlannedJob<'a>, Outcome), PipelineError>,
+) -> Result<Written<'a>, PipelineError> {
     let clock = PhaseClock::default();
     let collected = Mutex::new(Vec::new());
     let notify = |notice: Notice| {
@@ -146,26 +193,43 @@ fn run_here(job: &LocalJob, out: &Path, control: &Control<'_>) -> Result<Finishe
         }
         control.notify(notice);
     };
-    let control = control.listening(&notify);
-    control.notify(Notice::Phase(Phase::Validating));
-    let mut planned = plan(job, Purpose::Run)?;
-    let plan_json = json!({"effective_config": planned.effective_config(), "plan": planned.plan()});
-    control.notify(Notice::Plan(plan_json.clone()));
+    let listening = control.listening(&notify);
+    listening.notify(Notice::Phase(Phase::Validating));
+    let (planned, outcome) = run(&listening)?;
+    let warnings = collected.lock().map(|all| all.clone()).unwrap_or_default();
+    Ok(Written { planned, outcome, warnings, seconds: clock.finish() })
+}
+
+/// Tells the plan and what is to be said about it.
+fn announce(planned: &PlannedJob<'_>, control: &Control<'_>) -> Result<(), PipelineError> {
+    control.notify(Notice::Plan(planned.to_json()));
     for warning in planned.warnings() {
         control.notify(Notice::Warning(warning.clone()));
     }
-    control.checkpoint()?;
-    let outcome = planned.prepared.run(&job.inputs, out, &control)?;
+    Ok(control.checkpoint()?)
+}
+
+/// Writes plan, report and manifest beside what a backend wrote. `elsewhere`: what shards left that lie somewhere else.
+fn finish(
+    job: &LocalJob,
+    out: &Path,
+    control: &Control<'_>,
+    written: Written<'_>,
+    elsewhere: Vec<ShardDone>,
+) -> Result<Finished, PipelineError> {
+    let Written { planned, outcome, warnings, mut seconds } = written;
+    for done in &elsewhere {
+        *seconds.entry(Phase::Quantizing.name().to_owned()).or_default() += done.seconds;
+    }
     let mut files = outcome.files.clone();
-    files.push(write_json(out, "plan.json", &plan_json)?);
+    files.push(write_json(out, "plan.json", &planned.to_json())?);
     if let Some(calibration) = &outcome.calibration {
         files.push(write_json(out, "calibration.json", calibration)?);
     }
-    let warnings = collected.lock().map(|all| all.clone()).unwrap_or_default();
-    let inputs = manifest::inputs(job, &control)?;
-    let report = report(job, outcome, inputs, warnings, clock.finish());
+    let inputs = manifest::inputs(job, &elsewhere, control)?;
+    let report = report(job, outcome, inputs, warnings, seconds);
     files.push(write_json(out, "report.json", &report)?);
-    let artifacts = manifest::write(job, &planned, &report, files, out, &control)?;
+    let artifacts = manifest::write(job, &planned, &report, (files, &elsewhere), out, control)?;
     Ok(Finished { report, artifacts })
 }
 

@@ -1,5 +1,7 @@
 //! [`ErrorStats`]: how far decoded codes are from the values they replace.
 
+use serde::{Deserialize, Serialize};
+
 /// Sums over pairs of a value and its decoded code, from which the usual figures follow.
 ///
 /// All sums are f64. [`ErrorStats::merge`] is not associative to the last bit, so parts are merged in a fixed order.
@@ -19,6 +21,33 @@ pub struct ErrorStats {
     pub clipped: u64,
     /// Values other than 0 that decode to 0.
     pub underflowed: u64,
+}
+
+/// [`ErrorStats`] as they are kept, in the order of its fields; the floats by their bits, so that they come back exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBits([u64; 7]);
+
+impl From<&ErrorStats> for ErrorBits {
+    fn from(stats: &ErrorStats) -> Self {
+        let ErrorStats { count, signal, noise, decoded, max_abs_error, clipped, underflowed } = *stats;
+        let bits = f64::to_bits;
+        ErrorBits([count, bits(signal), bits(noise), bits(decoded), bits(max_abs_error), clipped, underflowed])
+    }
+}
+
+impl From<&ErrorBits> for ErrorStats {
+    fn from(&ErrorBits([count, signal, noise, decoded, max_abs_error, clipped, underflowed]): &ErrorBits) -> Self {
+        let float = f64::from_bits;
+        ErrorStats {
+            count,
+            signal: float(signal),
+            noise: float(noise),
+            decoded: float(decoded),
+            max_abs_error: float(max_abs_error),
+            clipped,
+            underflowed,
+        }
+    }
 }
 
 impl ErrorStats {

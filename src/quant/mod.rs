@@ -15,7 +15,7 @@ mod simulate;
 mod tensor;
 
 pub use block::Block;
-pub use error_stats::ErrorStats;
+pub use error_stats::{ErrorBits, ErrorStats};
 pub use grid::{Grid, Rect};
 pub use pack::Packing;
 pub use qparams::{Extent, QParams, qparams, scale_for};

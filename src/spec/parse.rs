@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Choice, Half, LayerRule, Mode, Objection,
+    Choice, Half, LayerRule, Mode, NATIVE, Objection,
     ObjectionCode::{self, *},
     Pattern, QuantizeSpec, Warning, nearest, pointer_token,
 };
@@ -296,7 +296,7 @@ impl Parser {
             self.object(pointer, Missing, "a dtype is required");
             return None;
         }
-        if name.eq_ignore_ascii_case("native") {
+        if name.eq_ignore_ascii_case(NATIVE) {
             return Some(Choice::Native);
         }
         match name.parse::<DType>() {
@@ -308,7 +308,7 @@ impl Parser {
                 Some(Choice::Quantize(dtype))
             }
             Err(error) => {
-                let names = DType::ALL.map(|d| d.spec().name).into_iter().chain(["native"]);
+                let names = DType::ALL.map(|d| d.spec().name).into_iter().chain([NATIVE]);
                 self.objections.push(Objection::new(pointer, UnknownDtype, error.to_string()).allowed(names));
                 None
             }

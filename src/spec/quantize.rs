@@ -29,6 +29,9 @@ impl Mode {
     }
 }
 
+/// The dtype of what is left as it is.
+pub const NATIVE: &str = "native";
+
 /// A dtype as a rule gives it: a format, or `native` for "leave it as it is".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
@@ -49,7 +52,7 @@ impl Choice {
 
     /// The name in TAO Quant's vocabulary.
     pub fn name(self) -> &'static str {
-        self.dtype().map_or("native", |d| d.spec().name)
+        self.dtype().map_or(NATIVE, |d| d.spec().name)
     }
 }
 

@@ -1,10 +1,20 @@
 //! [`Artifacts`]: the object store that results are kept in.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    ops::Range,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path as Key};
+use object_store::{
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path as Key,
+};
 use tokio::io::AsyncReadExt;
 
 use super::StorageError;
@@ -31,11 +41,18 @@ impl Artifacts {
     }
 
     /// Stores the files of a folder under a prefix of their own, in order, and checks each size. Nobody sees them until
-    /// the job names the prefix, so a publication that breaks off leaves nothing half visible.
-    pub async fn publish(&self, prefix: &str, folder: &Path, artifacts: &[Artifact]) -> Result<(), StorageError> {
+    /// the job names the prefix, so a publication that breaks off leaves nothing half visible. `cancel` is looked at now
+    /// and then.
+    pub async fn publish(
+        &self,
+        prefix: &str,
+        folder: &Path,
+        artifacts: &[Artifact],
+        cancel: &AtomicBool,
+    ) -> Result<(), StorageError> {
         for artifact in artifacts {
             let key = Key::from(format!("{prefix}/{}", artifact.name));
-            let stored = self.put(&key, &folder.join(&artifact.name)).await;
+            let stored = self.put(&key, &folder.join(&artifact.name), cancel).await;
             let size = match stored {
                 Ok(()) => self.store.head(&key).await.map(|meta| meta.size).map_err(Into::into),
                 Err(error) => Err(error),
@@ -50,7 +67,12 @@ impl Artifacts {
         Ok(())
     }
 
-    async fn put(&self, key: &Key, path: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn put(
+        &self,
+        key: &Key,
+        path: &Path,
+        cancel: &AtomicBool,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         const PART: usize = 8 << 20;
         let mut file = tokio::fs::File::open(path).await?;
         let mut upload = WriteMultipart::new_with_chunk_size(self.store.put_multipart(key).await?, PART);
@@ -60,6 +82,11 @@ impl Artifacts {
             if (&mut file).take(PART as u64).read_to_end(&mut part).await? == 0 {
                 break;
             }
+            if cancel.load(Ordering::Relaxed) {
+                // Also removes the parts that are there.
+                upload.abort().await?;
+                return Err(io::Error::from(io::ErrorKind::Interrupted).into());
+            }
             // At most two parts in flight: memory stays flat however large the file.
             upload.wait_for_capacity(2).await?;
             upload.write(&part);
@@ -68,10 +95,18 @@ impl Artifacts {
         Ok(())
     }
 
-    /// Removes whatever a publication that failed has stored.
+    /// Removes everything under a prefix.
     pub async fn discard(&self, prefix: &str) {
+        self.keep_only(prefix, &[]).await;
+    }
+
+    /// Removes everything under a prefix but these keys.
+    pub async fn keep_only(&self, prefix: &str, kept: &[String]) {
         let mut keys = self.store.list(Some(&Key::from(prefix)));
         while let Some(Ok(meta)) = keys.next().await {
+            if kept.iter().any(|key| Key::from(key.as_str()) == meta.location) {
+                continue;
+            }
             if let Err(error) = self.store.delete(&meta.location).await {
                 tracing::warn!(key = %meta.location, %error, "an orphaned artifact could not be removed");
             }
@@ -79,13 +114,37 @@ impl Artifacts {
     }
 }
 
+impl Artifacts {
+    /// The names under which jobs have artifacts.
+    pub async fn jobs(&self) -> Vec<String> {
+        match self.store.list_with_delimiter(None).await {
+            Ok(listed) => listed.common_prefixes.iter().map(ToString::to_string).collect(),
+            Err(error) => {
+                tracing::warn!(%error, "the artifact store cannot be listed");
+                Vec::new()
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl ArtifactReader for Artifacts {
-    async fn read(&self, key: &str) -> Result<ArtifactBody, ArtifactError> {
-        let got = self.store.get(&Key::from(key)).await.map_err(|error| match error {
+    async fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<ArtifactBody, ArtifactError> {
+        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
+        let got = self.store.get_opts(&Key::from(key), options).await.map_err(|error| match error {
             object_store::Error::NotFound { .. } => ArtifactError::Gone { key: key.to_owned() },
             other => ArtifactError::Store(Box::new(other)),
         })?;
         Ok(Box::pin(got.into_stream().map(|part| part.map_err(io::Error::other))))
+    }
+
+    async fn remove(&self, prefix: &str) {
+        self.discard(prefix).await;
+    }
+
+    async fn check(&self) -> Result<(), ArtifactError> {
+        // A listing of nothing: the store answers, and takes our credentials.
+        let probe = Key::from("readyz");
+        self.store.list_with_delimiter(Some(&probe)).await.map(drop).map_err(|e| ArtifactError::Store(Box::new(e)))
     }
 }

@@ -29,6 +29,7 @@ macro_rules! migrations {
 
 migrations! {
     1 "0001_jobs",
+    2 "0002_service",
 }
 
 fn migrator(files: Vec<(i64, &'static str, &'static str)>) -> Migrator {

@@ -4,14 +4,21 @@
 //! and sqlx's types in everything. One conformance suite runs every statement on both.
 
 mod migrations;
+mod news;
+mod next;
 mod postgres;
 mod row;
+mod rows;
 mod sqlite;
 mod statements;
 
 use std::sync::Arc;
 
-use crate::job::{JobStore, StoreError};
+use crate::{
+    access::KeyStore,
+    job::{JobStore, Queue, StoreError},
+    webhook::WebhookStore,
+};
 
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
@@ -33,16 +40,42 @@ pub enum OpenError {
     Migrate(#[source] sqlx::migrate::MigrateError),
 }
 
-/// Connects to the database at `url` and brings its tables up to date.
-pub async fn open(url: &str) -> Result<Arc<dyn JobStore>, OpenError> {
+/// One database, by what it is used for.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Jobs, for those who make and look at them.
+    pub jobs: Arc<dyn JobStore>,
+    /// Their tasks, for workers.
+    pub queue: Arc<dyn Queue>,
+    /// API keys.
+    pub keys: Arc<dyn KeyStore>,
+    /// Webhooks and deliveries.
+    pub webhooks: Arc<dyn WebhookStore>,
+}
+
+impl Database {
+    fn of<S: JobStore + Queue + KeyStore + WebhookStore + 'static>(store: S) -> Self {
+        let store = Arc::new(store);
+        Database { jobs: store.clone(), queue: store.clone(), keys: store.clone(), webhooks: store }
+    }
+}
+
+/// Connects to the database at `url`, with at most `connections` at a time where there can be more than one, and brings its
+/// tables up to date.
+pub async fn open(url: &str, connections: u32) -> Result<Database, OpenError> {
     let scheme = url.split(':').next().unwrap_or_default();
     match scheme {
-        "postgres" | "postgresql" => Ok(Arc::new(PostgresStore::open(url).await?)),
-        "sqlite" => Ok(Arc::new(SqliteStore::open(url).await?)),
+        "postgres" | "postgresql" => Ok(Database::of(PostgresStore::open(url, connections).await?)),
+        "sqlite" => Ok(Database::of(SqliteStore::open(url).await?)),
         other => Err(OpenError::Scheme { scheme: other.to_owned() }),
     }
 }
 
 fn database(error: sqlx::Error) -> StoreError {
     StoreError::Database(Box::new(error))
+}
+
+/// Whether a statement failed because what must be unique is there already.
+fn twice<T>(error: &Result<T, sqlx::Error>) -> bool {
+    error.as_ref().is_err_and(|error| error.as_database_error().is_some_and(|e| e.is_unique_violation()))
 }

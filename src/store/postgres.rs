@@ -1,50 +1,140 @@
 //! Jobs in Postgres: any number of servers and workers on one database.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use serde_json::{Value, json};
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
+use tokio::sync::broadcast;
 
 use super::{
     OpenError, database, migrations,
-    row::{JobRow, Waiting, event, from_json, job, job_columns, to_json},
-    statements::{job_store, milliseconds},
+    news::{channel, payload, read, stream_of},
+    next::{Next, NextRow},
+    row::{JobRow, event, from_json, job_columns, to_json},
+    rows::{
+        DeliveryRow, KeyRow, WebhookRow, api_key, delivery, delivery_columns, key_columns, webhook, webhook_columns,
+    },
+    statements::{Tx, claim, ends, job_store, key_store, leave, milliseconds, queue, shared, webhook_store},
+    twice,
 };
 use crate::{
+    access::{ApiKey, KeySecret, KeyStore, Scopes},
     fault::Warning,
     job::{
-        Claim, Event, EventKind, Failure, Finish, Job, JobId, JobSpec, JobStatus, JobStore, Lease, ListQuery, NewJob,
-        StoreError, Update,
+        Changed, Claim, Created, Event, EventKind, Failure, Finish, Held, Job, JobId, JobResult, JobSpec, JobStatus,
+        JobStore, Lease, ListQuery, NewJob, News, NewsStream, Queue, QueueStats, Remains, StoreError, Tenant, Update,
+        Work, Worker,
     },
+    webhook::{Attempted, Delivery, DeliveryStatus, Webhook, WebhookStore},
 };
+
+/// Where transactions tell what they made true.
+const CHANNEL: &str = "ptqd_news";
 
 /// Jobs in Postgres.
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
     pool: PgPool,
+    news: broadcast::Sender<News>,
 }
 
 impl PostgresStore {
-    /// Connects and brings the tables up to date.
-    pub async fn open(url: &str) -> Result<Self, OpenError> {
+    /// Connects, with at most `connections` at a time, and brings the tables up to date.
+    pub async fn open(url: &str, connections: u32) -> Result<Self, OpenError> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(OpenError::Connect)?
+            // A process that is paused in the middle of a transaction must not keep its rows locked for ever.
+            .options([("idle_in_transaction_session_timeout", "10s")]);
         let pool = PgPoolOptions::new()
-            .max_connections(10)
+            .max_connections(connections)
             .acquire_timeout(Duration::from_secs(10))
-            .connect(url)
+            .connect_with(options.clone())
             .await
             .map_err(OpenError::Connect)?;
         migrations::postgres().run(&pool).await.map_err(OpenError::Migrate)?;
-        Ok(PostgresStore { pool })
+        let news = channel();
+        tokio::spawn(listen(options, news.clone()));
+        Ok(PostgresStore { pool, news })
     }
 
-    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, StoreError> {
-        self.pool.begin().await.map_err(database)
+    async fn begin(&self) -> Result<Tx<sqlx::Postgres>, StoreError> {
+        Ok(Tx::new(self.pool.begin().await.map_err(database)?))
+    }
+
+    /// Notices are part of the transaction: nobody hears of what was rolled back, or too early.
+    async fn commit(&self, mut tx: Tx<sqlx::Postgres>) -> Result<(), StoreError> {
+        let mut payloads: Vec<String> = tx.news.iter().map(payload).collect();
+        payloads.sort();
+        payloads.dedup();
+        if !payloads.is_empty() {
+            sqlx::query("select pg_notify($1, told) from unnest($2::text[]) told")
+                .bind(CHANNEL)
+                .bind(payloads)
+                .execute(&mut *tx.tx)
+                .await
+                .map_err(database)?;
+        }
+        tx.tx.commit().await.map_err(database)
     }
 }
 
+/// Passes on what the database tells, on a connection of its own, for as long as someone may listen.
+async fn listen(options: PgConnectOptions, news: broadcast::Sender<News>) {
+    loop {
+        if let Err(error) = listen_once(&options, &news).await {
+            tracing::warn!(error = crate::fault::chain(&error), "the database's notices are not heard for now");
+        }
+        // Meanwhile all that wait look for themselves now and then.
+        let _ = news.send(News::Missed);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn listen_once(options: &PgConnectOptions, news: &broadcast::Sender<News>) -> Result<(), sqlx::Error> {
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.listen(CHANNEL).await?;
+    let _ = news.send(News::Missed);
+    // `None`: the connection was lost.
+    while let Some(notice) = listener.try_recv().await? {
+        let _ = news.send(read(notice.payload()));
+    }
+    Ok(())
+}
+
+shared!(
+    PostgresStore,
+    sqlx::Postgres,
+    now: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
+    lock: "for update"
+);
 job_store!(
     PostgresStore,
     sqlx::Postgres,
     now: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
-    lock: "for update skip locked"
+    lock: "for update"
+);
+queue!(
+    PostgresStore,
+    sqlx::Postgres,
+    now: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
+    lock: "for update"
+);
+claim!(
+    PostgresStore,
+    sqlx::Postgres,
+    now: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
+    skip: "for update of t skip locked",
+    lock_tenant: "select pg_advisory_xact_lock(hashtextextended($1, 0))"
+);
+ends!(PostgresStore, sqlx::Postgres, now: "(extract(epoch from clock_timestamp()) * 1000)::bigint");
+key_store!(PostgresStore, sqlx::Postgres, now: "(extract(epoch from clock_timestamp()) * 1000)::bigint");
+webhook_store!(
+    PostgresStore,
+    sqlx::Postgres,
+    now: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
+    skip: "for update skip locked"
 );

@@ -7,24 +7,35 @@ use sqlx::{
     SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio::sync::broadcast;
 
 use super::{
     OpenError, database, migrations,
-    row::{JobRow, Waiting, event, from_json, job, job_columns, to_json},
-    statements::{job_store, milliseconds},
+    news::{channel, stream_of},
+    next::{Next, NextRow},
+    row::{JobRow, event, from_json, job_columns, to_json},
+    rows::{
+        DeliveryRow, KeyRow, WebhookRow, api_key, delivery, delivery_columns, key_columns, webhook, webhook_columns,
+    },
+    statements::{Tx, claim, ends, job_store, key_store, leave, milliseconds, queue, shared, webhook_store},
+    twice,
 };
 use crate::{
+    access::{ApiKey, KeySecret, KeyStore, Scopes},
     fault::Warning,
     job::{
-        Claim, Event, EventKind, Failure, Finish, Job, JobId, JobSpec, JobStatus, JobStore, Lease, ListQuery, NewJob,
-        StoreError, Update,
+        Changed, Claim, Created, Event, EventKind, Failure, Finish, Held, Job, JobId, JobResult, JobSpec, JobStatus,
+        JobStore, Lease, ListQuery, NewJob, News, NewsStream, Queue, QueueStats, Remains, StoreError, Tenant, Update,
+        Work, Worker,
     },
+    webhook::{Attempted, Delivery, DeliveryStatus, Webhook, WebhookStore},
 };
 
 /// Jobs in SQLite.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     pool: SqlitePool,
+    news: broadcast::Sender<News>,
 }
 
 impl SqliteStore {
@@ -41,13 +52,38 @@ impl SqliteStore {
         let pool =
             SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(OpenError::Connect)?;
         migrations::sqlite().run(&pool).await.map_err(OpenError::Migrate)?;
-        Ok(SqliteStore { pool })
+        Ok(SqliteStore { pool, news: channel() })
     }
 
-    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, StoreError> {
+    async fn begin(&self) -> Result<Tx<sqlx::Sqlite>, StoreError> {
         // Takes the write lock at once: a transaction that reads first and writes later can be refused in the middle.
-        self.pool.begin_with("begin immediate").await.map_err(database)
+        Ok(Tx::new(self.pool.begin_with("begin immediate").await.map_err(database)?))
+    }
+
+    async fn commit(&self, tx: Tx<sqlx::Sqlite>) -> Result<(), StoreError> {
+        tx.tx.commit().await.map_err(database)?;
+        for news in tx.news {
+            let _ = self.news.send(news);
+        }
+        Ok(())
     }
 }
 
+shared!(SqliteStore, sqlx::Sqlite, now: "cast(unixepoch('subsec') * 1000 as integer)", lock: "");
 job_store!(SqliteStore, sqlx::Sqlite, now: "cast(unixepoch('subsec') * 1000 as integer)", lock: "");
+queue!(
+    SqliteStore,
+    sqlx::Sqlite,
+    now: "cast(unixepoch('subsec') * 1000 as integer)",
+    lock: ""
+);
+claim!(
+    SqliteStore,
+    sqlx::Sqlite,
+    now: "cast(unixepoch('subsec') * 1000 as integer)",
+    skip: "",
+    lock_tenant: "select $1"
+);
+ends!(SqliteStore, sqlx::Sqlite, now: "cast(unixepoch('subsec') * 1000 as integer)");
+key_store!(SqliteStore, sqlx::Sqlite, now: "cast(unixepoch('subsec') * 1000 as integer)");
+webhook_store!(SqliteStore, sqlx::Sqlite, now: "cast(unixepoch('subsec') * 1000 as integer)", skip: "");

@@ -10,7 +10,13 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use crate::job::{JobStore, Lease};
+use crate::{
+    engine::Brake,
+    job::{Held, Lease, Queue},
+};
+
+/// How often the store is asked whether the job was cancelled. The answer must be with the user within two seconds.
+const LOOK: Duration = Duration::from_millis(700);
 
 /// Why an attempt was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +24,14 @@ use crate::job::{JobStore, Lease};
 pub(super) enum Stop {
     /// It was not.
     No = 0,
-    /// The lease is another's.
-    Lost = 1,
+    /// The user wants it.
+    Cancelled = 1,
     /// It ran too long.
     Deadline = 2,
     /// The process goes away.
     Shutdown = 3,
+    /// The lease is another's.
+    Lost = 4,
 }
 
 /// Shared between the heartbeat and the computation.
@@ -31,54 +39,81 @@ pub(super) enum Stop {
 pub(super) struct StopFlag {
     /// What the computation looks at.
     pub(super) cancel: AtomicBool,
+    /// What stops the engine, which does not look.
+    pub(super) brake: Brake,
     why: AtomicU8,
 }
 
 impl StopFlag {
+    /// Of two reasons the first counts, except that nothing is to be said about a job that is another's.
     fn set(&self, why: Stop) {
-        self.why.store(why as u8, Ordering::Relaxed);
+        let first = self.why.compare_exchange(0, why as u8, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if why == Stop::Lost {
+            self.why.store(why as u8, Ordering::Relaxed);
+        }
         self.cancel.store(true, Ordering::Release);
+        if first {
+            self.brake.pull();
+        }
     }
 
     pub(super) fn why(&self) -> Stop {
         match self.why.load(Ordering::Relaxed) {
-            1 => Stop::Lost,
+            1 => Stop::Cancelled,
             2 => Stop::Deadline,
             3 => Stop::Shutdown,
+            4 => Stop::Lost,
             _ => Stop::No,
         }
     }
 }
 
-/// Renews the lease at a third of its length until told to stop; the answer may be that it is another's.
+/// Renews the lease at a third of its length and looks for a cancellation more often than that, until the lease is lost or
+/// this is aborted: while the computation comes to its end, the job is still ours.
 pub(super) async fn keep(
-    store: Arc<dyn JobStore>,
+    queue: Arc<dyn Queue>,
     lease: Lease,
     length: Duration,
-    deadline: Option<Duration>,
+    time_left: Option<Duration>,
     flag: Arc<StopFlag>,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let began = Instant::now();
     let mut renewed = Instant::now();
-    let deadline = deadline.map(|limit| began + limit);
+    // A time so late that it never comes, where there is no limit.
+    let deadline = Instant::now() + time_left.unwrap_or(Duration::from_secs(1 << 32));
+    let (mut timely, mut serving) = (true, true);
     loop {
-        let next = tokio::time::sleep(length / 3);
-        let late = tokio::time::sleep_until(deadline.unwrap_or_else(|| began + Duration::from_secs(1 << 32)));
         tokio::select! {
-            () = next => match store.heartbeat(&lease, length).await {
-                Ok(true) => renewed = Instant::now(),
-                Ok(false) => return flag.set(Stop::Lost),
-                // The database may come back before the lease runs out; after that the job is not ours to touch.
-                Err(error) => {
-                    tracing::warn!(job = %lease.job, error = crate::fault::chain(&error), "heartbeat failed");
-                    if renewed.elapsed() > length {
-                        return flag.set(Stop::Lost);
+            () = tokio::time::sleep(LOOK.min(length / 3)) => {
+                let due = renewed.elapsed() >= length / 3;
+                let answer = if due { queue.heartbeat(&lease, length).await } else { queue.watch(&lease).await };
+                match answer {
+                    Ok(Held::Lost) => return flag.set(Stop::Lost),
+                    Ok(held) => {
+                        if due {
+                            renewed = Instant::now();
+                        }
+                        if held == Held::Cancelled {
+                            flag.set(Stop::Cancelled);
+                        }
+                    }
+                    // The database may come back before the lease runs out; after that the job is not ours to touch.
+                    Err(error) => {
+                        tracing::warn!(job = %lease.job, error = crate::fault::chain(&error), "heartbeat failed");
+                        if renewed.elapsed() > length {
+                            return flag.set(Stop::Lost);
+                        }
                     }
                 }
-            },
-            () = late => return flag.set(Stop::Deadline),
-            () = ended(&mut shutdown) => return flag.set(Stop::Shutdown),
+            }
+            () = tokio::time::sleep_until(deadline), if timely => {
+                timely = false;
+                flag.set(Stop::Deadline);
+            }
+            () = ended(&mut shutdown), if serving => {
+                serving = false;
+                flag.set(Stop::Shutdown);
+            }
         }
     }
 }

@@ -6,20 +6,28 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     control::Notice,
-    job::{JobStore, Lease, Update},
+    job::{Lease, Queue, Update},
 };
 
 /// The least time between two progress events of a job.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Writes notices until the sender is gone. Progress is thinned out; the last of a phase is always written.
-pub(super) async fn record(store: Arc<dyn JobStore>, lease: Lease, mut notices: mpsc::UnboundedReceiver<Notice>) {
+/// Writes notices until the sender is gone. Progress is thinned out; the last of a phase is always written. Of one part of a
+/// job that was fanned out (`part`) only progress and warnings are of interest: the phases are the whole job's.
+pub(super) async fn record(
+    queue: Arc<dyn Queue>,
+    lease: Lease,
+    part: bool,
+    patience: Duration,
+    mut notices: mpsc::UnboundedReceiver<Notice>,
+) {
     let mut last_progress: Option<Instant> = None;
     while let Some(notice) = notices.recv().await {
-        let update = match notice {
+        let (update, may_be_missed) = match notice {
+            Notice::Phase(_) | Notice::Plan(_) if part => continue,
             Notice::Phase(phase) => {
                 last_progress = None;
-                Update::Phase(phase.name().to_owned())
+                (Update::Phase(phase.name().to_owned()), false)
             }
             Notice::Progress(phase, progress) => {
                 let last = progress.units_done >= progress.units_total;
@@ -27,17 +35,25 @@ pub(super) async fn record(store: Arc<dyn JobStore>, lease: Lease, mut notices: 
                     continue;
                 }
                 last_progress = Some(Instant::now());
-                Update::Progress(phase.name().to_owned(), progress)
+                (Update::Progress(phase.name().to_owned(), progress), true)
             }
-            Notice::Plan(plan) => Update::Plan(plan),
-            Notice::Warning(warning) => Update::Warning(warning),
+            Notice::Plan(plan) => (Update::Plan(plan), false),
+            Notice::Warning(warning) => (Update::Warning(warning), false),
         };
-        match store.update(&lease, update).await {
-            Ok(true) => {}
-            // Fenced off: the heartbeat finds out as well and stops the computation.
-            Ok(false) => return,
-            Err(error) => {
-                tracing::warn!(job = %lease.job, error = crate::fault::chain(&error), "progress was not recorded");
+        let began = Instant::now();
+        loop {
+            match queue.update(&lease, update.clone()).await {
+                Ok(true) => break,
+                // Fenced off: the heartbeat finds out as well and stops the computation.
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(job = %lease.job, error = crate::fault::chain(&error), "progress was not recorded");
+                    // The database may come back while the lease lasts.
+                    if may_be_missed || began.elapsed() > patience {
+                        break;
+                    }
+                    tokio::time::sleep(PROGRESS_INTERVAL).await;
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::job::{JobId, JobStore, Lease};
+use crate::job::{JobId, Lease, Queue};
 
 /// The folder of one attempt, ours while this lives.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Scratch {
 }
 
 /// Removes the folders of jobs that have ended or are unknown, unless someone holds them.
-pub async fn sweep(root: &Path, store: &dyn JobStore) -> io::Result<()> {
+pub async fn sweep(root: &Path, queue: &dyn Queue) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
@@ -59,7 +59,7 @@ pub async fn sweep(root: &Path, store: &dyn JobStore) -> io::Result<()> {
         const ID_LENGTH: usize = 35;
         let job = name.get(..ID_LENGTH).and_then(|id| id.parse::<JobId>().ok());
         let waiting = match &job {
-            Some(id) => store.get(id).await.is_ok_and(|job| job.is_some_and(|job| !job.status.is_terminal())),
+            Some(id) => queue.remains(id).await.is_ok_and(|job| job.is_some_and(|job| !job.ended)),
             None => false,
         };
         let held = File::open(root.join(format!("{name}.lock"))).is_ok_and(|lock| lock.try_lock().is_err());

@@ -30,7 +30,13 @@ impl Drop for Process {
 fn serve(data: &Path, database: Option<&str>) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ptqd"));
     command.args(["serve", "--listen", "127.0.0.1:0", "--threads", "1", "--lease-seconds", "2", "--data-dir"]);
-    command.arg(data).env("ORT_DYLIB_PATH", needed("ORT_DYLIB_PATH")).env("PTQD_LOG", "warn").stderr(Stdio::piped());
+    // On a database that others could use as well, keys are needed otherwise; tests/it/access.rs has those.
+    command
+        .arg(data)
+        .arg("--no-auth")
+        .env("ORT_DYLIB_PATH", needed("ORT_DYLIB_PATH"))
+        .env("PTQD_LOG", "warn")
+        .stderr(Stdio::piped());
     if let Some(url) = database {
         command.env("PTQD_DATABASE_URL", url);
     }

@@ -1,15 +1,17 @@
 //! The conformance suite of the job store, run on both databases.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use ptqd::{
+    access::{KeySecret, Scope, Scopes},
     control::Progress,
     fault::Warning,
     job::{
-        Claim, Cursor, Event, EventKind, Failure, Finish, JobId, JobResult, JobSpec, JobStatus, JobStore, ListQuery,
-        NewJob, Update,
+        Changed, Claim, Created, Cursor, Event, EventKind, Failure, Finish, Held, Idempotency, Job, JobId, JobResult,
+        JobStatus, ListQuery, NewJob, News, Tenant, Update, Work, Worker,
     },
-    store,
+    store::{self, Database},
+    webhook::{Attempted, DeliveryStatus, Webhook, new_secret},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -20,40 +22,80 @@ const LEASE: Duration = Duration::from_secs(60);
 /// Long enough to be granted and gone before the next statement that needs it gone.
 const SHORT: Duration = Duration::from_millis(1);
 
-type Store = Arc<dyn JobStore>;
+type Store = Database;
 
 fn new_job(priority: i32) -> NewJob {
-    let spec: JobSpec = serde_json::from_value(json!({
-        "model": {"uri": "file:///m.onnx"}, "quantize": {"backend": "modelopt"}, "priority": priority,
-        "max_attempts": 2, "labels": {"team": "vision"}}))
-    .expect("a job");
-    NewJob { id: JobId::from_uuid(Uuid::now_v7().as_u128()), spec, warnings: vec![Warning::new("w", "told at once")] }
+    new_job_with(json!({"priority": priority}))
+}
+
+/// A job with some fields of its request changed.
+fn new_job_with(fields: Value) -> NewJob {
+    let mut request = json!({"model": {"uri": "file:///m.onnx"}, "quantize": {"backend": "modelopt"}, "max_attempts": 2,
+        "labels": {"team": "vision"}});
+    request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    NewJob {
+        id: JobId::from_uuid(Uuid::now_v7().as_u128()),
+        tenant: Tenant::default(),
+        spec: serde_json::from_value(request).expect("a job"),
+        backend: "modelopt",
+        warnings: vec![Warning::new("w", "told at once")],
+        idempotency: None,
+    }
 }
 
 fn result() -> JobResult {
     JobResult { prefix: "p".into(), artifacts: vec![], summary: json!({"x": 1}), quality_gate: Value::Null }
 }
 
+fn worker(name: &str) -> Worker {
+    Worker { name: name.to_owned(), memory_bytes: None, backends: vec!["modelopt", "torchao"], tenant_limit: None }
+}
+
+/// Those that tests ask for.
+trait Short {
+    async fn add(&self, job: NewJob) -> Job;
+    async fn job(&self, id: &JobId) -> Job;
+    async fn next(&self, lease: Duration) -> Option<Claim>;
+}
+
+impl Short for Store {
+    async fn add(&self, job: NewJob) -> Job {
+        match self.jobs.create(job).await.expect("the store") {
+            Created::New(job) => job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn job(&self, id: &JobId) -> Job {
+        self.jobs.get(&Tenant::default(), id).await.expect("the store").expect("the job")
+    }
+
+    async fn next(&self, lease: Duration) -> Option<Claim> {
+        self.queue.claim(&worker("w"), lease).await.expect("the store")
+    }
+}
+
 async fn claim(store: &Store) -> Claim {
-    store.claim("w", LEASE).await.expect("the store").expect("a job")
+    store.next(LEASE).await.expect("a job")
 }
 
 async fn status(store: &Store, id: &JobId) -> JobStatus {
-    store.get(id).await.expect("the store").expect("the job").status
+    store.job(id).await.status
 }
 
 async fn events(store: &Store, id: &JobId) -> Vec<Event> {
-    store.events(id, 0, 1000).await.expect("the store")
+    store.jobs.events(&Tenant::default(), id, 0, 1000).await.expect("the store")
 }
 
 async fn a_job_goes_from_queue_to_result(store: Store) {
-    let job = store.create(new_job(0)).await.unwrap();
+    let job = store.add(new_job(0)).await;
     assert_eq!((job.status, job.attempt, job.max_attempts), (JobStatus::Queued, 0, 2));
     assert_eq!(job.labels()["team"], "vision");
-    let Claim { lease, spec, max_attempts } = claim(&store).await;
+    let Claim { lease, spec, max_attempts, work, .. } = claim(&store).await;
+    assert_eq!(work, Work::Whole);
     assert_eq!((&lease.job, lease.attempt, max_attempts), (&job.id, 1, 2));
     assert_eq!(spec, job.spec);
-    assert!(store.claim("other", LEASE).await.unwrap().is_none(), "one worker at a time");
+    assert!(store.next(LEASE).await.is_none(), "one worker at a time");
 
     let progress = Progress { units_done: 1, units_total: 2, unit: "layers".into(), eta_seconds: Some(0.5) };
     let told = Warning::new("late", "told later");
@@ -64,90 +106,93 @@ async fn a_job_goes_from_queue_to_result(store: Store) {
         Update::Warning(told.clone()),
         Update::Warning(told.clone()),
     ] {
-        assert!(store.update(&lease, update).await.unwrap());
+        assert!(store.queue.update(&lease, update).await.unwrap());
     }
-    assert!(store.heartbeat(&lease, LEASE).await.unwrap());
-    let running = store.get(&job.id).await.unwrap().unwrap();
+    assert_eq!(store.queue.heartbeat(&lease, LEASE).await.unwrap(), Held::Yes);
+    assert_eq!(store.queue.watch(&lease).await.unwrap(), Held::Yes);
+    let running = store.job(&job.id).await;
     assert_eq!((running.status, running.phase.as_deref()), (JobStatus::Running, Some("quantizing")));
     assert_eq!((running.progress, running.plan), (Some(progress), Some(json!({"plan": []}))));
     assert_eq!(running.warnings, [Warning::new("w", "told at once"), told]);
 
-    assert!(store.finish(&lease, Finish::Succeeded(result())).await.unwrap());
-    let done = store.get(&job.id).await.unwrap().unwrap();
+    assert!(store.queue.finish(&lease, Finish::Succeeded(result())).await.unwrap());
+    let done = store.job(&job.id).await;
     assert_eq!((done.status, done.result), (JobStatus::Succeeded, Some(result())));
     assert!(done.finished_at >= done.started_at && done.started_at >= Some(done.created_at));
-    assert!(!store.finish(&lease, Finish::Released).await.unwrap(), "what has ended stays ended");
-    assert!(!store.heartbeat(&lease, LEASE).await.unwrap());
+    assert!(!store.queue.finish(&lease, Finish::Released).await.unwrap(), "what has ended stays ended");
+    assert_eq!(store.queue.heartbeat(&lease, LEASE).await.unwrap(), Held::Lost);
+    assert_eq!(store.queue.watch(&lease).await.unwrap(), Held::Lost);
 
     let log = events(&store, &job.id).await;
     assert_eq!(log.iter().map(|e| e.seq).collect::<Vec<_>>(), (1..=log.len() as i64).collect::<Vec<_>>());
     let kinds: Vec<_> = log.iter().map(|e| e.kind).collect();
-    use EventKind::{Phase, Progress as Made, StatusChanged, Warning as Told};
-    assert_eq!(kinds, [StatusChanged, StatusChanged, Phase, Made, Told, StatusChanged]);
-    assert_eq!(store.events(&job.id, 4, 1).await.unwrap(), log[4..5]);
+    use EventKind::{Phase, Planned, Progress as Made, StatusChanged, Warning as Told};
+    assert_eq!(kinds, [StatusChanged, StatusChanged, Phase, Made, Planned, Told, StatusChanged]);
+    assert_eq!(store.jobs.events(&Tenant::default(), &job.id, 4, 1).await.unwrap(), log[4..5]);
 }
 
 async fn a_lost_lease_is_taken_over_and_its_holder_fenced_off(store: Store) {
-    let job = store.create(new_job(0)).await.unwrap();
-    let first = store.claim("a", SHORT).await.unwrap().unwrap().lease;
+    let job = store.add(new_job(0)).await;
+    let first = store.next(SHORT).await.unwrap().lease;
     tokio::time::sleep(Duration::from_millis(20)).await;
     let second = claim(&store).await.lease;
     assert_eq!((second.attempt, &second.job), (2, &job.id));
     let before = events(&store, &job.id).await;
-    assert!(!store.heartbeat(&first, LEASE).await.unwrap());
-    assert!(!store.update(&first, Update::Phase("x".into())).await.unwrap());
-    assert!(!store.update(&first, Update::Warning(Warning::new("x", "x"))).await.unwrap());
-    assert!(!store.finish(&first, Finish::Succeeded(result())).await.unwrap());
+    assert_eq!(store.queue.heartbeat(&first, LEASE).await.unwrap(), Held::Lost);
+    assert_eq!(store.queue.watch(&first).await.unwrap(), Held::Lost);
+    assert!(!store.queue.update(&first, Update::Phase("x".into())).await.unwrap());
+    assert!(!store.queue.update(&first, Update::Warning(Warning::new("x", "x"))).await.unwrap());
+    assert!(!store.queue.finish(&first, Finish::Succeeded(result())).await.unwrap());
     assert_eq!(events(&store, &job.id).await, before, "the fenced-off worker wrote nothing");
-    assert!(store.finish(&second, Finish::Succeeded(result())).await.unwrap());
+    assert!(store.queue.finish(&second, Finish::Succeeded(result())).await.unwrap());
     assert_eq!(status(&store, &job.id).await, JobStatus::Succeeded);
 }
 
 async fn a_job_that_loses_every_worker_fails(store: Store) {
-    let job = store.create(new_job(0)).await.unwrap();
+    let job = store.add(new_job(0)).await;
     for _ in 0..2 {
-        store.claim("w", SHORT).await.unwrap().unwrap();
+        store.next(SHORT).await.unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(store.claim("w", LEASE).await.unwrap().is_none());
-    let dead = store.get(&job.id).await.unwrap().unwrap();
+    assert!(store.next(LEASE).await.is_none());
+    let dead = store.job(&job.id).await;
     assert_eq!((dead.status, dead.error.map(|e| e.code)), (JobStatus::Failed, Some("worker_lost".to_owned())));
     assert_eq!(events(&store, &job.id).await.last().unwrap().data["status"], "failed");
 }
 
 async fn failures_are_kept_and_retries_wait(store: Store) {
-    let job = store.create(new_job(0)).await.unwrap();
+    let job = store.add(new_job(0)).await;
     let failure = Failure::plain("disk_full", "no space", true);
     let lease = claim(&store).await.lease;
-    assert!(store.finish(&lease, Finish::Retry(failure.clone(), Duration::from_millis(300))).await.unwrap());
-    let waiting = store.get(&job.id).await.unwrap().unwrap();
+    assert!(store.queue.finish(&lease, Finish::Retry(failure.clone(), Duration::from_millis(300))).await.unwrap());
+    let waiting = store.job(&job.id).await;
     assert_eq!((waiting.status, waiting.error, waiting.finished_at), (JobStatus::Queued, Some(failure), None));
-    assert!(store.claim("w", LEASE).await.unwrap().is_none(), "not before its time");
+    assert!(store.next(LEASE).await.is_none(), "not before its time");
     tokio::time::sleep(Duration::from_millis(400)).await;
     let lease = claim(&store).await.lease;
     assert_eq!(lease.attempt, 2);
     let last = Failure::plain("model_corrupt", "broken", false);
-    assert!(store.finish(&lease, Finish::Failed(last.clone())).await.unwrap());
-    let failed = store.get(&job.id).await.unwrap().unwrap();
+    assert!(store.queue.finish(&lease, Finish::Failed(last.clone())).await.unwrap());
+    let failed = store.job(&job.id).await;
     assert_eq!((failed.status, failed.error), (JobStatus::Failed, Some(last)));
 }
 
 async fn a_released_job_does_not_lose_an_attempt(store: Store) {
-    let job = store.create(new_job(0)).await.unwrap();
+    let job = store.add(new_job(0)).await;
     let lease = claim(&store).await.lease;
-    assert!(store.finish(&lease, Finish::Released).await.unwrap());
-    let back = store.get(&job.id).await.unwrap().unwrap();
+    assert!(store.queue.finish(&lease, Finish::Released).await.unwrap());
+    let back = store.job(&job.id).await;
     assert_eq!((back.status, back.attempt), (JobStatus::Queued, 0));
     let lease = claim(&store).await.lease;
     assert_eq!(lease.attempt, 1);
-    store.end_all_leases().await.unwrap();
+    store.queue.end_all_leases().await.unwrap();
     assert_eq!(claim(&store).await.lease.attempt, 2, "a lease that was ended can be taken over at once");
 }
 
 async fn urgent_jobs_come_first_then_old_ones(store: Store) {
     let mut ids = Vec::new();
     for priority in [0, 5, 0, -1] {
-        ids.push(store.create(new_job(priority)).await.unwrap().id);
+        ids.push(store.add(new_job(priority)).await.id);
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     for expected in [1, 0, 2, 3] {
@@ -158,36 +203,38 @@ async fn urgent_jobs_come_first_then_old_ones(store: Store) {
 async fn pages_cover_the_list_once(store: Store) {
     let mut ids = Vec::new();
     for _ in 0..5 {
-        ids.push(store.create(new_job(0)).await.unwrap().id);
+        ids.push(store.add(new_job(0)).await.id);
     }
     let lease = claim(&store).await.lease;
-    let all = store.list(ListQuery { status: None, after: None, limit: 100 }).await.unwrap();
+    let tenant = Tenant::default();
+    let list = |query| store.jobs.list(&tenant, query);
+    let all = list(ListQuery { limit: 100, ..ListQuery::default() }).await.unwrap();
     assert!(all.windows(2).all(|w| (w[0].created_at, &w[0].id) > (w[1].created_at, &w[1].id)), "newest first");
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let page = store.list(ListQuery { status: None, after, limit: 2 }).await.unwrap();
+        let page = list(ListQuery { after, limit: 2, ..ListQuery::default() }).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some(Cursor { created_at: last.created_at, id: last.id.clone() });
         seen.extend(page.into_iter().map(|job| job.id));
     }
     assert_eq!(seen, all.into_iter().map(|job| job.id).collect::<Vec<_>>());
-    let running = ListQuery { status: Some(JobStatus::Running), after: None, limit: 100 };
-    let running: Vec<_> = store.list(running).await.unwrap().into_iter().map(|job| job.id).collect();
+    let running = ListQuery { status: Some(JobStatus::Running), limit: 100, ..ListQuery::default() };
+    let running: Vec<_> = list(running).await.unwrap().into_iter().map(|job| job.id).collect();
     assert_eq!(running, [lease.job]);
 }
 
 async fn many_workers_never_share_a_job(store: Store) {
     const JOBS: usize = 40;
     for _ in 0..JOBS {
-        store.create(new_job(0)).await.unwrap();
+        store.add(new_job(0)).await;
     }
     let workers: Vec<_> = (0..8)
         .map(|n| {
-            let store = Arc::clone(&store);
+            let store = store.clone();
             tokio::spawn(async move {
                 let mut mine = Vec::new();
-                while let Some(claim) = store.claim(&format!("w{n}"), LEASE).await.unwrap() {
-                    assert!(store.finish(&claim.lease, Finish::Succeeded(result())).await.unwrap());
+                while let Some(claim) = store.queue.claim(&worker(&format!("w{n}")), LEASE).await.unwrap() {
+                    assert!(store.queue.finish(&claim.lease, Finish::Succeeded(result())).await.unwrap());
                     mine.push(claim.lease.job);
                 }
                 mine
@@ -206,16 +253,382 @@ async fn many_workers_never_share_a_job(store: Store) {
 
 async fn what_is_not_there_is_none(store: Store) {
     let id = JobId::from_uuid(7);
-    assert!(store.get(&id).await.unwrap().is_none());
-    assert!(store.events(&id, 0, 10).await.unwrap().is_empty());
-    assert!(store.claim("w", LEASE).await.unwrap().is_none());
+    assert!(store.jobs.get(&Tenant::default(), &id).await.unwrap().is_none());
+    assert!(events(&store, &id).await.is_empty());
+    assert!(store.queue.remains(&id).await.unwrap().is_none());
+    assert!(store.next(LEASE).await.is_none());
+}
+
+async fn a_job_is_cancelled_wherever_it_stands(store: Store) {
+    let tenant = Tenant::default();
+    let waiting = store.add(new_job(0)).await;
+    let done = |changed| match changed {
+        Changed::Done(job) => job,
+        other => panic!("{other:?}"),
+    };
+    let version = Some(waiting.version + 7);
+    assert!(matches!(store.jobs.cancel(&tenant, &waiting.id, version).await.unwrap(), Changed::Stale));
+    let cancelled = done(store.jobs.cancel(&tenant, &waiting.id, Some(waiting.version)).await.unwrap());
+    assert_eq!((cancelled.status, cancelled.finished_at.is_some()), (JobStatus::Cancelled, true));
+    assert_eq!(
+        done(store.jobs.cancel(&tenant, &waiting.id, None).await.unwrap()).version,
+        cancelled.version,
+        "idempotent"
+    );
+    assert!(store.next(LEASE).await.is_none());
+
+    let job = store.add(new_job(0)).await;
+    let lease = claim(&store).await.lease;
+    let asked = done(store.jobs.cancel(&tenant, &job.id, None).await.unwrap());
+    assert_eq!((asked.status, asked.cancel_requested_at.is_some()), (JobStatus::Cancelling, true));
+    assert_eq!(store.queue.watch(&lease).await.unwrap(), Held::Cancelled);
+    assert_eq!(store.queue.heartbeat(&lease, LEASE).await.unwrap(), Held::Cancelled);
+    assert!(store.queue.finish(&lease, Finish::Cancelled).await.unwrap());
+    assert_eq!(status(&store, &job.id).await, JobStatus::Cancelled);
+
+    // What would go on otherwise ends: a retry, a release, and a worker that dies before it hears.
+    let retry = Finish::Retry(Failure::plain("x", "x", true), Duration::ZERO);
+    for how in [Some(retry), Some(Finish::Released), Some(Finish::FanOut(vec![1, 2])), None] {
+        let job = store.add(new_job(0)).await;
+        let lease = store.next(if how.is_some() { LEASE } else { SHORT }).await.unwrap().lease;
+        store.jobs.cancel(&tenant, &job.id, None).await.unwrap();
+        match how {
+            Some(how) => assert!(store.queue.finish(&lease, how).await.unwrap()),
+            None => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                assert!(store.next(LEASE).await.is_none());
+            }
+        }
+        assert_eq!(status(&store, &job.id).await, JobStatus::Cancelled);
+    }
+    // One that was done all the same has succeeded, and cannot be cancelled any more.
+    let job = store.add(new_job(0)).await;
+    let lease = claim(&store).await.lease;
+    store.jobs.cancel(&tenant, &job.id, None).await.unwrap();
+    assert!(store.queue.finish(&lease, Finish::Succeeded(result())).await.unwrap());
+    let refused = store.jobs.cancel(&tenant, &job.id, None).await.unwrap();
+    assert!(matches!(refused, Changed::Refused(JobStatus::Succeeded)), "{refused:?}");
+}
+
+async fn a_failed_job_is_queued_again_by_hand(store: Store) {
+    let tenant = Tenant::default();
+    let job = store.add(new_job(0)).await;
+    let again = |fields| NewJob { id: job.id.clone(), ..new_job_with(fields) };
+    let refused = store.jobs.retry(&tenant, &job.id, None, again(json!({}))).await.unwrap();
+    assert!(matches!(refused, Changed::Refused(JobStatus::Queued)));
+    let lease = claim(&store).await.lease;
+    store.queue.update(&lease, Update::Plan(json!({"plan": {}}))).await.unwrap();
+    store.queue.finish(&lease, Finish::Failed(Failure::plain("x", "x", false))).await.unwrap();
+    let with = again(json!({"priority": 3, "labels": {"team": "nlp"}, "max_attempts": 5}));
+    assert!(matches!(store.jobs.retry(&tenant, &job.id, None, with).await.unwrap(), Changed::Done(_)));
+    let queued = store.job(&job.id).await;
+    assert_eq!((queued.status, queued.attempt, queued.max_attempts), (JobStatus::Queued, 0, 5));
+    assert_eq!((queued.error, queued.plan, queued.finished_at, queued.started_at), (None, None, None, None));
+    assert_eq!(queued.spec.labels["team"], "nlp");
+    let query =
+        |value: &str| ListQuery { label: Some(("team".into(), value.into())), limit: 9, ..ListQuery::default() };
+    assert_eq!(store.jobs.list(&tenant, query("nlp")).await.unwrap().len(), 1);
+    assert_eq!(store.jobs.list(&tenant, query("vision")).await.unwrap().len(), 0);
+    assert_eq!(claim(&store).await.lease.attempt, 1);
+    let log = events(&store, &job.id).await;
+    assert_eq!(log.iter().map(|e| e.seq).collect::<Vec<_>>(), (1..=log.len() as i64).collect::<Vec<_>>());
+}
+
+async fn jobs_that_have_ended_can_be_deleted(store: Store) {
+    let tenant = Tenant::default();
+    let job = store.add(new_job_with(json!({"name": "n"}))).await;
+    let refused = store.jobs.delete(&tenant, &job.id, None).await.unwrap();
+    assert!(matches!(refused, Changed::Refused(JobStatus::Queued)));
+    store.jobs.cancel(&tenant, &job.id, None).await.unwrap();
+    assert!(matches!(store.jobs.delete(&tenant, &job.id, None).await.unwrap(), Changed::Done(_)));
+    assert!(matches!(store.jobs.delete(&tenant, &job.id, None).await.unwrap(), Changed::Missing));
+    assert!(events(&store, &job.id).await.is_empty());
+    store.add(new_job_with(json!({"name": "n"}))).await;
+}
+
+async fn a_request_sent_twice_makes_one_job(store: Store) {
+    let with = |key: &str, fingerprint: &str| NewJob {
+        idempotency: Some(Idempotency { key: key.into(), fingerprint: fingerprint.into() }),
+        ..new_job(0)
+    };
+    let first = store.add(with("k", "a")).await;
+    let again = store.jobs.create(with("k", "a")).await.unwrap();
+    assert!(matches!(&again, Created::Replayed(job) if job.id == first.id), "{again:?}");
+    assert!(matches!(store.jobs.create(with("k", "b")).await.unwrap(), Created::KeyReused));
+    let other = NewJob { tenant: "other".parse().unwrap(), ..with("k", "b") };
+    assert!(matches!(store.jobs.create(other).await.unwrap(), Created::New(_)), "keys are a tenant's own");
+    // All at once: one is new, the others hear of it.
+    let all = (0..8).map(|_| {
+        let (store, job) = (store.clone(), with("together", "x"));
+        tokio::spawn(async move { store.jobs.create(job).await.unwrap() })
+    });
+    let mut ids = Vec::new();
+    let mut fresh = 0;
+    for created in all.collect::<Vec<_>>() {
+        match created.await.unwrap() {
+            Created::New(job) => {
+                fresh += 1;
+                ids.push(job.id);
+            }
+            Created::Replayed(job) => ids.push(job.id),
+            other => panic!("{other:?}"),
+        }
+    }
+    ids.dedup();
+    assert_eq!((fresh, ids.len()), (1, 1));
+
+    let named = store.add(new_job_with(json!({"name": "resnet"}))).await;
+    let taken = store.jobs.create(new_job_with(json!({"name": "resnet"}))).await.unwrap();
+    assert!(matches!(&taken, Created::NameTaken(id) if *id == named.id), "{taken:?}");
+}
+
+async fn tenants_do_not_see_each_other(store: Store) {
+    let (mine, other) = (Tenant::default(), "other".parse::<Tenant>().unwrap());
+    let job = store.add(new_job(0)).await;
+    assert!(store.jobs.get(&other, &job.id).await.unwrap().is_none());
+    assert!(store.jobs.events(&other, &job.id, 0, 9).await.unwrap().is_empty());
+    assert!(store.jobs.list(&other, ListQuery { limit: 9, ..ListQuery::default() }).await.unwrap().is_empty());
+    assert!(matches!(store.jobs.cancel(&other, &job.id, None).await.unwrap(), Changed::Missing));
+    assert!(matches!(store.jobs.delete(&other, &job.id, None).await.unwrap(), Changed::Missing));
+    assert!(matches!(store.jobs.retry(&other, &job.id, None, new_job(0)).await.unwrap(), Changed::Missing));
+    assert_eq!(store.job(&job.id).await.tenant, mine);
+
+    // At most two of a tenant's at a time, whatever its priority; others are not held up.
+    for _ in 0..3 {
+        store.add(new_job(5)).await;
+    }
+    let theirs = store.add(NewJob { tenant: other.clone(), ..new_job(0) }).await;
+    let limited = Worker { tenant_limit: Some(2), ..worker("w") };
+    let mut taken = Vec::new();
+    while let Some(claim) = store.queue.claim(&limited, LEASE).await.unwrap() {
+        taken.push(claim);
+    }
+    assert_eq!(taken.len(), 3);
+    assert_eq!(taken.iter().filter(|claim| claim.tenant == mine).count(), 2);
+    assert_eq!(taken.last().unwrap().lease.job, theirs.id);
+    store.queue.finish(&taken[0].lease, Finish::Succeeded(result())).await.unwrap();
+    assert!(store.queue.claim(&limited, LEASE).await.unwrap().is_some());
+}
+
+async fn many_claims_at_once_keep_a_tenants_limit(store: Store) {
+    for _ in 0..20 {
+        store.add(new_job(0)).await;
+    }
+    let claims = (0..10).map(|n| {
+        let store = store.clone();
+        let limited = Worker { tenant_limit: Some(3), ..worker(&format!("w{n}")) };
+        tokio::spawn(async move { store.queue.claim(&limited, LEASE).await.unwrap().is_some() })
+    });
+    let mut taken = 0;
+    for claim in claims.collect::<Vec<_>>() {
+        taken += usize::from(claim.await.unwrap());
+    }
+    assert_eq!(taken, 3);
+}
+
+async fn workers_take_what_they_are_able_to_do(store: Store) {
+    let job = store.add(new_job(0)).await;
+    let narrow = Worker { backends: vec!["torchao"], ..worker("narrow") };
+    assert!(store.queue.claim(&narrow, LEASE).await.unwrap().is_none());
+    let small = Worker { memory_bytes: Some(100), ..worker("small") };
+    let lease = store.queue.claim(&small, LEASE).await.unwrap().unwrap().lease;
+    store.queue.announce(&small).await.unwrap();
+    assert_eq!(store.queue.able("modelopt", 500).await.unwrap(), 0);
+    let large = Worker { memory_bytes: Some(1000), ..worker("large") };
+    store.queue.announce(&large).await.unwrap();
+    assert_eq!(
+        (store.queue.able("modelopt", 500).await.unwrap(), store.queue.able("modelopt", 50).await.unwrap()),
+        (1, 2)
+    );
+    assert!(store.queue.finish(&lease, Finish::TooSmall { needs_bytes: 500 }).await.unwrap());
+    let back = store.job(&job.id).await;
+    assert_eq!((back.status, back.attempt), (JobStatus::Queued, 0));
+    assert!(store.queue.claim(&small, LEASE).await.unwrap().is_none());
+    assert!(store.queue.claim(&large, LEASE).await.unwrap().is_some());
+    store.queue.leave("large").await.unwrap();
+    assert_eq!(store.queue.able("modelopt", 500).await.unwrap(), 0);
+}
+
+async fn a_job_taken_apart_is_joined_when_all_shards_are_done(store: Store) {
+    let job = store.add(new_job_with(json!({"timeout_seconds": 100}))).await;
+    let whole = claim(&store).await;
+    assert_eq!(whole.time_left, Some(Duration::from_secs(100)));
+    store.queue.update(&whole.lease, Update::Plan(json!({"plan": {"layers": []}}))).await.unwrap();
+    assert!(store.queue.finish(&whole.lease, Finish::FanOut(vec![10, 20, 30])).await.unwrap());
+    assert!(!store.queue.finish(&whole.lease, Finish::Released).await.unwrap());
+    assert_eq!(status(&store, &job.id).await, JobStatus::Running);
+    let mut shards = Vec::new();
+    for n in 0..3 {
+        let shard = claim(&store).await;
+        assert!(matches!(&shard.work, Work::Shard { index, plan } if *index == n && plan["plan"].is_object()));
+        assert!(shard.time_left.unwrap() <= Duration::from_secs(100));
+        shards.push(shard.lease);
+    }
+    assert!(store.next(LEASE).await.is_none(), "the join waits");
+    let made = Progress { units_done: 5, units_total: 10, unit: "bytes".into(), eta_seconds: Some(1.0) };
+    store.queue.update(&shards[0], Update::Progress("quantizing".into(), made)).await.unwrap();
+    let told = store.job(&job.id).await.progress.unwrap();
+    assert_eq!((told.units_done, told.units_total, told.eta_seconds), (5, 60, None));
+    // All at once: exactly one of them is the last.
+    let done = shards.iter().cloned().enumerate().map(|(n, lease)| {
+        let store = store.clone();
+        tokio::spawn(async move { store.queue.finish(&lease, Finish::ShardDone(json!({"prefix": n}))).await.unwrap() })
+    });
+    for done in done.collect::<Vec<_>>() {
+        assert!(done.await.unwrap());
+    }
+    let remains = store.queue.remains(&job.id).await.unwrap().unwrap();
+    assert_eq!((remains.ended, remains.outputs.len()), (false, 3));
+    let join = claim(&store).await;
+    let outputs = vec![json!({"prefix": 0}), json!({"prefix": 1}), json!({"prefix": 2})];
+    assert!(matches!(&join.work, Work::Join { outputs: found, .. } if *found == outputs), "{:?}", join.work);
+    assert!(store.queue.finish(&join.lease, Finish::Succeeded(result())).await.unwrap());
+    assert_eq!(status(&store, &job.id).await, JobStatus::Succeeded);
+    let log = events(&store, &job.id).await;
+    assert_eq!(log.iter().filter(|event| event.kind == EventKind::ShardCompleted).count(), 3);
+}
+
+async fn a_dead_shard_fails_its_job_with_the_cause(store: Store) {
+    let take_apart = async || {
+        let job = store.add(new_job(0)).await;
+        let whole = claim(&store).await.lease;
+        store.queue.update(&whole, Update::Plan(json!({}))).await.unwrap();
+        store.queue.finish(&whole, Finish::FanOut(vec![1, 1])).await.unwrap();
+        (job.id, claim(&store).await.lease, claim(&store).await.lease)
+    };
+    let (id, first, second) = take_apart().await;
+    let failure = Failure::plain("model_corrupt", "a tensor is cut off", false);
+    assert!(store.queue.finish(&first, Finish::Failed(failure.clone())).await.unwrap());
+    let failed = store.job(&id).await;
+    assert_eq!((failed.status, failed.error), (JobStatus::Failed, Some(failure)));
+    assert_eq!(store.queue.watch(&second).await.unwrap(), Held::Lost);
+    assert!(!store.queue.finish(&second, Finish::ShardDone(json!({}))).await.unwrap());
+    assert!(store.next(LEASE).await.is_none());
+
+    // A shard that loses its worker each time; its job may have two attempts.
+    let (id, first, second) = take_apart().await;
+    store.queue.finish(&second, Finish::ShardDone(json!({}))).await.unwrap();
+    let failure = Failure::plain("disk_full", "no space", true);
+    assert!(store.queue.finish(&first, Finish::Retry(failure, Duration::ZERO)).await.unwrap());
+    assert_eq!(status(&store, &id).await, JobStatus::Running);
+    store.next(SHORT).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(store.next(LEASE).await.is_none());
+    let dead = store.job(&id).await;
+    assert_eq!((dead.status, dead.error.unwrap().code), (JobStatus::Failed, "worker_lost".to_owned()));
+
+    // Cancelled in the middle: it ends with the last shard that is under way.
+    let (id, first, second) = take_apart().await;
+    store.jobs.cancel(&Tenant::default(), &id, None).await.unwrap();
+    assert!(store.queue.finish(&first, Finish::Cancelled).await.unwrap());
+    assert_eq!(status(&store, &id).await, JobStatus::Cancelling);
+    assert!(store.queue.finish(&second, Finish::ShardDone(json!({}))).await.unwrap());
+    assert_eq!(status(&store, &id).await, JobStatus::Cancelled);
+}
+
+async fn news_comes_to_those_who_listen(store: Store) {
+    use futures_util::StreamExt;
+    let mut news = store.jobs.news();
+    // On Postgres the first news is that listening has begun.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let job = store.add(new_job(0)).await;
+    let mut heard = Vec::new();
+    while !(heard.contains(&News::Queued) && heard.contains(&News::Event(job.id.clone()))) {
+        let next = tokio::time::timeout(Duration::from_secs(5), news.next()).await;
+        heard.push(next.expect("news within five seconds").expect("an endless stream"));
+    }
+}
+
+async fn keys_open_until_they_end(store: Store) {
+    let keys = &store.keys;
+    let (mine, other) = (Tenant::default(), "other".parse::<Tenant>().unwrap());
+    let secret = |n| KeySecret::new([n; 38]);
+    let scopes: Scopes = [Scope::JobsRead].into_iter().collect();
+    let made = keys.create_key(&secret(1), &mine, "ci", &scopes, None).await.unwrap();
+    assert_eq!((made.name.as_str(), &made.scopes, made.last_used_at), ("ci", &scopes, None));
+    let (found, hash) = keys.use_key(secret(1).id()).await.unwrap().unwrap();
+    assert_eq!((found.id, hash), (made.id.clone(), secret(1).hash()));
+    assert!(keys.keys(None).await.unwrap()[0].last_used_at.is_some());
+    keys.create_key(&secret(2), &other, "short", &Scopes::all(), Some(Duration::from_millis(1))).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(keys.use_key(secret(2).id()).await.unwrap().is_none(), "it is over");
+    assert_eq!(keys.keys(Some(&other)).await.unwrap().len(), 1);
+    assert!(!keys.revoke_key(&made.id, Some(&other)).await.unwrap());
+    assert!(keys.revoke_key(&made.id, Some(&mine)).await.unwrap());
+    assert!(keys.use_key(&made.id).await.unwrap().is_none());
+    assert!(keys.use_key("nothing").await.unwrap().is_none());
+}
+
+async fn webhooks_hear_of_what_they_want(store: Store) {
+    let hooks = &store.webhooks;
+    let tenant = Tenant::default();
+    let new = |id: &str, tenant: &Tenant, events: &[&str]| Webhook {
+        id: id.to_owned(),
+        tenant: tenant.clone(),
+        url: "https://example.com".into(),
+        secret: new_secret([1; 32]),
+        events: events.iter().map(|&name| name.to_owned()).collect(),
+        created_at: 0,
+    };
+    let made = hooks.create_webhook(new("wh_1", &tenant, &["job.status_changed"])).await.unwrap();
+    assert!(made.created_at > 0);
+    hooks.create_webhook(new("wh_2", &"other".parse().unwrap(), &["job.status_changed"])).await.unwrap();
+    hooks.create_webhook(new("wh_3", &tenant, &["job.warning", "job.planned"])).await.unwrap();
+    let job = store.add(new_job(0)).await;
+    let (webhook, first) = hooks.take_delivery(LEASE).await.unwrap().unwrap();
+    assert_eq!((webhook, &first.job, first.seq, first.attempts), (made, &job.id, 1, 1));
+    assert_eq!(first.data, json!({"status": "queued"}));
+    assert!(hooks.take_delivery(LEASE).await.unwrap().is_none(), "nobody else takes it, and other webhooks want none");
+    let failed = Attempted { response_status: Some(500), error: Some("500".into()) };
+    hooks.attempted(&first, failed.clone(), Some(Duration::ZERO)).await.unwrap();
+    let (_, again) = hooks.take_delivery(LEASE).await.unwrap().unwrap();
+    assert_eq!((&again.id, again.attempts, again.response_status), (&first.id, 2, Some(500)));
+    hooks.attempted(&again, failed, None).await.unwrap();
+    let log = async || hooks.deliveries(&tenant, "wh_1", 9).await.unwrap().unwrap();
+    assert_eq!(log().await[0].status, DeliveryStatus::Failed);
+    assert!(!hooks.redeliver(&"other".parse().unwrap(), "wh_1", &first.id).await.unwrap());
+    assert!(hooks.redeliver(&tenant, "wh_1", &first.id).await.unwrap());
+    let (_, again) = hooks.take_delivery(LEASE).await.unwrap().unwrap();
+    hooks.attempted(&again, Attempted { response_status: Some(204), error: None }, None).await.unwrap();
+    let delivered = log().await.remove(0);
+    assert_eq!((delivered.status, delivered.delivered_at.is_some()), (DeliveryStatus::Delivered, true));
+    assert!(hooks.deliveries(&"other".parse().unwrap(), "wh_1", 9).await.unwrap().is_none());
+    assert!(hooks.delete_webhook(&tenant, "wh_1").await.unwrap());
+    assert!(hooks.deliveries(&tenant, "wh_1", 9).await.unwrap().is_none());
+}
+
+async fn what_is_old_goes(store: Store) {
+    let job = store
+        .add(NewJob { idempotency: Some(Idempotency { key: "k".into(), fingerprint: "a".into() }), ..new_job(0) })
+        .await;
+    let lease = claim(&store).await.lease;
+    store.queue.update(&lease, Update::Phase("quantizing".into())).await.unwrap();
+    store.queue.finish(&lease, Finish::Succeeded(result())).await.unwrap();
+    let hour = Duration::from_secs(3600);
+    assert!(store.queue.expire(hour, 9).await.unwrap().is_empty());
+    store.queue.prune(Some(hour), hour).await.unwrap();
+    assert_eq!(events(&store, &job.id).await.len(), 4);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(store.queue.expire(Duration::ZERO, 9).await.unwrap(), std::slice::from_ref(&job.id));
+    assert!(store.queue.expire(Duration::ZERO, 9).await.unwrap().is_empty());
+    let expired = store.job(&job.id).await;
+    assert!(
+        expired.artifacts_expired_at.is_some() && expired.result.is_some() && expired.status == JobStatus::Succeeded
+    );
+    store.queue.prune(Some(Duration::ZERO), Duration::ZERO).await.unwrap();
+    assert!(events(&store, &job.id).await.iter().all(|event| event.kind == EventKind::StatusChanged));
+    let key = Some(Idempotency { key: "k".into(), fingerprint: "b".into() });
+    store.add(NewJob { idempotency: key, ..new_job(0) }).await;
+    let stats = store.jobs.stats().await.unwrap();
+    assert_eq!((stats.jobs["succeeded"], stats.jobs["queued"], stats.tasks_waiting), (1, 1, 1));
+    store.jobs.ping().await.unwrap();
 }
 
 /// A store of its own for each test: a file, or a schema.
 async fn sqlite() -> (Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("jobs.sqlite").display());
-    (store::open(&url).await.expect("SQLite opens"), folder)
+    (store::open(&url, 10).await.expect("SQLite opens"), folder)
 }
 
 async fn postgres() -> (Store, ()) {
@@ -226,7 +639,7 @@ async fn postgres() -> (Store, ()) {
     sqlx::query(create).execute(&mut connection).await.expect("a schema");
     let separator = if url.contains('?') { '&' } else { '?' };
     let url = format!("{url}{separator}options=-csearch_path%3D{schema}");
-    (store::open(&url).await.expect("Postgres opens"), ())
+    (store::open(&url, 10).await.expect("Postgres opens"), ())
 }
 
 macro_rules! conformance {
@@ -243,24 +656,37 @@ macro_rules! conformance {
 }
 
 conformance!(
+    a_dead_shard_fails_its_job_with_the_cause,
+    a_failed_job_is_queued_again_by_hand,
     a_job_goes_from_queue_to_result,
+    a_job_is_cancelled_wherever_it_stands,
+    a_job_taken_apart_is_joined_when_all_shards_are_done,
     a_job_that_loses_every_worker_fails,
     a_lost_lease_is_taken_over_and_its_holder_fenced_off,
     a_released_job_does_not_lose_an_attempt,
+    a_request_sent_twice_makes_one_job,
     failures_are_kept_and_retries_wait,
+    jobs_that_have_ended_can_be_deleted,
+    keys_open_until_they_end,
+    many_claims_at_once_keep_a_tenants_limit,
     many_workers_never_share_a_job,
+    news_comes_to_those_who_listen,
     pages_cover_the_list_once,
+    tenants_do_not_see_each_other,
     urgent_jobs_come_first_then_old_ones,
+    webhooks_hear_of_what_they_want,
     what_is_not_there_is_none,
+    what_is_old_goes,
+    workers_take_what_they_are_able_to_do,
 );
 
 #[tokio::test]
 async fn tables_that_are_there_are_kept() {
     let (store, folder) = sqlite().await;
-    let id = store.create(new_job(0)).await.unwrap().id;
+    let id = store.add(new_job(0)).await.id;
     drop(store);
     let url = format!("sqlite://{}", folder.path().join("jobs.sqlite").display());
-    let again = store::open(&url).await.unwrap();
-    assert!(again.get(&id).await.unwrap().is_some());
-    assert!(store::open("mysql://localhost/x").await.is_err());
+    let again = store::open(&url, 10).await.unwrap();
+    assert_eq!(again.job(&id).await.id, id);
+    assert!(store::open("mysql://localhost/x", 1).await.is_err());
 }

@@ -24,7 +24,7 @@ use self::{
     prepare::Preparation,
 };
 use super::{
-    Backend, BackendError, Capabilities, Outcome, Prepared, RunInputs,
+    Backend, BackendError, Capabilities, Outcome, Prediction, Prepared, RunInputs,
     onnx::{
         evaluate::{self, Compared, Samples, Split},
         inventory::{self, Candidate, Inventory},
@@ -102,6 +102,23 @@ struct Opened {
 impl Prepared for Opened {
     fn resolved(&self) -> &Resolved {
         &self.resolved
+    }
+
+    fn predict(&self, inputs: &RunInputs) -> Result<Prediction, BackendError> {
+        let planned = self.candidates.iter().zip(&self.resolved.plan.layers);
+        let sizes = planned.filter_map(|(candidate, layer)| {
+            let (candidate, dtype) = (candidate.as_ref()?, layer.weights?);
+            let cells = candidate.shape.dims().get(candidate.axis).copied().unwrap_or(1);
+            Some(memory::weight(candidate.shape.elements(), cells, candidate.format, dtype))
+        });
+        let data = inputs.calibration.as_ref().or(inputs.evaluation.as_ref().map(|evaluation| &evaluation.data));
+        let data = data.filter(|source| !matches!(calibrate::earlier(&source.path), Ok(Some(_))));
+        let peak = data.map(|source| {
+            let data = evaluate::open(source)?;
+            Ok::<_, BackendError>(memory::predict(&self.model, &data, source.batch_size as u64))
+        });
+        let weights = Some(memory::sizes(self.model.file_bytes, sizes));
+        Ok(Prediction { weights, peak: peak.transpose()? })
     }
 
     fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {

@@ -1,4 +1,4 @@
-//! What running a model takes, told before it is run.
+//! What a model's files and running it take, told before anything is run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,7 @@ use crate::{
     dataset::{Dataset, UNNAMED},
     engine::EngineConfig,
     model::onnx::{Model, Shapes, dimensions},
+    numeric::{DType, FloatFormat},
 };
 
 /// What the engine, its threads and our own code take without any model.
@@ -44,9 +45,22 @@ pub(in crate::backend) fn fit(
     }
 }
 
+/// The bytes of a weight now and then: so many elements with so many scales.
+pub(in crate::backend) fn weight(elements: usize, scales: usize, format: FloatFormat, dtype: DType) -> (u64, u64) {
+    let (elements, scales) = (elements as u64, scales as u64);
+    let bits = u64::from(dtype.spec().bits);
+    (elements * format.size() as u64, (elements * bits).div_ceil(8) + scales * 4)
+}
+
+/// The size of a model's files now and then, given those of the weights that are quantized.
+pub(in crate::backend) fn sizes(file_bytes: u64, weights: impl IntoIterator<Item = (u64, u64)>) -> (u64, u64) {
+    let after = weights.into_iter().fold(file_bytes, |bytes, (now, then)| bytes.saturating_sub(now) + then);
+    (file_bytes, after)
+}
+
 /// The constants three times, in the file that was read and in one or two sessions of the engine, and the activations that
 /// are needed at once.
-fn predict(model: &Model, data: &Dataset, batch: u64) -> u64 {
+pub(in crate::backend) fn predict(model: &Model, data: &Dataset, batch: u64) -> u64 {
     let graph = model.graph();
     let mut inputs = BTreeMap::new();
     for input in &graph.input {

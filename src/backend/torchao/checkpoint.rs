@@ -16,21 +16,20 @@ use serde_json::{Value, json};
 
 use super::{
     choose::choose,
+    desk::Desk,
     inventory,
     layout::{self, Entry, Layout},
     options::Options,
-    resume::Journal,
 };
 use crate::{
     backend::{
-        BackendError, Outcome, Prepared, RunInputs,
+        BackendError, Outcome, Prediction, Prepared, RunInputs, ShardPart, Sharded,
         stored::{Chosen, Stored},
-        stream::{Buffers, Sink, Stream, Unchanged, Weight},
     },
-    control::{Control, Phase, PhaseMeter},
+    control::{Control, Notice, Phase},
     model::{
         checkpoint::{Checkpoint, Shard},
-        safetensors::{OutTensor, ShardWriter},
+        safetensors::OutTensor,
     },
     quant::ErrorStats,
     report::{LayerReport, WeightReport},
@@ -43,11 +42,11 @@ const OTHER_WEIGHTS: [&str; 8] = [".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpa
 
 /// A checkpoint with its plan.
 pub(super) struct OpenedCheckpoint {
-    checkpoint: Checkpoint,
-    resolved: Resolved,
-    chosen: Vec<Option<Chosen>>,
-    ties: BTreeMap<usize, usize>,
-    layout: &'static dyn Layout,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) resolved: Resolved,
+    pub(super) chosen: Vec<Option<Chosen>>,
+    pub(super) ties: BTreeMap<usize, usize>,
+    pub(super) layout: &'static dyn Layout,
     /// The model's config.json, if there is one.
     config: Option<Value>,
 }
@@ -76,7 +75,7 @@ impl OpenedCheckpoint {
         }
     }
 
-    fn entries(&self) -> Vec<Entry<'_>> {
+    pub(super) fn entries(&self) -> Vec<Entry<'_>> {
         let plans = self.resolved.plan.layers.iter().zip(&self.chosen);
         let entries = self.checkpoint.tensors().zip(plans);
         entries.map(|((_, tensor), (plan, chosen))| Entry { tensor, plan, chosen: chosen.as_ref() }).collect()
@@ -101,20 +100,20 @@ fn read_config(checkpoint: &Checkpoint) -> Result<Option<Value>, BackendError> {
     Ok(Some(config))
 }
 
-impl Sink for ShardWriter {
-    fn write(&self, tensor: &str, offset: u64, bytes: &[u8]) -> Result<(), BackendError> {
-        Ok(ShardWriter::write(self, tensor, offset, bytes)?)
-    }
+/// The tensors of a shard's new file.
+#[derive(Default)]
+pub(super) struct Places {
+    /// All, in the order of the file.
+    pub(super) tensors: Vec<OutTensor>,
+    /// Those that make up each weight.
+    pub(super) stored: Vec<Stored>,
 }
 
-/// What all shards share.
-#[derive(Clone, Copy)]
-struct ShardJob<'a, 'b> {
-    entries: &'a [Entry<'a>],
-    metadata: &'a BTreeMap<String, String>,
-    journal: &'a Journal,
-    buffers: &'a Buffers<'b>,
-    meter: &'a PhaseMeter<'a>,
+impl Places {
+    /// The bytes that each weight takes now.
+    fn sizes(&self) -> Vec<u64> {
+        self.stored.iter().map(|one| one.tensors().map(OutTensor::bytes).sum()).collect()
+    }
 }
 
 /// Does `count` things, two at a time, in order: the system lets one thread at a time write to a file, so that two threads
@@ -140,88 +139,116 @@ fn in_lanes<T: Send>(
     done.into_iter().filter_map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
 }
 
-/// The new file of one shard.
-struct Written {
-    tensors: Vec<OutTensor>,
-    file_bytes: u64,
-    /// What each weight cost, and the bytes that it takes now.
-    weights: Vec<(ErrorStats, u64)>,
-}
-
 impl Prepared for OpenedCheckpoint {
     fn resolved(&self) -> &Resolved {
         &self.resolved
     }
 
     fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
-        let entries = self.entries();
-        let mut outcome = Outcome::default();
-        let total = entries.iter().map(|entry| entry.tensor.bytes() as u64).sum();
-        let meter = control.phase(Phase::Quantizing, total, "bytes");
-        let plan =
-            json!({"layout": self.layout.name(), "plan": self.resolved.plan, "chosen": format!("{:?}", self.chosen)});
-        let journal = Journal::open(out, &plan.to_string())?;
-        let metadata = self.layout.metadata(&entries);
-        let single = self.checkpoint.shards.len() == 1;
-        let (mut weight_map, mut total_size) = (serde_json::Map::new(), 0);
-        let name = |shard: &Shard| if single { "model.safetensors".to_owned() } else { shard.file_name.clone() };
-        let ranges: Vec<Range<usize>> = self
-            .checkpoint
-            .shards
-            .iter()
-            .scan(0, |end, shard| {
-                *end += shard.tensors.len();
-                Some(*end - shard.tensors.len()..*end)
-            })
-            .collect();
-        let buffers = Buffers::new(&inputs.memory);
-        let job =
-            ShardJob { entries: &entries, metadata: &metadata, journal: &journal, buffers: &buffers, meter: &meter };
-        let written = in_lanes(self.checkpoint.shards.len(), |at| {
-            let shard = &self.checkpoint.shards[at];
-            self.shard(shard, ranges[at].clone(), &out.join(name(shard)), &job)
-        })?;
-        for ((shard, range), written) in self.checkpoint.shards.iter().zip(&ranges).zip(written) {
-            let name = name(shard);
-            for tensor in &written.tensors {
-                weight_map.insert(tensor.name.clone(), json!(name));
-                total_size += tensor.bytes();
-            }
-            report(&entries[range.clone()], written.weights, &mut outcome.layers);
-            outcome.bytes_before += shard.file_bytes();
-            outcome.bytes_after += written.file_bytes;
-            outcome.files.push(name);
-        }
-        if !single {
-            weight_map.sort_keys();
-            let index = json!({"metadata": {"total_size": total_size}, "weight_map": weight_map});
-            outcome.files.push(write(out, "model.safetensors.index.json", &index)?);
-        }
-        self.side_files(&entries, out, &mut outcome, control)?;
-        journal.close()?;
+        let count = self.checkpoint.shards.len();
+        let desk = Desk::new(self, (0..count).collect(), inputs, out, control)?;
+        let parts = in_lanes(count, |at| desk.shard(at))?;
+        let outcome = self.assemble(&desk.entries, &parts, out, control)?;
+        desk.close()?;
         Ok(outcome)
+    }
+
+    fn predict(&self, _: &RunInputs) -> Result<Prediction, BackendError> {
+        let entries = self.entries();
+        let before = self.checkpoint.shards.iter().map(Shard::file_bytes).sum();
+        let mut after = 0;
+        for at in 0..self.checkpoint.shards.len() {
+            after += self.places(&entries, self.range(at))?.tensors.iter().map(OutTensor::bytes).sum::<u64>();
+        }
+        Ok(Prediction { weights: Some((before, after)), peak: None })
+    }
+
+    fn sharded(&self) -> Option<&dyn Sharded> {
+        (self.checkpoint.shards.len() > 1).then_some(self)
+    }
+}
+
+impl Sharded for OpenedCheckpoint {
+    fn shard_bytes(&self) -> Vec<u64> {
+        let bytes = |shard: &Shard| shard.tensors.iter().map(|tensor| tensor.bytes() as u64).sum();
+        self.checkpoint.shards.iter().map(bytes).collect()
+    }
+
+    fn run_shard(
+        &self,
+        at: usize,
+        inputs: &RunInputs,
+        out: &Path,
+        control: &Control<'_>,
+    ) -> Result<ShardPart, BackendError> {
+        let desk = Desk::new(self, vec![at], inputs, out, control)?;
+        let part = desk.shard(at)?;
+        desk.close()?;
+        Ok(part)
+    }
+
+    fn join(&self, parts: &[ShardPart], out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
+        control.notify(Notice::Phase(Phase::Quantizing));
+        self.assemble(&self.entries(), parts, out, control)
     }
 }
 
 impl OpenedCheckpoint {
-    fn shard(
+    /// Writes index, configuration and side files, and tells of each layer what its shard measured.
+    fn assemble(
         &self,
-        shard: &Shard,
-        range: Range<usize>,
-        path: &Path,
-        job: &ShardJob<'_, '_>,
-    ) -> Result<Written, BackendError> {
-        let ShardJob { entries, metadata, journal, buffers, meter } = *job;
-        let kept = || range.clone().filter(|at| !self.ties.contains_key(at)).map(|at| &entries[at]);
-        let (mut tensors, mut stored): (Vec<OutTensor>, Vec<Stored>) = (Vec::new(), Vec::new());
-        for entry in kept() {
+        entries: &[Entry<'_>],
+        parts: &[ShardPart],
+        out: &Path,
+        control: &Control<'_>,
+    ) -> Result<Outcome, BackendError> {
+        let mut outcome = Outcome::default();
+        let (mut weight_map, mut total_size) = (serde_json::Map::new(), 0);
+        for (at, (shard, part)) in self.checkpoint.shards.iter().zip(parts).enumerate() {
+            let range = self.range(at);
+            let places = self.places(entries, range.clone())?;
+            for tensor in &places.tensors {
+                weight_map.insert(tensor.name.clone(), json!(part.name));
+                total_size += tensor.bytes();
+            }
+            let errors = part.errors.iter().map(ErrorStats::from);
+            report(&entries[range], errors.zip(places.sizes()).collect(), &mut outcome.layers);
+            outcome.bytes_before += shard.file_bytes();
+            outcome.bytes_after += part.file_bytes;
+            outcome.files.push(part.name.clone());
+        }
+        if self.checkpoint.shards.len() > 1 {
+            weight_map.sort_keys();
+            let index = json!({"metadata": {"total_size": total_size}, "weight_map": weight_map});
+            outcome.files.push(write(out, "model.safetensors.index.json", &index)?);
+        }
+        self.side_files(entries, out, &mut outcome, control)?;
+        Ok(outcome)
+    }
+
+    /// The numbers of a shard's tensors among all.
+    pub(super) fn range(&self, at: usize) -> Range<usize> {
+        let before: usize = self.checkpoint.shards[..at].iter().map(|shard| shard.tensors.len()).sum();
+        before..before + self.checkpoint.shards[at].tensors.len()
+    }
+
+    /// The name of a shard's new file.
+    pub(super) fn new_name(&self, at: usize) -> String {
+        let single = self.checkpoint.shards.len() == 1;
+        if single { "model.safetensors".to_owned() } else { self.checkpoint.shards[at].file_name.clone() }
+    }
+
+    /// Where the tensors of a shard go in its new file.
+    pub(super) fn places(&self, entries: &[Entry<'_>], range: Range<usize>) -> Result<Places, BackendError> {
+        let mut places = Places::default();
+        for entry in self.kept(entries, range) {
             match entry.chosen {
                 Some(chosen) => {
                     let one = self.layout.stored(entry.tensor, chosen)?;
-                    tensors.extend(one.tensors().cloned());
-                    stored.push(one);
+                    places.tensors.extend(one.tensors().cloned());
+                    places.stored.push(one);
                 }
-                None => tensors.push(OutTensor {
+                None => places.tensors.push(OutTensor {
                     name: entry.tensor.name.clone(),
                     dtype: format!("{:?}", entry.tensor.dtype),
                     bits: entry.tensor.dtype.bitsize(),
@@ -229,38 +256,16 @@ impl OpenedCheckpoint {
                 }),
             }
         }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let source = self.checkpoint.folder.join(&shard.file_name);
-        let sizes: Vec<u64> = stored.iter().map(|one| one.tensors().map(OutTensor::bytes).sum()).collect();
-        let with_sizes = |errors: Vec<ErrorStats>| errors.into_iter().zip(sizes).collect();
-        if let Some((file_bytes, errors)) = journal.finished(&name, &source) {
-            meter.advance(entries[range].iter().map(|entry| entry.tensor.bytes() as u64).sum())?;
-            return Ok(Written { tensors, file_bytes, weights: with_sizes(errors) });
-        }
-        let mut metadata: BTreeMap<String, String> =
-            shard.metadata.clone().into_iter().chain(metadata.clone()).collect();
-        // As safetensors' own save_model does: a name that is not stored points to the one that is.
-        for at in range.clone() {
-            if let Some(&kept) = self.ties.get(&at) {
-                metadata.insert(entries[at].tensor.name.clone(), entries[kept].tensor.name.clone());
-            }
-        }
-        let writer = ShardWriter::create(path, tensors.clone(), &metadata)?;
-        let mut weights = Vec::new();
-        let mut unchanged = Vec::new();
-        let mut places = stored.iter();
-        for entry in kept() {
-            let tensor = entry.tensor;
-            let read = Box::new(|bytes| shard.read(tensor, bytes));
-            match entry.chosen.and_then(|chosen| Some((chosen, places.next()?))) {
-                Some((chosen, stored)) => weights.push(Weight { name: &tensor.name, chosen, stored, read }),
-                None => unchanged.push(Unchanged { name: &tensor.name, bytes: tensor.bytes(), read }),
-            }
-        }
-        let errors = Stream::new(&writer, buffers, meter).run(&weights, &unchanged)?;
-        let file_bytes = writer.finish()?;
-        journal.finish(&name, &source, file_bytes, &errors)?;
-        Ok(Written { tensors, file_bytes, weights: with_sizes(errors) })
+        Ok(places)
+    }
+
+    /// Those of a shard's tensors that are not stored under another name.
+    pub(super) fn kept<'a, 'b>(
+        &self,
+        entries: &'b [Entry<'a>],
+        range: Range<usize>,
+    ) -> impl Iterator<Item = &'b Entry<'a>> {
+        range.filter(|at| !self.ties.contains_key(at)).map(move |at| &entries[at])
     }
 
     fn side_files(

@@ -9,7 +9,7 @@ use std::{
 use super::options::Options;
 use crate::{
     backend::{
-        BackendError, Outcome, Prepared, RunInputs,
+        BackendError, Outcome, Prediction, Prepared, RunInputs,
         onnx::{
             evaluate::{self, Compared, Samples},
             inventory::{self, Candidate, Inventory, is_compute},
@@ -154,6 +154,19 @@ impl Readers {
 }
 
 impl Prepared for OpenedGraph {
+    fn predict(&self, inputs: &RunInputs) -> Result<Prediction, BackendError> {
+        let sizes = self.chosen.values().map(|chosen| {
+            let (rows, columns) = chosen.grid.cells();
+            memory::weight(chosen.grid.whole().elements(), rows * columns, chosen.format, chosen.scheme.dtype)
+        });
+        let peak = inputs.evaluation.as_ref().map(|evaluation| {
+            let data = evaluate::open(&evaluation.data)?;
+            Ok::<_, BackendError>(memory::predict(&self.model, &data, evaluation.data.batch_size as u64))
+        });
+        let weights = Some(memory::sizes(self.model.file_bytes, sizes));
+        Ok(Prediction { weights, peak: peak.transpose()? })
+    }
+
     fn resolved(&self) -> &Resolved {
         &self.resolved
     }

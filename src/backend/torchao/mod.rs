@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod choose;
+mod desk;
 mod graph;
 mod inventory;
 mod layout;

@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::{backend::BackendError, quant::ErrorStats};
+use crate::{
+    backend::BackendError,
+    quant::{ErrorBits, ErrorStats},
+};
 
 /// The name of the hidden folder.
 pub const JOURNAL: &str = ".ptqd-resume";
@@ -31,8 +34,8 @@ pub(super) struct Journal {
 struct Entry {
     key: String,
     file_bytes: u64,
-    /// The figures of each weight; the floats by their bits, so that they come back exactly.
-    errors: Vec<[u64; 7]>,
+    /// The figures of each weight.
+    errors: Vec<ErrorBits>,
 }
 
 impl Journal {
@@ -49,7 +52,8 @@ impl Journal {
     pub(super) fn finished(&self, name: &str, source: &Path) -> Option<(u64, Vec<ErrorStats>)> {
         let entry: Entry = serde_json::from_slice(&fs::read(self.path(name)).ok()?).ok()?;
         let whole = fs::metadata(self.out.join(name)).ok()?.len() == entry.file_bytes;
-        (whole && entry.key == self.key(source)?).then(|| (entry.file_bytes, entry.errors.iter().map(stats).collect()))
+        (whole && entry.key == self.key(source)?)
+            .then(|| (entry.file_bytes, entry.errors.iter().map(ErrorStats::from).collect()))
     }
 
     /// Remembers a shard that has its final name.
@@ -61,7 +65,7 @@ impl Journal {
         errors: &[ErrorStats],
     ) -> Result<(), BackendError> {
         let Some(key) = self.key(source) else { return Ok(()) };
-        let entry = Entry { key, file_bytes, errors: errors.iter().map(bits).collect() };
+        let entry = Entry { key, file_bytes, errors: errors.iter().map(ErrorBits::from).collect() };
         let path = self.path(name);
         let temporary = path.with_extension("partial");
         let written = fs::write(&temporary, json!(entry).to_string()).and_then(|()| fs::rename(&temporary, &path));
@@ -84,25 +88,6 @@ impl Journal {
         let modified = modified.ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
         let text = format!("{}\n{}\n{}\n{modified}", self.job, source.display(), metadata.len());
         Some(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
-    }
-}
-
-fn bits(stats: &ErrorStats) -> [u64; 7] {
-    let ErrorStats { count, signal, noise, decoded, max_abs_error, clipped, underflowed } = *stats;
-    [count, signal.to_bits(), noise.to_bits(), decoded.to_bits(), max_abs_error.to_bits(), clipped, underflowed]
-}
-
-fn stats(bits: &[u64; 7]) -> ErrorStats {
-    let [count, signal, noise, decoded, max_abs_error, clipped, underflowed] = *bits;
-    let float = f64::from_bits;
-    ErrorStats {
-        count,
-        signal: float(signal),
-        noise: float(noise),
-        decoded: float(decoded),
-        max_abs_error: float(max_abs_error),
-        clipped,
-        underflowed,
     }
 }
 

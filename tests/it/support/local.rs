@@ -9,7 +9,7 @@ use std::{
 use ptqd::{
     backend::{DataSource, RunInputs},
     control::{Control, MemoryBudget},
-    engine::EngineConfig,
+    engine::{Brake, EngineConfig},
     pipeline::{self, LocalJob, PipelineError},
     report::QualityGate,
     spec::parse,
@@ -30,7 +30,12 @@ pub fn local_job(model: &Path, quantize: &Value) -> LocalJob {
         inputs: RunInputs {
             calibration: None,
             evaluation: None,
-            engine: EngineConfig { library: needed("ORT_DYLIB_PATH").into(), threads: 2, memory: None },
+            engine: EngineConfig {
+                library: needed("ORT_DYLIB_PATH").into(),
+                threads: 2,
+                memory: None,
+                brake: Brake::default(),
+            },
             memory: Arc::new(MemoryBudget::default()),
         },
         quality_gate: QualityGate::default(),

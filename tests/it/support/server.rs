@@ -7,7 +7,7 @@ use std::{
 
 use ptqd::{
     app::App,
-    config::{ComputeConfig, ServeConfig, StorageConfig, WorkerConfig},
+    config::{AccessConfig, ComputeConfig, RetentionConfig, ServeConfig, StorageConfig, WorkerConfig},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -28,16 +28,20 @@ pub fn config(data_dir: PathBuf, workers: usize) -> ServeConfig {
     ServeConfig {
         listen: ([127, 0, 0, 1], 0).into(),
         workers,
+        access: AccessConfig::default(),
         worker: WorkerConfig {
             lease_seconds: 5,
             poll_milliseconds: 50,
+            tenant_limit: None,
+            fan_out_mib: 1024,
+            retention: RetentionConfig::default(),
             compute: ComputeConfig {
                 onnxruntime: Some(needed("ORT_DYLIB_PATH").into()),
                 threads: Some(2),
                 memory_mib: 256,
                 engine_memory_mib: None,
             },
-            storage: StorageConfig { data_dir, database_url: None, file_roots: Vec::new() },
+            storage: StorageConfig::embedded(data_dir),
         },
     }
 }

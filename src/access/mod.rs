@@ -1,0 +1,33 @@
+//! Who may do what: API keys, their scopes, and the port to wherever keys are kept.
+//!
+//! Plain data and rules. Knows nothing of SQL or HTTP.
+
+mod key;
+mod scope;
+mod store;
+mod token;
+
+pub use key::{ApiKey, KeySecret, ParseKeyError};
+pub use scope::{Scope, Scopes};
+pub use store::KeyStore;
+pub use token::TokenReader;
+
+use crate::job::Tenant;
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Whose jobs he sees.
+    pub tenant: Tenant,
+    /// What he may do.
+    pub scopes: Scopes,
+    /// Who he is within the tenant, for logs and rate limits: a key's id or a token's subject.
+    pub subject: String,
+}
+
+impl Identity {
+    /// Whoever talks to a server without authentication.
+    pub fn anybody() -> Self {
+        Identity { tenant: Tenant::default(), scopes: Scopes::all(), subject: "anybody".to_owned() }
+    }
+}

@@ -1,0 +1,149 @@
+//! `/v1/jobs/{id}`: cancel, retry, delete.
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    ApiState,
+    access::Writer,
+    conditional::{if_match, tag},
+    create::check,
+    error::ApiError,
+    jobs::{find, parse},
+    problem::Problem,
+    request::{self, JobRequest, merge},
+    views::JobView,
+};
+use crate::{
+    job::{Changed, Job, JobSpec},
+    spec::{Objection, ObjectionCode},
+};
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(cancel)).routes(routes!(retry)).routes(routes!(delete))
+}
+
+fn outcome(changed: Changed, needed: &'static str) -> Result<Job, ApiError> {
+    match changed {
+        Changed::Done(job) => Ok(*job),
+        Changed::Missing => Err(ApiError::NotFound { what: "such job" }),
+        Changed::Stale => Err(ApiError::Stale),
+        Changed::Refused(status) => Err(ApiError::Refused { status: status.name(), needed }),
+    }
+}
+
+fn answer(status: StatusCode, job: Job) -> Response {
+    (status, [(header::ETAG, tag(&job))], Json(JobView::from(job))).into_response()
+}
+
+/// Cancel a job.
+///
+/// One that waits is cancelled at once, one that runs within two seconds: it is `cancelling` until then. Asking again
+/// changes nothing.
+#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs", params(
+    ("id" = String, Path, description = "The job's id."),
+    ("If-Match" = inline(Option<String>), Header, nullable = false, description = "Only if the job is at this version."),
+), responses(
+    (status = 200, description = "The job, cancelled or about to be.", body = JobView),
+    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 403, description = "The key lacks the scope `jobs:write`.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The job has ended otherwise.", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "The job is at another version.", body = Problem,
+     content_type = "application/problem+json"),
+))]
+async fn cancel(
+    State(state): State<ApiState>,
+    writer: Writer,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let changed = state.jobs.cancel(writer.tenant(), &parse(&id)?, if_match(&headers)?).await?;
+    let job = outcome(changed, "only one that has not ended can be cancelled")?;
+    Ok(answer(StatusCode::OK, job))
+}
+
+/// Queue a job again that failed, was cancelled or timed out.
+///
+/// The body, if there is one, is a JSON merge patch (RFC 7396) to the job's request: another model, other rules, more time.
+#[utoipa::path(post, path = "/v1/jobs/{id}/retry", tag = "jobs", params(
+    ("id" = String, Path, description = "The job's id."),
+    ("If-Match" = inline(Option<String>), Header, nullable = false, description = "Only if the job is at this version."),
+), request_body(content = inline(Option<Object>), content_type = "application/merge-patch+json",
+    description = "What is to be different.", example = json!({"timeout_seconds": 7200})), responses(
+    (status = 202, description = "The job, queued.", body = JobView),
+    (status = 400, description = "The body cannot be read.", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 403, description = "The key lacks the scope `jobs:write`.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The job has not ended, or has a result.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 412, description = "The job is at another version.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
+    (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The job could not be carried out so.", body = Problem,
+     content_type = "application/problem+json"),
+))]
+async fn retry(
+    State(state): State<ApiState>,
+    writer: Writer,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let job = find(&state, writer.tenant(), &id).await?;
+    let mut request = serde_json::to_value(&job.spec).map_err(|_| ApiError::Internal)?;
+    let empty = body.as_ref().is_ok_and(|body| body.trim_ascii().is_empty());
+    if !empty {
+        merge(&mut request, request::json_body(&headers, body)?);
+    }
+    let spec = JobSpec::from(JobRequest::read(request)?);
+    if spec.name != job.spec.name {
+        let objection = Objection::new("/name", ObjectionCode::OutOfRange, "a job keeps its name");
+        return Err(ApiError::Invalid(vec![objection.hint("submit a new job instead")]));
+    }
+    let new = check(&state, writer.tenant(), spec)?;
+    let changed = state.jobs.retry(writer.tenant(), &job.id, if_match(&headers)?, new).await?;
+    let job = outcome(changed, "only one that failed, timed out or was cancelled can be tried again")?;
+    Ok(answer(StatusCode::ACCEPTED, job))
+}
+
+/// Forget a job that has ended, and its files.
+#[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "jobs", params(
+    ("id" = String, Path, description = "The job's id."),
+    ("If-Match" = inline(Option<String>), Header, nullable = false, description = "Only if the job is at this version."),
+), responses(
+    (status = 204, description = "It is gone."),
+    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 403, description = "The key lacks the scope `jobs:write`.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The job has not ended: cancel it first.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 412, description = "The job is at another version.", body = Problem,
+     content_type = "application/problem+json"),
+))]
+async fn delete(
+    State(state): State<ApiState>,
+    writer: Writer,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, ApiError> {
+    let changed = state.jobs.delete(writer.tenant(), &parse(&id)?, if_match(&headers)?).await?;
+    let job = outcome(changed, "only one that has ended can be deleted; cancel it first")?;
+    // After the row: whoever dies in between leaves files that nobody refers to, which are swept.
+    state.artifacts.remove(job.id.as_str()).await;
+    Ok(StatusCode::NO_CONTENT)
+}

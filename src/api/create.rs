@@ -1,0 +1,176 @@
+//! `POST /v1/jobs`: checks, idempotency, waiting for the result.
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Query, State, rejection::BytesRejection, rejection::QueryRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{
+    ApiState,
+    access::Writer,
+    conditional::tag,
+    error::ApiError,
+    problem::Problem,
+    request::{self, JobRequest},
+    views::{JobView, WarningView},
+    wait,
+};
+use crate::{
+    backend,
+    job::{Created, Idempotency, JobId, JobSpec, NewJob, Tenant},
+};
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(create))
+}
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct CreateParams {
+    /// Only check the request, and create nothing.
+    #[serde(default)]
+    #[param(default = false)]
+    validate_only: bool,
+}
+
+/// A request that would become a job.
+#[derive(Debug, Serialize, ToSchema)]
+struct Validated {
+    /// True: a request with objections is a problem instead.
+    valid: bool,
+    /// The rules as they would be carried out: names canonical, defaults filled in.
+    #[schema(value_type = Object)]
+    effective_config: Value,
+    /// Every field that was aliased, ignored or changed.
+    warnings: Vec<WarningView>,
+}
+
+/// Submit a job.
+///
+/// With an `Idempotency-Key`, the same request may be sent again and creates one job only. With `Prefer: wait=n` the answer
+/// comes when the job has ended, or after n seconds, 30 at most: 200 with the job as it ended, else 202.
+#[utoipa::path(post, path = "/v1/jobs", tag = "jobs", request_body = JobRequest, params(
+    CreateParams,
+    ("Idempotency-Key" = inline(Option<String>), Header, nullable = false, min_length = 1, max_length = 255,
+     pattern = "^[!-~]+$", description = "Makes the request unique for a day."),
+    ("Prefer" = inline(Option<String>), Header, nullable = false, example = "wait=10",
+     description = "`wait=n`: answer when the job has ended, or after n seconds."),
+), responses(
+    (status = 200, description = "With `validate_only`: the request is valid. With `Prefer: wait`: the job has ended.",
+     content((JobView = "application/json"), (Validated = "application/vnd.ptqd.validated+json"))),
+    (status = 202, description = "The job is queued; `Location` names it.", body = JobView, headers(
+        ("Location" = String, description = "The job."), ("ETag" = String, description = "The job's version."))),
+    (status = 400, description = "The body is not a job, or a header or parameter cannot be read.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 403, description = "The key lacks the scope `jobs:write`.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 409, description = "Another job has this name.", body = Problem, content_type = "application/problem+json"),
+    (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
+    (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The job cannot be carried out, and every objection is listed; or the idempotency key was \
+     another request's.", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "Too many requests.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The server is about to stop, or its database does not answer.", body = Problem,
+     content_type = "application/problem+json"),
+))]
+async fn create(
+    State(state): State<ApiState>,
+    writer: Writer,
+    params: Result<Query<CreateParams>, QueryRejection>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let Query(params) = params.map_err(|e| ApiError::Malformed { detail: e.body_text(), pointer: None })?;
+    let body = request::json_body(&headers, body)?;
+    let idempotency = idempotency(&headers, &body)?;
+    let spec = JobSpec::from(JobRequest::read(body)?);
+    let new = check(&state, writer.tenant(), spec)?;
+    if params.validate_only {
+        let effective_config = effective(&new.spec);
+        let warnings = new.warnings.iter().map(WarningView::from).collect();
+        return Ok(Json(Validated { valid: true, effective_config, warnings }).into_response());
+    }
+    let (mut job, replayed) = match state.jobs.create(NewJob { idempotency, ..new }).await? {
+        Created::New(job) => (job, false),
+        Created::Replayed(job) => (job, true),
+        Created::KeyReused => return Err(ApiError::KeyReused),
+        Created::NameTaken(id) => return Err(ApiError::NameTaken { id: id.to_string() }),
+    };
+    let waited = wait::preferred(&headers);
+    if let Some(wait) = waited {
+        let id = job.id.clone();
+        let ended = wait::until(&state, (writer.tenant(), &id), wait, |_| false).await?;
+        job = ended.ok_or(ApiError::NotFound { what: "such job any more" })?;
+    }
+    let ended = waited.is_some() && job.status.is_terminal();
+    let status = if ended { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let head = [
+        (header::LOCATION, HeaderValue::from_str(&format!("/v1/jobs/{}", job.id)).map_err(|_| ApiError::Internal)?),
+        (header::ETAG, tag(&job)),
+    ];
+    let mut response = (status, head, Json(JobView::from(job))).into_response();
+    wait::applied(response.headers_mut(), waited);
+    if replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// What makes the request unique: its key, and a digest of its body whatever the order of its fields.
+fn idempotency(headers: &HeaderMap, body: &Value) -> Result<Option<Idempotency>, ApiError> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().map(str::trim).filter(|key| (1..=255).contains(&key.len()));
+    let key = key.ok_or_else(|| ApiError::Malformed {
+        detail: "`Idempotency-Key` has 1 to 255 visible characters".to_owned(),
+        pointer: None,
+    })?;
+    let mut sorted = body.clone();
+    sorted.sort_all_objects();
+    let fingerprint = Sha256::digest(sorted.to_string().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Some(Idempotency { key: key.to_owned(), fingerprint }))
+}
+
+/// Everything that can be told without the model.
+pub(super) fn check(state: &ApiState, tenant: &Tenant, spec: JobSpec) -> Result<NewJob, ApiError> {
+    let checked = spec.check();
+    let mut objections = checked.objections;
+    let mut warnings = checked.warnings;
+    let (found, more, heads) = backend::check(&checked.quantize, spec.calibration.is_some());
+    objections.extend(more);
+    warnings.extend(heads);
+    let uris = [
+        ("/model/uri", Some(&spec.model.uri)),
+        ("/calibration/uri", spec.calibration.as_ref().map(|c| &c.uri)),
+        ("/evaluation/uri", spec.evaluation.as_ref().map(|e| &e.uri)),
+    ];
+    objections.extend(uris.into_iter().filter_map(|(pointer, uri)| (state.uri_check)(pointer, uri?)));
+    let (Some(found), true) = (found, objections.is_empty()) else { return Err(ApiError::Invalid(objections)) };
+    Ok(NewJob {
+        id: JobId::from_uuid(Uuid::now_v7().as_u128()),
+        tenant: tenant.clone(),
+        backend: found.capabilities().name,
+        spec,
+        warnings,
+        idempotency: None,
+    })
+}
+
+/// The effective rules of a job that no worker has planned yet.
+pub(super) fn effective(spec: &JobSpec) -> Value {
+    let spec = spec.check().quantize;
+    backend::find(&spec.backend).map_or(Value::Null, |found| backend::effective(&spec, found.capabilities()))
+}

@@ -1,0 +1,163 @@
+//! `/v1/keys`: the tenant's API keys.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{ApiState, access::Admin, error::ApiError, problem::Problem, request};
+use crate::{
+    access::{ApiKey, KeySecret, Scope, Scopes},
+    spec::{Objection, ObjectionCode},
+};
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(revoke))
+}
+
+/// A key to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct KeyRequest {
+    /// A name for people.
+    #[schema(min_length = 1, max_length = 200, example = "ci")]
+    name: String,
+    /// What it may do: `jobs:read`, `jobs:write`, `admin`. Each includes those before it.
+    #[schema(example = json!(["jobs:write"]))]
+    scopes: Vec<String>,
+    /// Days until it ends; never without it.
+    #[schema(nullable = false, minimum = 1, maximum = 3650)]
+    expires_in_days: Option<u32>,
+}
+
+/// An API key. Times are milliseconds since 1970.
+#[derive(Debug, Serialize, ToSchema)]
+struct KeyView {
+    /// Its id, the part of the key that may be shown.
+    id: String,
+    name: String,
+    scopes: Vec<&'static str>,
+    created_at: i64,
+    expires_at: Option<i64>,
+    revoked_at: Option<i64>,
+    /// To the minute.
+    last_used_at: Option<i64>,
+    /// The whole key. Told once, when it is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "ptqd_…")]
+    key: Option<String>,
+}
+
+impl KeyView {
+    fn new(key: ApiKey, secret: Option<&KeySecret>) -> Self {
+        KeyView {
+            scopes: key.scopes.names(),
+            id: key.id,
+            name: key.name,
+            created_at: key.created_at,
+            expires_at: key.expires_at,
+            revoked_at: key.revoked_at,
+            last_used_at: key.last_used_at,
+            key: secret.map(KeySecret::reveal),
+        }
+    }
+}
+
+/// A tenant's keys.
+#[derive(Debug, Serialize, ToSchema)]
+struct KeyList {
+    /// Oldest first.
+    keys: Vec<KeyView>,
+}
+
+/// Make an API key for the tenant.
+#[utoipa::path(post, path = "/v1/keys", tag = "operations", request_body = KeyRequest, responses(
+    (status = 201, description = "The key; it is not told again.", body = KeyView),
+    (status = 400, description = "The body is no key.", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 403, description = "The key lacks the scope `admin`.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
+    (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "A field is not acceptable.", body = Problem, content_type = "application/problem+json"),
+))]
+async fn create(
+    State(state): State<ApiState>,
+    admin: Admin,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let request: KeyRequest = request::typed(request::json_body(&headers, body)?)?;
+    let mut objections = Vec::new();
+    let mut object = |pointer: String, message: String| {
+        objections.push(Objection::new(pointer, ObjectionCode::OutOfRange, message));
+    };
+    if !(1..=200).contains(&request.name.chars().count()) || request.name.contains('\0') {
+        object("/name".to_owned(), "must have 1 to 200 characters".to_owned());
+    }
+    if request.expires_in_days.is_some_and(|days| !(1..=3650).contains(&days)) {
+        object("/expires_in_days".to_owned(), "must be between 1 and 3650".to_owned());
+    }
+    let mut scopes = Vec::new();
+    for (at, name) in request.scopes.iter().enumerate() {
+        match name.parse::<Scope>() {
+            Ok(scope) => scopes.push(scope),
+            Err(why) => object(format!("/scopes/{at}"), why),
+        }
+    }
+    if request.scopes.is_empty() {
+        object("/scopes".to_owned(), "a key without scopes can do nothing".to_owned());
+    }
+    if !objections.is_empty() {
+        return Err(ApiError::Invalid(objections));
+    }
+    let mut random = [0; 38];
+    getrandom::fill(&mut random).map_err(|_| ApiError::Internal)?;
+    let secret = KeySecret::new(random);
+    let lasts = request.expires_in_days.map(|days| Duration::from_secs(u64::from(days) * 24 * 3600));
+    let scopes: Scopes = scopes.into_iter().collect();
+    let key = state.keys.create_key(&secret, admin.tenant(), &request.name, &scopes, lasts).await?;
+    Ok((StatusCode::CREATED, Json(KeyView::new(key, Some(&secret)))).into_response())
+}
+
+/// List the tenant's API keys.
+#[utoipa::path(get, path = "/v1/keys", tag = "operations", responses(
+    (status = 200, description = "The keys, without their secrets.", body = KeyList),
+    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 403, description = "The key lacks the scope `admin`.", body = Problem,
+     content_type = "application/problem+json"),
+))]
+async fn list(State(state): State<ApiState>, admin: Admin) -> Result<Json<KeyList>, ApiError> {
+    let keys = state.keys.keys(Some(admin.tenant())).await?;
+    Ok(Json(KeyList { keys: keys.into_iter().map(|key| KeyView::new(key, None)).collect() }))
+}
+
+/// Revoke an API key, at once and for good.
+#[utoipa::path(delete, path = "/v1/keys/{id}", tag = "operations",
+    params(("id" = String, Path, description = "The key's id.")),
+    responses(
+        (status = 204, description = "It opens nothing any more."),
+        (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `admin`.", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 404, description = "There is no such key.", body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn revoke(State(state): State<ApiState>, admin: Admin, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    let missing = ApiError::NotFound { what: "such key" };
+    if !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Err(missing);
+    }
+    let done = state.keys.revoke_key(&id, Some(admin.tenant())).await?;
+    done.then_some(StatusCode::NO_CONTENT).ok_or(missing)
+}

@@ -1,0 +1,277 @@
+//! `/v1/webhooks`: who is told, what was told, and telling it again.
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{
+    ApiState,
+    access::{Reader, Writer},
+    error::ApiError,
+    problem::Problem,
+    request,
+};
+use crate::{
+    job::EventKind,
+    spec::{Objection, ObjectionCode},
+    webhook::{Delivery, Webhook, new_secret},
+};
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(delete))
+        .routes(routes!(deliveries))
+        .routes(routes!(redeliver))
+}
+
+/// The most webhooks of one tenant: each event costs a row for each.
+const MOST: usize = 20;
+/// The most deliveries that are shown.
+const PAGE: i64 = 100;
+
+/// A webhook to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct WebhookRequest {
+    /// Where to POST: https, at a public address.
+    #[schema(example = "https://hooks.example.com/ptqd", max_length = 2000)]
+    url: String,
+    /// Names of the events to be told of; changes of status without it. Progress is not told: follow the job for that.
+    #[schema(nullable = false, example = json!(["job.status_changed"]))]
+    events: Option<Vec<String>>,
+}
+
+/// A webhook.
+#[derive(Debug, Serialize, ToSchema)]
+struct WebhookView {
+    /// Its id.
+    #[schema(example = "wh_01935e2a9b0070008000000000000001")]
+    id: String,
+    /// Where events are POSTed.
+    url: String,
+    /// Which events.
+    events: Vec<String>,
+    /// When it was made, in milliseconds since 1970.
+    created_at: i64,
+    /// What deliveries are signed with, as Standard Webhooks has it. Told once, when the webhook is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "whsec_…")]
+    secret: Option<String>,
+}
+
+impl WebhookView {
+    fn new(webhook: Webhook, tell_secret: bool) -> Self {
+        let Webhook { id, url, secret, events, created_at, .. } = webhook;
+        WebhookView { id, url, events, created_at, secret: tell_secret.then_some(secret) }
+    }
+}
+
+/// A tenant's webhooks.
+#[derive(Debug, Serialize, ToSchema)]
+struct WebhookList {
+    /// Oldest first.
+    webhooks: Vec<WebhookView>,
+}
+
+/// An event for a webhook.
+#[derive(Debug, Serialize, ToSchema)]
+struct DeliveryView {
+    /// Its id, in `webhook-id` of every attempt.
+    id: String,
+    /// The job.
+    job_id: String,
+    /// The event's number within the job.
+    seq: i64,
+    /// The event's kind.
+    #[serde(rename = "type")]
+    kind: String,
+    /// `pending`, `delivered` or `failed`.
+    status: &'static str,
+    /// Attempts so far.
+    attempts: i64,
+    /// When the next attempt is due; null if none is.
+    next_attempt_at: Option<i64>,
+    /// The status of the last answer.
+    response_status: Option<i64>,
+    /// Why the last attempt failed.
+    error: Option<String>,
+    /// When the event happened.
+    created_at: i64,
+    /// When the webhook took it.
+    delivered_at: Option<i64>,
+    /// The event's particulars.
+    #[schema(value_type = Object)]
+    data: Value,
+}
+
+impl From<Delivery> for DeliveryView {
+    fn from(d: Delivery) -> Self {
+        DeliveryView {
+            next_attempt_at: (d.status == crate::webhook::DeliveryStatus::Pending).then_some(d.next_at),
+            id: d.id,
+            job_id: d.job.to_string(),
+            seq: d.seq,
+            kind: d.kind,
+            status: d.status.name(),
+            attempts: d.attempts,
+            response_status: d.response_status,
+            error: d.error,
+            created_at: d.created_at,
+            delivered_at: d.delivered_at,
+            data: d.data,
+        }
+    }
+}
+
+/// The newest deliveries of a webhook.
+#[derive(Debug, Serialize, ToSchema)]
+struct DeliveryList {
+    /// Newest first, 100 at most.
+    deliveries: Vec<DeliveryView>,
+}
+
+/// Be told of events.
+///
+/// Each is POSTed as `{type, timestamp, data}` with the headers of Standard Webhooks: `webhook-id`, `webhook-timestamp`,
+/// `webhook-signature`. Any answer but 2xx is tried again, eight times over a day and a half.
+#[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = WebhookRequest, responses(
+    (status = 201, description = "The webhook, with its secret.", body = WebhookView),
+    (status = 400, description = "The body is no webhook.", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 403, description = "The key lacks the scope `jobs:write`.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
+    (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The URL or an event is not acceptable.", body = Problem,
+     content_type = "application/problem+json"),
+))]
+async fn create(
+    State(state): State<ApiState>,
+    writer: Writer,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let request: WebhookRequest = request::typed(request::json_body(&headers, body)?)?;
+    let events = request.events.unwrap_or_else(|| vec![EventKind::StatusChanged.name().to_owned()]);
+    let mut objections = Vec::new();
+    let known = EventKind::ALL.into_iter().filter(|&kind| kind != EventKind::Progress).map(EventKind::name);
+    for (at, event) in events.iter().enumerate() {
+        if !known.clone().any(|name| name == event) {
+            let pointer = format!("/events/{at}");
+            let objection =
+                Objection::new(pointer, ObjectionCode::OutOfRange, format!("`{event}` is no event to be told of"));
+            objections.push(objection.allowed(known.clone()));
+        }
+    }
+    if events.is_empty() {
+        objections.push(Objection::new("/events", ObjectionCode::OutOfRange, "a webhook wants at least one event"));
+    }
+    if let Err(why) = (state.webhook_url_check)(&request.url) {
+        objections.push(Objection::new("/url", ObjectionCode::InvalidUri, why));
+    }
+    if state.webhooks.webhooks(writer.tenant()).await?.len() >= MOST {
+        objections.push(Objection::new("", ObjectionCode::OutOfRange, format!("there are {MOST} webhooks already")));
+    }
+    if !objections.is_empty() {
+        return Err(ApiError::Invalid(objections));
+    }
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|_| ApiError::Internal)?;
+    let webhook = Webhook {
+        id: format!("wh_{}", Uuid::now_v7().simple()),
+        tenant: writer.tenant().clone(),
+        url: request.url,
+        secret: new_secret(random),
+        events,
+        created_at: 0,
+    };
+    let webhook = state.webhooks.create_webhook(webhook).await?;
+    let location = [(header::LOCATION, format!("/v1/webhooks/{}", webhook.id))];
+    Ok((StatusCode::CREATED, location, Json(WebhookView::new(webhook, true))).into_response())
+}
+
+/// List webhooks.
+#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", responses(
+    (status = 200, description = "The webhooks.", body = WebhookList),
+    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+     content_type = "application/problem+json"),
+))]
+async fn list(State(state): State<ApiState>, reader: Reader) -> Result<Json<WebhookList>, ApiError> {
+    let webhooks = state.webhooks.webhooks(reader.tenant()).await?;
+    Ok(Json(WebhookList { webhooks: webhooks.into_iter().map(|webhook| WebhookView::new(webhook, false)).collect() }))
+}
+
+/// Forget a webhook.
+#[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks",
+    params(("id" = String, Path, description = "The webhook's id.")),
+    responses(
+        (status = 204, description = "It is gone."),
+        (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `jobs:write`.", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 404, description = "There is no such webhook.", body = Problem,
+         content_type = "application/problem+json"),
+    ))]
+async fn delete(State(state): State<ApiState>, writer: Writer, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    let gone = state.webhooks.delete_webhook(writer.tenant(), known(&id)?).await?;
+    gone.then_some(StatusCode::NO_CONTENT).ok_or(ApiError::NotFound { what: "such webhook" })
+}
+
+/// What a webhook was told.
+#[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries", tag = "webhooks",
+    params(("id" = String, Path, description = "The webhook's id.")),
+    responses(
+        (status = 200, description = "The newest deliveries.", body = DeliveryList),
+        (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 404, description = "There is no such webhook.", body = Problem,
+         content_type = "application/problem+json"),
+    ))]
+async fn deliveries(
+    State(state): State<ApiState>,
+    reader: Reader,
+    Path(id): Path<String>,
+) -> Result<Json<DeliveryList>, ApiError> {
+    let found = state.webhooks.deliveries(reader.tenant(), known(&id)?, PAGE).await?;
+    let deliveries = found.ok_or(ApiError::NotFound { what: "such webhook" })?;
+    Ok(Json(DeliveryList { deliveries: deliveries.into_iter().map(DeliveryView::from).collect() }))
+}
+
+/// Tell it again.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", tag = "webhooks", params(
+    ("id" = String, Path, description = "The webhook's id."),
+    ("delivery" = String, Path, description = "The delivery's id."),
+), responses(
+    (status = 202, description = "It will be told again."),
+    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 403, description = "The key lacks the scope `jobs:write`.", body = Problem,
+     content_type = "application/problem+json"),
+    (status = 404, description = "There is no such delivery.", body = Problem, content_type = "application/problem+json"),
+))]
+async fn redeliver(
+    State(state): State<ApiState>,
+    writer: Writer,
+    Path((id, delivery)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let done = state.webhooks.redeliver(writer.tenant(), known(&id)?, known(&delivery)?).await?;
+    done.then_some(StatusCode::ACCEPTED).ok_or(ApiError::NotFound { what: "such delivery" })
+}
+
+/// An id that a row could have: databases refuse some texts with an error.
+fn known(id: &str) -> Result<&str, ApiError> {
+    let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'));
+    if plain { Ok(id) } else { Err(ApiError::NotFound { what: "such thing" }) }
+}

@@ -1,0 +1,49 @@
+//! Why the service does not start.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use crate::{job::StoreError, storage::StorageError, store::OpenError};
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The data folder.
+    #[error("the data folder {path} cannot be used", path = path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process has the data folder.
+    #[error("the data folder {path} is in use by another ptqd", path = path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The address.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The queue.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The artifact store.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Where artifacts are to be.
+    #[error("{0}")]
+    Artifacts(String),
+    /// Serving ended.
+    #[error("serving ended")]
+    Serve(#[source] io::Error),
+}

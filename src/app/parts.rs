@@ -1,0 +1,189 @@
+//! The parts that servers and workers are made of.
+
+use std::{
+    fs::{self, File},
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+
+use super::AppError;
+use crate::{
+    api::{Access, Limits},
+    backend::BACKENDS,
+    config::{AccessConfig, ServeConfig, WorkerConfig, days},
+    engine::{self, EngineConfig},
+    fault::chain,
+    job::{DryRun, Failure, JobSpec, Planner, RetryPolicy, Worker},
+    outbound::OpenId,
+    storage::{Artifacts, Sources},
+    store::{self, Database},
+    worker::{self, Janitor, Retention, Workshop},
+};
+
+/// The stores, shared by API and workers.
+#[derive(Debug)]
+pub(super) struct Stores {
+    pub(super) database: Database,
+    pub(super) artifacts: Artifacts,
+    pub(super) artifacts_folder: PathBuf,
+    pub(super) scratch: PathBuf,
+    /// Held while the embedded database is ours.
+    pub(super) lock: Option<File>,
+}
+
+impl Stores {
+    /// Opens them.
+    pub(super) async fn open(config: &WorkerConfig) -> Result<Self, AppError> {
+        let data = &config.storage.data_dir;
+        let unusable = |source| AppError::DataDir { path: data.clone(), source };
+        fs::create_dir_all(data).map_err(unusable)?;
+        let data = data.canonicalize().map_err(unusable)?;
+        let (url, embedded) = config.storage.database();
+        let lock = embedded.then(|| lock(&data)).transpose()?;
+        let database = store::open(&url, config.storage.database_connections).await?;
+        let scratch = data.join("scratch");
+        if embedded {
+            // The folder is ours alone, so whoever held a lease is dead.
+            database.queue.end_all_leases().await?;
+        }
+        fs::create_dir_all(&scratch).map_err(unusable)?;
+        worker::sweep(&scratch, database.queue.as_ref()).await.map_err(unusable)?;
+        let artifacts_folder = config.storage.artifacts_folder().map_err(AppError::Artifacts)?;
+        let artifacts = Artifacts::local(&artifacts_folder)?;
+        Ok(Stores { database, artifacts, artifacts_folder, scratch, lock })
+    }
+
+    /// Whether the database is this process's own.
+    pub(super) fn embedded(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    fn workshop(&self, config: &WorkerConfig, sources: &Sources, engine: EngineConfig) -> Arc<Workshop> {
+        Arc::new(Workshop {
+            queue: Arc::clone(&self.database.queue),
+            jobs: Arc::clone(&self.database.jobs),
+            artifacts: self.artifacts.clone(),
+            sources: sources.clone(),
+            scratch: self.scratch.clone(),
+            engine,
+            memory_bytes: config.compute.memory_bytes(),
+            fan_out_bytes: Some(config.fan_out_mib.saturating_mul(1 << 20)),
+            lease: config.lease(),
+            poll: config.poll(),
+            retry: RetryPolicy::default(),
+        })
+    }
+
+    /// Starts workers, and the janitor with them.
+    pub(super) fn spawn_workers(
+        &self,
+        tasks: &mut JoinSet<Result<(), AppError>>,
+        (config, count): (&WorkerConfig, usize),
+        sources: &Sources,
+        stop: &watch::Receiver<bool>,
+    ) {
+        let engine = config.compute.engine();
+        let backends = backends(&engine, self.embedded());
+        let memory_bytes = engine.memory;
+        let workshop = self.workshop(config, sources, engine);
+        for n in 0..count {
+            let (shop, stop) = (Arc::clone(&workshop), stop.clone());
+            let name = format!("{}-{}-{n}", host(), std::process::id());
+            let who = Worker { name, memory_bytes, backends: backends.clone(), tenant_limit: config.tenant_limit };
+            tasks.spawn(async move {
+                shop.work(who, stop).await;
+                Ok(())
+            });
+        }
+        let retention = Retention {
+            artifacts: days(config.retention.keep_artifacts_days),
+            events: days(config.retention.keep_events_days),
+        };
+        // Often enough for what it promises, and not so often that it is felt.
+        let shortest = [retention.artifacts, retention.events].into_iter().flatten().min().unwrap_or(Duration::MAX);
+        let every = shortest.clamp(Duration::from_secs(1), Duration::from_secs(3600));
+        let (queue, artifacts) = (Arc::clone(&self.database.queue), self.artifacts.clone());
+        let janitor = Janitor { queue, artifacts, retention, every };
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            janitor.work(stop).await;
+            Ok(())
+        });
+    }
+}
+
+/// The backends that this process can run. One that is alone takes every job, so that its user hears what is missing.
+fn backends(engine: &EngineConfig, alone: bool) -> Vec<&'static str> {
+    let all = BACKENDS.iter().map(|backend| backend.capabilities());
+    let runs = alone || {
+        let available = engine::available(engine);
+        if let Err(error) = &available {
+            tracing::warn!(error = chain(error), "jobs that run models are left to other workers");
+        }
+        available.is_ok()
+    };
+    all.filter(|capabilities| runs || !capabilities.calibrates()).map(|capabilities| capabilities.name).collect()
+}
+
+/// The machine's name.
+fn host() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "worker".to_owned() } else { name.trim().to_owned() }
+}
+
+fn lock(data: &Path) -> Result<File, AppError> {
+    let file =
+        File::create(data.join("ptqd.lock")).map_err(|source| AppError::DataDir { path: data.to_owned(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(AppError::Locked { path: data.to_owned() }),
+        Err(fs::TryLockError::Error(source)) => Err(AppError::DataDir { path: data.to_owned(), source }),
+    }
+}
+
+/// Who may come in, and how often.
+pub(super) fn access(config: &ServeConfig, stores: &Stores) -> (Access, Option<Arc<Limits>>) {
+    let AccessConfig { no_auth, oidc_issuer, oidc_audience, oidc_tenant_claim, rate_limit } = &config.access;
+    let alone = stores.embedded() && config.listen.ip().is_loopback();
+    let tokens = oidc_issuer.as_ref().zip(oidc_audience.as_ref());
+    let limit = |per_second: u32| NonZeroU32::new(per_second).map(|limit| Arc::new(Limits::new(limit)));
+    if *no_auth || (alone && tokens.is_none()) {
+        return (Access::Open, rate_limit.and_then(limit));
+    }
+    let tokens = tokens.map(|(issuer, audience)| Arc::new(OpenId::new(issuer, audience, oidc_tenant_claim)) as _);
+    (Access::Keys(Arc::clone(&stores.database.keys), tokens), limit(rate_limit.unwrap_or(100)))
+}
+
+/// Makes plans in this process, a few at a time: a graph is read into memory for each.
+#[derive(Debug)]
+pub(super) struct LocalPlanner {
+    pub(super) sources: Sources,
+    pub(super) engine: EngineConfig,
+    pub(super) places: Semaphore,
+}
+
+#[async_trait]
+impl Planner for LocalPlanner {
+    async fn plan(&self, spec: JobSpec) -> Result<DryRun, Failure> {
+        let busy = || Failure::plain("plan_unavailable", "the plan could not be made", true);
+        let _place = self.places.acquire().await.map_err(|_| busy())?;
+        let (sources, engine) = (self.sources.clone(), self.engine.clone());
+        tokio::task::spawn_blocking(move || worker::dry_run(&sources, spec, engine)).await.map_err(|_| busy())?
+    }
+}
+
+/// What is wrong with the disk that a folder is on, if there is anything.
+pub(super) fn disk(folder: &Path) -> Result<(), String> {
+    const LEAST: u64 = 64 << 20;
+    let free = rustix::fs::statvfs(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let bytes = free.f_bavail.saturating_mul(free.f_frsize);
+    if bytes < LEAST { Err(format!("{} MiB are free", bytes >> 20)) } else { Ok(()) }
+}

@@ -1,0 +1,26 @@
+//! How long things are kept, and who may be told of them.
+
+use std::time::Duration;
+
+use clap::Args;
+
+/// How long things are kept, and who may be told of them.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RetentionConfig {
+    /// Days after which the artifacts of a job that has ended are removed; never without it. The job and its summary stay.
+    #[arg(long, env = "PTQD_KEEP_ARTIFACTS_DAYS", value_name = "N")]
+    pub keep_artifacts_days: Option<f64>,
+
+    /// Days after which the events of a job that has ended are removed, except changes of status; never without it.
+    #[arg(long, env = "PTQD_KEEP_EVENTS_DAYS", value_name = "N")]
+    pub keep_events_days: Option<f64>,
+
+    /// Let webhooks be at private, loopback and link-local addresses, and use plain http.
+    #[arg(long, env = "PTQD_WEBHOOKS_PRIVATE")]
+    pub webhooks_private: bool,
+}
+
+/// Some days, as far as they can be told.
+pub fn days(days: Option<f64>) -> Option<Duration> {
+    days.and_then(|days| Duration::try_from_secs_f64(days * 24.0 * 3600.0).ok())
+}

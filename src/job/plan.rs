@@ -1,0 +1,29 @@
+//! [`Planner`]: the port to whoever can tell what a job would do.
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::{Failure, JobSpec};
+use crate::fault::Warning;
+
+/// What a job would do, told from the model's header or graph alone.
+#[derive(Clone, Debug)]
+pub struct DryRun {
+    /// `{effective_config, plan}`, as jobs have it.
+    pub plan: Value,
+    /// What the user should know.
+    pub warnings: Vec<Warning>,
+    /// The size of the model's files now and then, in bytes, as far as it can be told.
+    pub bytes: Option<(u64, u64)>,
+    /// What running the model is predicted to take, in bytes; of a job that runs it and has data.
+    pub peak_bytes: Option<u64>,
+    /// Into how many shards the work could be taken apart.
+    pub shards: Option<usize>,
+}
+
+/// Tells what a job would do.
+#[async_trait]
+pub trait Planner: std::fmt::Debug + Send + Sync {
+    /// Makes the plan of a job that passed its checks. Nothing is computed.
+    async fn plan(&self, spec: JobSpec) -> Result<DryRun, Failure>;
+}

@@ -1,0 +1,52 @@
+//! Webhooks: who wants to be told of what, what was told, and how it is signed.
+//!
+//! Plain data and rules. Knows nothing of SQL or HTTP; [`WebhookStore`] is implemented in the shell, and so is sending.
+
+mod delivery;
+mod signature;
+mod store;
+
+use std::time::Duration;
+
+pub use delivery::{Attempted, Delivery, DeliveryStatus};
+pub use signature::{SECRET_PREFIX, new_secret, sign};
+pub use store::WebhookStore;
+
+use crate::job::Tenant;
+
+/// Someone who wants to be told.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Its id.
+    pub id: String,
+    /// Whose jobs it hears of.
+    pub tenant: Tenant,
+    /// Where it listens.
+    pub url: String,
+    /// What deliveries are signed with: `whsec_` and base64.
+    pub secret: String,
+    /// Names of the events that it wants.
+    pub events: Vec<String>,
+    /// When it was made, in milliseconds since 1970.
+    pub created_at: i64,
+}
+
+/// Never the secret: it would end in a log.
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhook").field("id", &self.id).field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// The waits between attempts at a delivery, as Standard Webhooks suggests them: the last one comes a day and a half after
+/// the first.
+pub const WAITS: [Duration; 8] = [
+    Duration::from_secs(5),
+    Duration::from_secs(60),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(2 * 3600),
+    Duration::from_secs(5 * 3600),
+    Duration::from_secs(10 * 3600),
+    Duration::from_secs(14 * 3600),
+];

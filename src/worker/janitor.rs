@@ -1,0 +1,77 @@
+//! [`Janitor`]: retention, and whatever dead processes left behind.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use crate::{
+    fault::chain,
+    job::{JobId, Queue, StoreError},
+    storage::Artifacts,
+};
+
+/// How long things are kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Retention {
+    /// Artifacts, after their job has ended; for ever without it. The job itself stays.
+    pub artifacts: Option<Duration>,
+    /// Events other than changes of status, after their job has ended; for ever without it.
+    pub events: Option<Duration>,
+}
+
+/// How long an idempotency key is remembered, and a delivery that is over.
+const KEYS: Duration = Duration::from_secs(24 * 3600);
+
+/// Cleans up now and then. Any number of processes may do so at the same time.
+#[derive(Debug)]
+pub struct Janitor {
+    /// Where jobs are.
+    pub queue: Arc<dyn Queue>,
+    /// Where artifacts are.
+    pub artifacts: Artifacts,
+    /// How long they are kept.
+    pub retention: Retention,
+    /// The time between two rounds.
+    pub every: Duration,
+}
+
+impl Janitor {
+    /// Cleans up until `stop` becomes true.
+    pub async fn work(self, mut stop: watch::Receiver<bool>) {
+        loop {
+            if let Err(error) = self.round().await {
+                tracing::warn!(error = chain(&error), "cleaning up failed, and is tried again later");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.every) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    async fn round(&self) -> Result<(), StoreError> {
+        if let Some(age) = self.retention.artifacts {
+            loop {
+                let expired = self.queue.expire(age, 100).await?;
+                for job in &expired {
+                    self.artifacts.discard(job.as_str()).await;
+                    tracing::info!(%job, "artifacts expired");
+                }
+                if expired.is_empty() {
+                    break;
+                }
+            }
+        }
+        self.queue.prune(self.retention.events, KEYS).await?;
+        // Artifacts of jobs that are gone, and what attempts that never ended published for jobs that have.
+        for folder in self.artifacts.jobs().await {
+            let Ok(job) = folder.parse::<JobId>() else { continue };
+            match self.queue.remains(&job).await? {
+                None => self.artifacts.discard(job.as_str()).await,
+                Some(remains) if remains.ended => self.artifacts.keep_only(job.as_str(), &remains.keys).await,
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
