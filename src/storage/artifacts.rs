@@ -1,9 +1,9 @@
 //! [`Artifacts`]: the object store that results are kept in.
 
 use std::{
-    io,
+    fs, io,
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -27,6 +27,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Artifacts {
     store: Arc<dyn ObjectStore>,
+    /// The folder that a local store is in.
+    folder: Option<PathBuf>,
 }
 
 impl Artifacts {
@@ -37,7 +39,7 @@ impl Artifacts {
         std::fs::create_dir_all(folder).map_err(|e| failed(e.into()))?;
         let store =
             LocalFileSystem::new_with_prefix(folder).map_err(|e| failed(e.into()))?.with_automatic_cleanup(true);
-        Ok(Artifacts { store: Arc::new(store) })
+        Ok(Artifacts { store: Arc::new(store), folder: Some(folder.to_owned()) })
     }
 
     /// Stores the files of a folder under a prefix of their own, in order, and checks each size. Nobody sees them until
@@ -111,7 +113,28 @@ impl Artifacts {
                 tracing::warn!(key = %meta.location, %error, "an orphaned artifact could not be removed");
             }
         }
+        if let Some(folder) = &self.folder {
+            sweep_staged(&folder.join(prefix));
+        }
     }
+}
+
+/// Removes what a process that was killed left of uploads to a local store: files that end in `#` and a number, which the
+/// store does not list, and folders that are empty without them.
+fn sweep_staged(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let name = entry.file_name();
+        let staged = name.to_str().and_then(|name| name.rsplit_once('#'));
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            sweep_staged(&path);
+        } else if staged.is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+    // Fails on one that is not empty, as it should.
+    let _ = fs::remove_dir(folder);
 }
 
 impl Artifacts {

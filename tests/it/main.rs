@@ -13,9 +13,11 @@
     reason = "a test fails by panicking, and is no library"
 )]
 
+mod access;
 mod api;
 mod calibration_data;
 mod checkpoint;
+mod cluster;
 mod command_line;
 mod engine;
 mod faults;
@@ -25,6 +27,7 @@ mod golden_onnx;
 mod golden_weights;
 mod graph_weights;
 mod restart;
+mod service;
 mod spec_table;
 mod state_dict;
 mod static_graphs;

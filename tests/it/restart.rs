@@ -1,59 +1,27 @@
 //! The server killed in the middle of a job, and stopped politely.
 
 use std::{
-    io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Client, fixture, needed, uri},
+    support::{Client, Process, fixture, program, schema, serve, uri},
     weights_only::sharded,
 };
 
-struct Process {
-    child: Child,
-    client: Client,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Starts the program and waits until it says where it listens.
-fn serve(data: &Path, database: Option<&str>) -> Process {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ptqd"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--threads", "1", "--lease-seconds", "2", "--data-dir"]);
-    // On a database that others could use as well, keys are needed otherwise; tests/it/access.rs has those.
-    command
-        .arg(data)
-        .arg("--no-auth")
-        .env("ORT_DYLIB_PATH", needed("ORT_DYLIB_PATH"))
-        .env("PTQD_LOG", "warn")
-        .stderr(Stdio::piped());
-    if let Some(url) = database {
-        command.env("PTQD_DATABASE_URL", url);
-    }
-    let mut child = command.spawn().expect("the program starts");
-    let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
-    let url = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find_map(|line| Some(line.split_once("listening on ")?.1.split(' ').next()?.to_owned()))
-        .expect("the address");
-    // Read on, so that the program never waits for us.
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("server: {line}")));
-    Process { child, client: Client { url } }
+/// A server that finds a dead worker's jobs soon.
+fn start(data: &Path, database: Option<&str>) -> Process {
+    let mut program = program("serve", data, database);
+    program.args(["--lease-seconds", "2"]);
+    serve(program)
 }
 
 /// A job that takes some seconds: the same calibration samples many times over.
-fn long_job(folder: &Path) -> Value {
+pub fn long_job(folder: &Path) -> Value {
     let data = ptqd::dataset::Dataset::open(&fixture("calibration.npz"), None).expect("the fixture");
     let ptqd::dataset::Values::Float(values) = data.arrays()["input"].read("input", 0..data.samples()).unwrap() else {
         panic!("floats")
@@ -76,7 +44,7 @@ fn long_job(folder: &Path) -> Value {
         "quantize": {"backend": "modelopt", "layers": [{"module_name": "*", "weights": int8, "activations": int8}]}})
 }
 
-fn wait_for_phase(client: &Client, id: &str, phase: &str) {
+pub fn wait_for_phase(client: &Client, id: &str, phase: &str) {
     let began = Instant::now();
     while client.json(&format!("/v1/jobs/{id}"))["phase"] != phase {
         assert!(began.elapsed() < Duration::from_secs(60), "the job never came to {phase}");
@@ -87,12 +55,12 @@ fn wait_for_phase(client: &Client, id: &str, phase: &str) {
 fn killed_and_started_again(database: Option<&str>) {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
-    let mut server = serve(&data, database);
+    let mut server = start(&data, database);
     let id = server.client.submit(&long_job(folder.path()));
     wait_for_phase(&server.client, &id, "calibrating");
     server.child.kill().expect("killed");
     server.child.wait().expect("gone");
-    let server = serve(&data, database);
+    let server = start(&data, database);
     let job = server.client.wait(&id);
     assert_eq!((&job["status"], &job["attempt"]), (&json!("succeeded"), &json!(2)), "{:#}", job["error"]);
     assert_eq!(job["result"]["summary"]["samples_calibrated"], 24 * 256);
@@ -108,30 +76,19 @@ fn a_job_survives_kill_9_of_the_embedded_server() {
 
 #[test]
 fn a_job_survives_kill_9_of_a_server_on_postgres() {
-    let url = needed("DATABASE_URL");
-    let separator = if url.contains('?') { '&' } else { '?' };
-    let schema = format!("restart{}", std::process::id());
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
-        let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.expect("Postgres answers");
-        let create = sqlx::AssertSqlSafe(format!("create schema {schema}"));
-        sqlx::query(create).execute(&mut connection).await.expect("a schema");
-    });
-    killed_and_started_again(Some(&format!("{url}{separator}options=-csearch_path%3D{schema}")));
+    killed_and_started_again(Some(&schema("restart")));
 }
 
 #[test]
 fn a_polite_stop_gives_the_job_back_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
-    let mut server = serve(&data, None);
+    let mut server = start(&data, None);
     let id = server.client.submit(&long_job(folder.path()));
     wait_for_phase(&server.client, &id, "calibrating");
-    // The shell's own `kill`: the program of that name is not on every machine.
-    let kill = format!("kill -TERM {}", server.child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh runs").success());
+    server.signal("TERM");
     assert!(server.child.wait().expect("ended").success());
-    let server = serve(&data, None);
+    let server = start(&data, None);
     let job = server.client.wait(&id);
     assert_eq!((&job["status"], &job["attempt"]), (&json!("succeeded"), &json!(1)), "{:#}", job["error"]);
 }
@@ -140,7 +97,7 @@ fn a_polite_stop_gives_the_job_back_at_once() {
 fn a_checkpoint_killed_between_shards_is_resumed_by_the_next_attempt() {
     let folder = tempfile::tempdir().expect("a folder");
     let (data, model) = (folder.path().join("data"), sharded(folder.path(), 8192));
-    let mut server = serve(&data, None);
+    let mut server = start(&data, None);
     let id = server.client.submit(&json!({"model": {"uri": uri(&model)},
         "quantize": {"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]}}));
     let scratch = data.join("scratch").join(&id);
@@ -162,7 +119,7 @@ fn a_checkpoint_killed_between_shards_is_resumed_by_the_next_attempt() {
     let stray = data.join("scratch/qj_00000000000000000000000000000000");
     std::fs::create_dir(&stray).expect("a folder");
 
-    let server = serve(&data, None);
+    let server = start(&data, None);
     assert!(!stray.exists());
     let job = server.client.wait(&id);
     assert_eq!((&job["status"], &job["attempt"]), (&json!("succeeded"), &json!(2)), "{:#}", job["error"]);
@@ -174,7 +131,7 @@ fn a_checkpoint_killed_between_shards_is_resumed_by_the_next_attempt() {
 #[test]
 fn a_data_folder_has_one_server() {
     let folder = tempfile::tempdir().expect("a folder");
-    let _first = serve(folder.path(), None);
+    let _first = start(folder.path(), None);
     let second = Command::new(env!("CARGO_BIN_EXE_ptqd"))
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(folder.path())

@@ -146,11 +146,16 @@ fn every_way_through_the_stream_gives_what_the_reference_gives() {
 
 /// Four shards with an index, of a few megabytes each.
 pub fn sharded(folder: &Path, rows: usize) -> PathBuf {
+    in_shards(folder, 4, rows)
+}
+
+/// So many shards with an index.
+pub fn in_shards(folder: &Path, shards: u32, rows: usize) -> PathBuf {
     let model = folder.join("model");
     fs::create_dir(&model).unwrap();
     let mut weight_map = BTreeMap::new();
-    for shard in 0..4u32 {
-        let file = format!("model-{:05}-of-00004.safetensors", shard + 1);
+    for shard in 0..shards {
+        let file = format!("model-{:05}-of-{shards:05}.safetensors", shard + 1);
         let name = format!("layers.{shard}.up_proj.weight");
         write(&model.join(&file), &[(&name, vec![rows, 2048], values(shard, rows * 2048))]);
         weight_map.insert(name, file);
@@ -162,7 +167,7 @@ pub fn sharded(folder: &Path, rows: usize) -> PathBuf {
 }
 
 /// The files that must not differ between runs of one job: all but those that hold times.
-fn lasting(out: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn lasting(out: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(out).unwrap().map(|entry| entry.unwrap());
     files
         .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))

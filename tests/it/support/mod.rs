@@ -2,6 +2,7 @@
 
 mod golden;
 mod local;
+mod process;
 mod python;
 mod server;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 pub use golden::Golden;
 pub use local::{data, local_job, run_local};
+pub use process::{Postgres, Process, eventually, program, schema, serve, start_server, work};
 pub use python::python;
 pub use server::{Client, Server};
 

@@ -59,7 +59,7 @@ impl Server {
         change(&mut config);
         let runtime = Runtime::new().expect("a runtime");
         let app = runtime.block_on(App::serve(&config)).expect("the server starts");
-        Server { client: Client { url: format!("http://{}", app.address) }, folder, app: Some(app), runtime }
+        Server { client: Client::new(format!("http://{}", app.address)), folder, app: Some(app), runtime }
     }
 }
 
@@ -72,14 +72,67 @@ impl Drop for Server {
 }
 
 /// A client of one server.
+#[derive(Clone)]
 pub struct Client {
     pub url: String,
+    /// Its API key, if it has one.
+    pub key: Option<String>,
+}
+
+/// An answer: status, headers, body.
+pub struct Answer {
+    pub status: u16,
+    pub headers: ureq::http::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&self.body)))
+    }
 }
 
 impl Client {
+    pub fn new(url: String) -> Self {
+        Client { url, key: None }
+    }
+
+    /// The same with an API key.
+    pub fn with_key(&self, key: &str) -> Self {
+        Client { key: Some(key.to_owned()), ..self.clone() }
+    }
+
+    /// Any request; a body is JSON.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).allow_non_standard_methods(true).build().into();
+        let result = match body {
+            Some(body) => {
+                agent.run(request.header("content-type", "application/json").body(body.to_string()).expect("a request"))
+            }
+            None => agent.run(request.body(()).expect("a request")),
+        };
+        let mut response = result.expect("an answer");
+        let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().expect("a body");
+        Answer { status: response.status().as_u16(), headers: response.headers().clone(), body }
+    }
+
     /// Status, media type and body of a GET.
     pub fn get(&self, path: &str) -> (u16, String, Vec<u8>) {
-        answer(ureq::get(format!("{}{path}", self.url)).config().http_status_as_error(false).build().call())
+        let answer = self.send("GET", path, &[], None);
+        let media_type = answer.header("content-type").to_owned();
+        (answer.status, media_type, answer.body)
     }
 
     /// The JSON of a GET that succeeds.
@@ -91,9 +144,12 @@ impl Client {
 
     /// Status and JSON of a POST of a body of any kind.
     pub fn post(&self, path: &str, media_type: &str, body: &[u8]) -> (u16, Value) {
-        let request = ureq::post(format!("{}{path}", self.url)).header("content-type", media_type);
-        let (status, _, body) = answer(request.config().http_status_as_error(false).build().send(body));
-        (status, serde_json::from_slice(&body).expect("JSON"))
+        let mut request = ureq::post(format!("{}{path}", self.url)).header("content-type", media_type);
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let mut response = request.config().http_status_as_error(false).build().send(body).expect("an answer");
+        (response.status().as_u16(), response.body_mut().read_json().expect("JSON"))
     }
 
     /// The id of a job that is accepted.
@@ -108,7 +164,7 @@ impl Client {
         let began = Instant::now();
         loop {
             let job = self.json(&format!("/v1/jobs/{id}"));
-            if !["queued", "running"].contains(&job["status"].as_str().unwrap_or_default()) {
+            if !["queued", "running", "cancelling"].contains(&job["status"].as_str().unwrap_or_default()) {
                 return job;
             }
             assert!(began.elapsed() < Duration::from_secs(120), "the job does not end: {job:#}");
@@ -128,12 +184,4 @@ impl Client {
         }
         job
     }
-}
-
-fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, String, Vec<u8>) {
-    let mut response = result.expect("an answer");
-    let media_type =
-        response.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().expect("a body");
-    (response.status().as_u16(), media_type, body)
 }
