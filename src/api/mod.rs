@@ -15,6 +15,7 @@ mod health;
 mod jobs;
 mod keys;
 mod limits;
+mod page;
 mod plans;
 mod preprocess;
 mod problem;
@@ -164,6 +165,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 pub fn router(state: ApiState) -> Router {
     let (router, openapi) = documented();
     router
+        .merge(page::routes())
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)

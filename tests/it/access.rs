@@ -39,7 +39,7 @@ fn a_shared_database_needs_keys() {
     let refused = nobody.send("GET", "/v1/jobs", &[], None);
     assert_eq!((refused.status, &refused.json()["code"]), (401, &json!("unauthorized")));
     assert!(refused.header("www-authenticate").starts_with("Bearer"));
-    for open in ["/healthz", "/readyz", "/openapi.json", "/docs/"] {
+    for open in ["/healthz", "/readyz", "/openapi.json", "/docs/", "/"] {
         assert_eq!(nobody.get(open).0, 200, "{open}");
     }
     let made = key(&url, folder.path(), "vision", "jobs:write");

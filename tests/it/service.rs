@@ -276,9 +276,9 @@ fn lists_are_filtered() {
         let page = server.client.json(&format!("/v1/jobs?{query}"));
         page["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(ids("label=team:x"), [first.clone()]);
-    assert_eq!(ids("label=team:y:z"), [second.clone()]);
-    assert_eq!(ids("name=second&backend=torchao"), [second.clone()]);
+    assert_eq!(ids("label=team:x"), std::slice::from_ref(&first));
+    assert_eq!(ids("label=team:y:z"), std::slice::from_ref(&second));
+    assert_eq!(ids("name=second&backend=torchao"), std::slice::from_ref(&second));
     assert_eq!(ids("backend=modelopt"), Vec::<String>::new());
     let created = server.client.json(&format!("/v1/jobs/{second}"))["created_at"].as_i64().unwrap();
     assert_eq!(ids(&format!("created_after={}", created + 1)), Vec::<String>::new());

@@ -1,5 +1,6 @@
 //! What tests share: fixtures, a running server, a client, the reference tools.
 
+mod browser;
 mod golden;
 mod local;
 mod process;
@@ -8,6 +9,7 @@ mod server;
 
 use std::path::{Path, PathBuf};
 
+pub use browser::Browser;
 pub use golden::Golden;
 pub use local::{data, local_job, run_local};
 pub use process::{Postgres, Process, eventually, program, schema, serve, start_server, work};
