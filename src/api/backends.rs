@@ -148,22 +148,18 @@ struct BackendList {
 }
 
 /// What can be asked for: backends, their formats, dtypes, algorithms and options.
-#[utoipa::path(get, path = "/v1/backends", tag = "catalogue", responses(
+#[utoipa::path(get, path = "/v1/backends", operation_id = "list_backends", tag = "catalogue", responses(
     (status = 200, description = "The backends.", body = BackendList),
-    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
-     content_type = "application/problem+json"),
 ))]
 async fn list(_: Reader) -> Json<BackendList> {
     Json(BackendList { backends: BACKENDS.into_iter().map(BackendView::from).collect() })
 }
 
 /// One backend.
-#[utoipa::path(get, path = "/v1/backends/{name}", tag = "catalogue",
+#[utoipa::path(get, path = "/v1/backends/{name}", operation_id = "get_backend", tag = "catalogue",
     params(("name" = String, Path, description = "Its name or an alias.")),
     responses(
         (status = 200, description = "The backend.", body = BackendView),
-        (status = 401, description = "No key, or one that is not accepted.", body = Problem,
-         content_type = "application/problem+json"),
         (status = 404, description = "There is no such backend.", body = Problem,
          content_type = "application/problem+json"),
     ))]

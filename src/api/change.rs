@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -46,15 +47,11 @@ fn answer(status: StatusCode, job: Job) -> Response {
 ///
 /// One that waits is cancelled at once, one that runs within two seconds: it is `cancelling` until then. Asking again
 /// changes nothing.
-#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs", params(
+#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", operation_id = "cancel_job", tag = "jobs", params(
     ("id" = String, Path, description = "The job's id."),
     ("If-Match" = inline(Option<String>), Header, nullable = false, description = "Only if the job is at this version."),
 ), responses(
     (status = 200, description = "The job, cancelled or about to be.", body = JobView),
-    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 403, description = "The key lacks the scope `jobs:write`.", body = Problem,
-     content_type = "application/problem+json"),
     (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "The job has ended otherwise.", body = Problem, content_type = "application/problem+json"),
     (status = 412, description = "The job is at another version.", body = Problem,
@@ -74,17 +71,13 @@ async fn cancel(
 /// Queue a job again that failed, was cancelled or timed out.
 ///
 /// The body, if there is one, is a JSON merge patch (RFC 7396) to the job's request: another model, other rules, more time.
-#[utoipa::path(post, path = "/v1/jobs/{id}/retry", tag = "jobs", params(
+#[utoipa::path(post, path = "/v1/jobs/{id}/retry", operation_id = "retry_job", tag = "jobs", params(
     ("id" = String, Path, description = "The job's id."),
     ("If-Match" = inline(Option<String>), Header, nullable = false, description = "Only if the job is at this version."),
 ), request_body(content = inline(Option<Object>), content_type = "application/merge-patch+json",
     description = "What is to be different.", example = json!({"timeout_seconds": 7200})), responses(
     (status = 202, description = "The job, queued.", body = JobView),
     (status = 400, description = "The body cannot be read.", body = Problem, content_type = "application/problem+json"),
-    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 403, description = "The key lacks the scope `jobs:write`.", body = Problem,
-     content_type = "application/problem+json"),
     (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "The job has not ended, or has a result.", body = Problem,
      content_type = "application/problem+json"),
@@ -105,10 +98,18 @@ async fn retry(
     let job = find(&state, writer.tenant(), &id).await?;
     let mut request = serde_json::to_value(&job.spec).map_err(|_| ApiError::Internal)?;
     let empty = body.as_ref().is_ok_and(|body| body.trim_ascii().is_empty());
-    if !empty {
-        merge(&mut request, request::json_body(&headers, body)?);
+    let patch = if empty { Value::Null } else { request::json_body(&headers, body)? };
+    // Nothing is to be different; as a patch, null would leave nothing of the request.
+    if !patch.is_null() {
+        merge(&mut request, patch);
     }
-    let spec = JobSpec::from(JobRequest::read(request)?);
+    // The patch could be read; what it makes of the request cannot (RFC 5789, section 2.2).
+    let spec = JobSpec::from(JobRequest::read(request).map_err(|error| match error {
+        ApiError::Malformed { detail, pointer } => {
+            ApiError::Invalid(vec![Objection::new(pointer.unwrap_or_default(), ObjectionCode::WrongType, detail)])
+        }
+        other => other,
+    })?);
     if spec.name != job.spec.name {
         let objection = Objection::new("/name", ObjectionCode::OutOfRange, "a job keeps its name");
         return Err(ApiError::Invalid(vec![objection.hint("submit a new job instead")]));
@@ -120,15 +121,11 @@ async fn retry(
 }
 
 /// Forget a job that has ended, and its files.
-#[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "jobs", params(
+#[utoipa::path(delete, path = "/v1/jobs/{id}", operation_id = "delete_job", tag = "jobs", params(
     ("id" = String, Path, description = "The job's id."),
     ("If-Match" = inline(Option<String>), Header, nullable = false, description = "Only if the job is at this version."),
 ), responses(
     (status = 204, description = "It is gone."),
-    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 403, description = "The key lacks the scope `jobs:write`.", body = Problem,
-     content_type = "application/problem+json"),
     (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "The job has not ended: cancel it first.", body = Problem,
      content_type = "application/problem+json"),

@@ -38,6 +38,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct CreateParams {
     /// Only check the request, and create nothing.
     #[serde(default)]
@@ -57,11 +58,23 @@ struct Validated {
     warnings: Vec<WarningView>,
 }
 
+/// What a request that was not queued is answered with.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreateAnswer)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "the schema of one of two answers")]
+enum Answer {
+    /// With `Prefer: wait`: the job, which has ended.
+    Job(Box<JobView>),
+    /// With `validate_only`: the request is valid.
+    Validated(Validated),
+}
+
 /// Submit a job.
 ///
 /// With an `Idempotency-Key`, the same request may be sent again and creates one job only. With `Prefer: wait=n` the answer
 /// comes when the job has ended, or after n seconds, 30 at most: 200 with the job as it ended, else 202.
-#[utoipa::path(post, path = "/v1/jobs", tag = "jobs", request_body = JobRequest, params(
+#[utoipa::path(post, path = "/v1/jobs", operation_id = "create_job", tag = "jobs", request_body = JobRequest, params(
     CreateParams,
     ("Idempotency-Key" = inline(Option<String>), Header, nullable = false, min_length = 1, max_length = 255,
      pattern = "^[!-~]+$", description = "Makes the request unique for a day."),
@@ -69,23 +82,16 @@ struct Validated {
      description = "`wait=n`: answer when the job has ended, or after n seconds."),
 ), responses(
     (status = 200, description = "With `validate_only`: the request is valid. With `Prefer: wait`: the job has ended.",
-     content((JobView = "application/json"), (Validated = "application/vnd.ptqd.validated+json"))),
+     body = Answer),
     (status = 202, description = "The job is queued; `Location` names it.", body = JobView, headers(
         ("Location" = String, description = "The job."), ("ETag" = String, description = "The job's version."))),
     (status = 400, description = "The body is not a job, or a header or parameter cannot be read.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 403, description = "The key lacks the scope `jobs:write`.", body = Problem,
      content_type = "application/problem+json"),
     (status = 409, description = "Another job has this name.", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
     (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The job cannot be carried out, and every objection is listed; or the idempotency key was \
      another request's.", body = Problem, content_type = "application/problem+json"),
-    (status = 429, description = "Too many requests.", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "The server is about to stop, or its database does not answer.", body = Problem,
-     content_type = "application/problem+json"),
 ))]
 async fn create(
     State(state): State<ApiState>,

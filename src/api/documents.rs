@@ -31,12 +31,10 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 const LARGEST_REPORT: u64 = 256 << 20;
 
 /// The resolved plan: decision and reason for each layer, match count for each pattern.
-#[utoipa::path(get, path = "/v1/jobs/{id}/plan", tag = "results",
+#[utoipa::path(get, path = "/v1/jobs/{id}/plan", operation_id = "get_plan", tag = "results",
     params(("id" = String, Path, description = "The job's id.")),
     responses(
         (status = 200, description = "The plan.", body = Object),
-        (status = 401, description = "No key, or one that is not accepted.", body = Problem,
-         content_type = "application/problem+json"),
         (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "No worker has made the plan yet.", body = Problem,
          content_type = "application/problem+json"),
@@ -48,12 +46,10 @@ async fn plan(State(state): State<ApiState>, reader: Reader, Path(id): Path<Stri
 }
 
 /// The accuracy report.
-#[utoipa::path(get, path = "/v1/jobs/{id}/report", tag = "results",
+#[utoipa::path(get, path = "/v1/jobs/{id}/report", operation_id = "get_report", tag = "results",
     params(("id" = String, Path, description = "The job's id.")),
     responses(
         (status = 200, description = "The report.", body = Object),
-        (status = 401, description = "No key, or one that is not accepted.", body = Problem,
-         content_type = "application/problem+json"),
         (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The job has not succeeded.", body = Problem,
          content_type = "application/problem+json"),
@@ -68,10 +64,13 @@ async fn report(State(state): State<ApiState>, reader: Reader, Path(id): Path<St
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct CompareParams {
     /// The id of the first job.
+    #[param(pattern = "^qj_[0-9a-f]{32}$")]
     a: String,
     /// The id of the second job.
+    #[param(pattern = "^qj_[0-9a-f]{32}$")]
     b: String,
 }
 
@@ -127,11 +126,9 @@ struct Comparison {
 }
 
 /// Compare two reports: what another setting cost or gained.
-#[utoipa::path(get, path = "/v1/reports/compare", tag = "results", params(CompareParams), responses(
+#[utoipa::path(get, path = "/v1/reports/compare", operation_id = "compare_reports", tag = "results", params(CompareParams), responses(
     (status = 200, description = "The differences.", body = Comparison),
     (status = 400, description = "A parameter cannot be read.", body = Problem, content_type = "application/problem+json"),
-    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
-     content_type = "application/problem+json"),
     (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "A job has not succeeded.", body = Problem, content_type = "application/problem+json"),
 ))]

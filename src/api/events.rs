@@ -36,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct EventParams {
     /// Only events after this number; asks for a page of JSON.
     #[param(nullable = false, minimum = 0)]
@@ -64,6 +65,23 @@ impl From<Event> for EventView {
     }
 }
 
+/// A line of the stream, as server-sent events have it.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "the schema of what axum writes")]
+struct EventLine {
+    /// The event's number: send the last one as `Last-Event-ID` to go on from there.
+    #[schema(example = "12")]
+    id: String,
+    /// The event's kind.
+    #[schema(example = "job.progress")]
+    event: String,
+    /// The event as JSON, as pages have it.
+    data: String,
+    /// How long to wait before connecting again, in milliseconds.
+    #[schema(nullable = false)]
+    retry: Option<u32>,
+}
+
 /// A page of events.
 #[derive(Debug, Serialize, ToSchema)]
 struct EventPage {
@@ -77,17 +95,15 @@ struct EventPage {
 ///
 /// Server-sent events unless `after` is given or `Accept` asks for JSON; `Last-Event-ID` resumes a stream, which ends with
 /// the job. Stream and pages tell the same events under the same numbers.
-#[utoipa::path(get, path = "/v1/jobs/{id}/events", tag = "jobs", params(
+#[utoipa::path(get, path = "/v1/jobs/{id}/events", operation_id = "list_events", tag = "jobs", params(
     ("id" = String, Path, description = "The job's id."),
     EventParams,
     ("Last-Event-ID" = inline(Option<String>), Header, nullable = false, example = "12",
      description = "The number of the last event that the client saw."),
 ), responses(
     (status = 200, description = "The events.", content(
-        (EventPage = "application/json"), (EventView = "text/event-stream"))),
+        (EventPage = "application/json"), (EventLine = "text/event-stream"))),
     (status = 400, description = "A parameter cannot be read.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
      content_type = "application/problem+json"),
     (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiState, access::Admin, error::ApiError, problem::Problem};
+use super::{ApiState, access::Admin, error::ApiError};
 use crate::fault::chain;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -74,10 +74,6 @@ async fn readyz(State(state): State<ApiState>) -> Response {
 /// Figures for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses(
     (status = 200, description = "The figures.", body = String, content_type = "application/openmetrics-text"),
-    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 403, description = "The key lacks the scope `admin`.", body = Problem,
-     content_type = "application/problem+json"),
 ))]
 async fn metrics(State(state): State<ApiState>, _: Admin) -> Result<Response, ApiError> {
     let stats =

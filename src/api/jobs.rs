@@ -39,6 +39,7 @@ pub(super) fn parse(id: &str) -> Result<JobId, ApiError> {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct ListParams {
     /// Only jobs that stand like this.
     #[param(value_type = StatusView, nullable = false)]
@@ -59,7 +60,7 @@ struct ListParams {
     #[param(nullable = false)]
     created_before: Option<i64>,
     /// Where the page before ended: its `next_cursor`.
-    #[param(nullable = false)]
+    #[param(nullable = false, pattern = "^-?[0-9]{1,18}[.]qj_[0-9a-f]{32}$")]
     cursor: Option<String>,
     /// The most jobs on the page; 20 without it.
     #[param(nullable = false, minimum = 1, maximum = 100)]
@@ -76,12 +77,9 @@ struct JobPage {
 }
 
 /// List jobs, newest first.
-#[utoipa::path(get, path = "/v1/jobs", tag = "jobs", params(ListParams), responses(
+#[utoipa::path(get, path = "/v1/jobs", operation_id = "list_jobs", tag = "jobs", params(ListParams), responses(
     (status = 200, description = "A page of jobs.", body = JobPage),
     (status = 400, description = "A parameter cannot be read.", body = Problem, content_type = "application/problem+json"),
-    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 429, description = "Too many requests.", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn list(
     State(state): State<ApiState>,
@@ -134,7 +132,7 @@ fn read_cursor(text: &str) -> Option<Cursor> {
 ///
 /// With `Prefer: wait=n` the answer comes when its status changes or, where `If-None-Match` names the version that the client
 /// has, when anything changes; after n seconds at the latest, 30 at most.
-#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(
+#[utoipa::path(get, path = "/v1/jobs/{id}", operation_id = "get_job", tag = "jobs", params(
     ("id" = String, Path, description = "The job's id."),
     ("If-None-Match" = inline(Option<String>), Header, nullable = false, description = "The version that the client has."),
     ("Prefer" = inline(Option<String>), Header, nullable = false, example = "wait=10",
@@ -142,10 +140,7 @@ fn read_cursor(text: &str) -> Option<Cursor> {
 ), responses(
     (status = 200, description = "The job.", body = JobView, headers(("ETag" = String, description = "Its version."))),
     (status = 304, description = "The client has this version."),
-    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
-     content_type = "application/problem+json"),
     (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
-    (status = 429, description = "Too many requests.", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn show(
     State(state): State<ApiState>,

@@ -15,6 +15,7 @@ mod health;
 mod jobs;
 mod keys;
 mod limits;
+mod openapi;
 mod page;
 mod plans;
 mod preprocess;
@@ -35,15 +36,12 @@ use axum::{
 };
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use access::Access;
 pub use limits::Limits;
+pub use openapi::openapi;
 
 use crate::{
     access::KeyStore,
@@ -105,43 +103,9 @@ const LARGEST_BODY: usize = 1 << 20;
 /// The longest path and query.
 const LONGEST_URI: usize = 8 << 10;
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "ptqd",
-        description = "Post-training quantization as a service. A job names a model, calibration data and a `quantize` \
-                       section in the vocabulary of NVIDIA's TAO Quant; the quantized model and an accuracy report \
-                       come back as artifacts. Errors are RFC 9457 problem documents."
-    ),
-    tags(
-        (name = "jobs", description = "Submit jobs and follow them."),
-        (name = "results", description = "Plans, reports and artifacts."),
-        (name = "catalogue", description = "What can be asked for."),
-        (name = "webhooks", description = "Being told instead of asking."),
-        (name = "operations", description = "The service itself.")
-    ),
-    modifiers(&Bearer),
-    security((), ("api_key" = []))
-)]
-struct ApiDoc;
-
-/// The security scheme: an API key as a bearer token. Optional, since a server may be open.
-struct Bearer;
-
-impl Modify for Bearer {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some(
-                "An API key, `ptqd_…`, or a token of the OpenID provider. Not needed where the server is open.",
-            ))
-            .build();
-        openapi.components.get_or_insert_default().add_security_scheme("api_key", SecurityScheme::Http(scheme));
-    }
-}
-
+/// The routes and what they say of themselves.
 fn documented() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(ApiDoc::openapi())
+    OpenApiRouter::with_openapi(openapi::head())
         .merge(create::routes())
         .merge(jobs::routes())
         .merge(change::routes())
@@ -156,14 +120,10 @@ fn documented() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-/// The OpenAPI document, derived from the routes.
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    documented().1
-}
-
 /// The whole service.
 pub fn router(state: ApiState) -> Router {
     let (router, openapi) = documented();
+    let openapi = openapi::finished(openapi);
     router
         .merge(page::routes())
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))

@@ -50,17 +50,12 @@ struct PlanView {
 /// Plan a job without running it.
 ///
 /// Reads the model's header or graph alone. The request is the one of `POST /v1/jobs`; calibration data may be missing.
-#[utoipa::path(post, path = "/v1/plans", tag = "jobs", request_body = JobRequest, responses(
+#[utoipa::path(post, path = "/v1/plans", operation_id = "plan_job", tag = "jobs", request_body = JobRequest, responses(
     (status = 200, description = "The plan.", body = PlanView),
     (status = 400, description = "The body is not a job.", body = Problem, content_type = "application/problem+json"),
-    (status = 401, description = "No key, or one that is not accepted.", body = Problem,
-     content_type = "application/problem+json"),
     (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
     (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The job cannot be carried out; every objection is listed.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 429, description = "Too many requests.", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "The model cannot be read at the moment.", body = Problem,
      content_type = "application/problem+json"),
 ))]
 async fn plan(

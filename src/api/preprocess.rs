@@ -1,7 +1,10 @@
 //! How images become samples, as clients write it.
 
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, RefOr, Schema, Type},
+};
 
 use crate::dataset::{Color, Layout, Preprocess, Size};
 
@@ -11,13 +14,10 @@ use crate::dataset::{Color, Layout, Preprocess, Size};
 #[schema(example = json!({"resize": 256, "crop": 224, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}))]
 pub(super) struct PreprocessInput {
     /// The size before the crop: a number for the shorter side, or height and width.
-    #[schema(nullable = false)]
     resize: Option<SizeInput>,
     /// The size of the part in the middle that is used: a number for both sides, or height and width.
-    #[schema(nullable = false)]
     crop: Option<SizeInput>,
     /// What a pixel of 0 to 255 is multiplied with; 1/255 without it.
-    #[schema(nullable = false)]
     scale: Option<f32>,
     /// What is subtracted from each channel after that: one number for all channels, or one for each. 0 without it.
     #[serde(default)]
@@ -36,7 +36,7 @@ pub(super) struct PreprocessInput {
 }
 
 /// One side, or height and width.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(untagged)]
 enum SizeInput {
     /// One number.
@@ -44,6 +44,18 @@ enum SizeInput {
     /// Height and width.
     Both([u32; 2]),
 }
+
+// By hand: the derived schema does not say how long the array is.
+impl PartialSchema for SizeInput {
+    fn schema() -> RefOr<Schema> {
+        let side = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(u32::MAX));
+        let both = ArrayBuilder::new().items(side()).min_items(Some(2)).max_items(Some(2));
+        let either = OneOfBuilder::new().item(side()).item(both);
+        either.description(Some("One side, or height and width.")).into()
+    }
+}
+
+impl ToSchema for SizeInput {}
 
 /// The order of the axes.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]

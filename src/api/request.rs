@@ -50,13 +50,12 @@ pub(super) struct CalibrationInput {
     #[schema(example = "file:///data/calibration.npz")]
     uri: String,
     /// The most samples to use; all without it.
-    #[schema(nullable = false, minimum = 1, maximum = 1_000_000)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     max_samples: Option<u32>,
     /// Samples per forward pass, where the model leaves it open.
-    #[schema(nullable = false, minimum = 1, maximum = 4096)]
+    #[schema(minimum = 1, maximum = 4096)]
     batch_size: Option<u32>,
     /// How images become samples, where the data is a folder of images.
-    #[schema(nullable = false)]
     preprocess: Option<PreprocessInput>,
 }
 
@@ -68,16 +67,15 @@ pub(super) struct EvaluationInput {
     #[schema(example = "file:///data/evaluation.npz")]
     uri: String,
     /// The name of the array of labels, if there is one; `class` where the images of each class have a folder.
-    #[schema(nullable = false, example = "y")]
+    #[schema(example = "y")]
     labels: Option<String>,
     /// The most samples to use; all without it.
-    #[schema(nullable = false, minimum = 1, maximum = 10_000_000)]
+    #[schema(minimum = 1, maximum = 10_000_000)]
     max_samples: Option<u32>,
     /// Samples per forward pass, where the model leaves it open.
-    #[schema(nullable = false, minimum = 1, maximum = 4096)]
+    #[schema(minimum = 1, maximum = 4096)]
     batch_size: Option<u32>,
     /// How images become samples, where the data is a folder of images.
-    #[schema(nullable = false)]
     preprocess: Option<PreprocessInput>,
 }
 
@@ -86,10 +84,8 @@ pub(super) struct EvaluationInput {
 #[serde(deny_unknown_fields)]
 pub(super) struct QualityGateInput {
     /// The least SQNR of the outputs, in dB.
-    #[schema(nullable = false)]
     min_output_sqnr_db: Option<f64>,
     /// The largest loss of accuracy, as a fraction: 0.01 is one point.
-    #[schema(nullable = false)]
     max_accuracy_drop: Option<f64>,
 }
 
@@ -98,12 +94,10 @@ pub(super) struct QualityGateInput {
 #[serde(deny_unknown_fields)]
 pub(super) struct JobRequest {
     /// A name for people.
-    #[schema(nullable = false, min_length = 1, max_length = 200)]
+    #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
     model: ModelInput,
-    #[schema(nullable = false)]
     calibration: Option<CalibrationInput>,
-    #[schema(nullable = false)]
     evaluation: Option<EvaluationInput>,
     /// The `quantize` section, in the vocabulary of TAO Quant.
     #[schema(value_type = Object, example = json!({
@@ -112,7 +106,6 @@ pub(super) struct JobRequest {
         "skip_names": ["*head*"]
     }))]
     quantize: Value,
-    #[schema(nullable = false)]
     quality_gate: Option<QualityGateInput>,
     /// Free labels.
     #[serde(default)]
@@ -121,16 +114,25 @@ pub(super) struct JobRequest {
     #[serde(default)]
     priority: i32,
     /// The longest an attempt may run.
-    #[schema(nullable = false, minimum = 1, maximum = 604_800)]
+    #[schema(minimum = 1, maximum = 604_800)]
     timeout_seconds: Option<u32>,
     /// The most attempts; 3 without it.
-    #[schema(nullable = false, minimum = 1, maximum = 20)]
+    #[schema(minimum = 1, maximum = 20)]
     max_attempts: Option<u32>,
 }
 
 impl JobRequest {
     /// Reads a request.
     pub(super) fn read(body: Value) -> Result<Self, ApiError> {
+        const OBJECTS: [&str; 6] = [
+            "/model",
+            "/calibration",
+            "/calibration/preprocess",
+            "/evaluation",
+            "/evaluation/preprocess",
+            "/quality_gate",
+        ];
+        only_objects(&body, &OBJECTS)?;
         typed(body)
     }
 }
@@ -149,8 +151,20 @@ pub(super) fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>
     Ok(json)
 }
 
+/// An objection to arrays where objects belong: serde would take their values for the fields, in order.
+fn only_objects(body: &Value, pointers: &[&str]) -> Result<(), ApiError> {
+    for pointer in pointers {
+        if body.pointer(pointer).is_some_and(Value::is_array) {
+            let detail = "an object belongs here, and this is an array".to_owned();
+            return Err(ApiError::Malformed { detail, pointer: Some((*pointer).to_owned()) });
+        }
+    }
+    Ok(())
+}
+
 /// A request of some type; what does not fit is named by its place.
 pub(super) fn typed<T: DeserializeOwned>(body: Value) -> Result<T, ApiError> {
+    only_objects(&body, &[""])?;
     serde_path_to_error::deserialize(body).map_err(|error| {
         let pointer = pointer(error.path());
         ApiError::Malformed { detail: error.into_inner().to_string(), pointer }
