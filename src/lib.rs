@@ -55,4 +55,8 @@ pub mod store;
 #[cfg(feature = "service")]
 pub mod telemetry;
 #[cfg(feature = "service")]
+#[cfg_attr(feature = "otel", path = "traces/otlp.rs")]
+#[cfg_attr(not(feature = "otel"), path = "traces/none.rs")]
+pub mod traces;
+#[cfg(feature = "service")]
 pub mod worker;

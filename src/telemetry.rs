@@ -29,7 +29,12 @@ pub enum LogFormat {
 }
 
 /// Starts logging; `filter` is a level, or levels by module: `info`, `warn,ptqd=debug`. One that cannot be read is `info`.
-pub fn start(filter: &str, format: LogFormat) {
+/// `traces` takes spans besides.
+pub fn start(
+    filter: &str,
+    format: LogFormat,
+    traces: Option<Box<dyn Layer<tracing_subscriber::Registry> + Send + Sync>>,
+) {
     let filter = filter.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines: Box<dyn Layer<tracing_subscriber::Registry> + Send + Sync> = match format {
@@ -37,7 +42,10 @@ pub fn start(filter: &str, format: LogFormat) {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).boxed(),
     };
     // Already set in tests that start more than one server.
-    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(traces.into_iter().chain([lines]).collect::<Vec<_>>())
+        .with(filter)
+        .try_init();
 }
 
 /// Labels of a series: name and value.

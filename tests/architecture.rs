@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Which modules each module may name, besides itself. Leaves that all may name: `control`, `fault`.
-const MAY_NAME: [(&str, &[&str]); 25] = [
+const MAY_NAME: [(&str, &[&str]); 26] = [
     // core
     ("fault", &[]),
     ("control", &[]),
@@ -40,10 +40,14 @@ const MAY_NAME: [(&str, &[&str]); 25] = [
     ("store", &["access", "config", "job", "webhook"]),
     ("storage", &["config", "job", "report", "spec"]),
     ("telemetry", &["config"]),
+    ("traces", &[]),
     ("outbound", &["access", "job", "telemetry", "webhook"]),
     ("worker", &["backend", "config", "engine", "job", "pipeline", "report", "spec", "storage", "telemetry"]),
     ("api", &["access", "backend", "dataset", "job", "numeric", "report", "spec", "webhook"]),
-    ("app", &["api", "backend", "config", "engine", "job", "outbound", "storage", "store", "telemetry", "worker"]),
+    (
+        "app",
+        &["api", "backend", "config", "engine", "job", "outbound", "storage", "store", "telemetry", "traces", "worker"],
+    ),
     (
         "cli",
         &[
@@ -60,11 +64,13 @@ const MAY_NAME: [(&str, &[&str]); 25] = [
             "storage",
             "store",
             "telemetry",
+            "traces",
         ],
     ),
 ];
 const LEAVES: [&str; 2] = ["control", "fault"];
-const SHELL: [&str; 9] = ["config", "store", "storage", "outbound", "telemetry", "worker", "api", "app", "cli"];
+const SHELL: [&str; 10] =
+    ["config", "store", "storage", "outbound", "telemetry", "traces", "worker", "api", "app", "cli"];
 
 /// A text that may stand only in files whose path begins with one of these.
 const ONLY_IN: [(&str, &[&str]); 11] = [

@@ -58,6 +58,8 @@ pub type UrlCheck = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 pub type DiskCheck = dyn Fn() -> Result<(), String> + Send + Sync;
 /// The process's figures, given those of the queue.
 pub type Metrics = dyn Fn(&QueueStats) -> String + Send + Sync;
+/// Makes a span part of the trace that a `traceparent` header names.
+pub type Adopt = dyn Fn(&tracing::Span, &str) + Send + Sync;
 /// Counts an answer: method, route, status, time.
 pub type Answered = dyn Fn(&str, &str, u16, Duration) + Send + Sync;
 
@@ -88,6 +90,8 @@ pub struct ApiState {
     pub metrics: Arc<Metrics>,
     /// Told of every answer.
     pub answered: Arc<Answered>,
+    /// Joins a client's trace.
+    pub adopt: Arc<Adopt>,
     /// Whether the server is about to stop.
     pub draining: watch::Receiver<bool>,
 }

@@ -125,7 +125,10 @@ pub(super) async fn finish(State(state): State<ApiState>, request: Request, next
     let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
     let id = given_id(&request).unwrap_or_else(|| Uuid::now_v7().simple().to_string());
     let began = std::time::Instant::now();
-    let span = tracing::info_span!("request", request_id = id);
+    let span = tracing::info_span!("request", request_id = id, %method, path);
+    if let Some(parent) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
+        (state.adopt)(&span, parent);
+    }
     let mut response = next.run(request).instrument(span).await;
     if let Some(mut problem) = response.extensions_mut().remove::<Problem>() {
         problem.instance.clone_from(&path);

@@ -21,6 +21,7 @@ use crate::{
     outbound::{Guard, Sender},
     storage::Sources,
     telemetry::{self, QueueFigures},
+    traces,
 };
 
 /// A service that is running.
@@ -75,6 +76,7 @@ impl App {
             disk: Arc::new(move || disk(&scratch).and_then(|()| disk(&folder))),
             metrics: Arc::new(figures),
             answered: Arc::new(telemetry::answered),
+            adopt: Arc::new(traces::adopt),
             draining: stopped.clone(),
         };
         let sender =

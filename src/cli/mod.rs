@@ -16,6 +16,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::{
     fault::chain,
     telemetry::{self, LogFormat},
+    traces,
 };
 
 /// Post-training quantization as a service.
@@ -29,6 +30,10 @@ struct Cli {
     /// How lines of the log look.
     #[arg(long, env = "PTQD_LOG_FORMAT", global = true, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormatArg,
+
+    /// An OpenTelemetry collector that spans are sent to (OTLP over HTTP); needs a program built with the feature `otel`.
+    #[arg(long, env = "PTQD_OTLP_ENDPOINT", global = true, value_name = "URL")]
+    otlp_endpoint: Option<String>,
 
     #[command(subcommand)]
     command: Command,
@@ -73,7 +78,14 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let quiet = matches!(cli.command, Command::Quantize(_) | Command::Demo(_));
-    telemetry::start(cli.log.as_deref().unwrap_or(if quiet { "warn" } else { "info" }), cli.log_format.into());
+    let traces = match cli.otlp_endpoint.as_deref().map(traces::layer).transpose() {
+        Ok(traces) => traces,
+        Err(why) => {
+            say(&format!("ptqd: no traces are sent: {why}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    telemetry::start(cli.log.as_deref().unwrap_or(if quiet { "warn" } else { "info" }), cli.log_format.into(), traces);
     let result: Result<ExitCode, Box<dyn Error>> = match cli.command {
         Command::Serve(config) => serve::serve(&config),
         Command::Worker(args) => serve::work(&args),
@@ -83,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Migrate(config) => migrate::run(&config),
         Command::Keys(args) => keys::run(&args),
     };
+    traces::flush();
     result.unwrap_or_else(|error| {
         say(&format!("ptqd: {}", chain(error.as_ref())));
         ExitCode::FAILURE

@@ -19,8 +19,8 @@ use crate::{
 
 /// Runs the attempt to its end and records how it ended.
 pub(super) async fn run(shop: &Workshop, claim: Claim, stop: watch::Receiver<bool>) {
-    let Claim { lease, max_attempts, tenant, spec, work, time_left } = claim;
-    tracing::info!(job = %lease.job, task = lease.task, %tenant, attempt = lease.attempt, "task started");
+    let Claim { lease, max_attempts, spec, work, time_left, .. } = claim;
+    tracing::info!("task started");
     let limit = spec.timeout_seconds;
     let part = work != Work::Whole;
     let flag = Arc::new(StopFlag::default());
@@ -46,7 +46,7 @@ pub(super) async fn run(shop: &Workshop, claim: Claim, stop: watch::Receiver<boo
         (_, Stop::Lost) => {
             heart.abort();
             shop.tidy(&lease).await;
-            return tracing::warn!(job = %lease.job, attempt = lease.attempt, "the lease was lost");
+            return tracing::warn!("the lease was lost");
         }
         (_, Stop::Cancelled) => Finish::Cancelled,
         (_, Stop::Shutdown) => Finish::Released,
@@ -88,7 +88,7 @@ async fn finish(shop: &Workshop, lease: &Lease, how: Finish) {
     for attempt in 0..6 {
         match shop.queue.finish(lease, how.clone()).await {
             Ok(true) => {
-                tracing::info!(job = %lease.job, task = lease.task, outcome = outcome(&how), "task ended");
+                tracing::info!(outcome = outcome(&how), "task ended");
                 shop.told(&how);
                 if !matches!(how, Finish::Succeeded(_) | Finish::ShardDone(_) | Finish::FanOut(_)) {
                     shop.tidy(lease).await;
@@ -99,10 +99,10 @@ async fn finish(shop: &Workshop, lease: &Lease, how: Finish) {
                 // Either another has the job, or an answer of the database was lost on its way: then what was published is
                 // in use.
                 shop.tidy(lease).await;
-                return tracing::warn!(job = %lease.job, "the lease was gone before the end was recorded");
+                return tracing::warn!("the lease was gone before the end was recorded");
             }
             Err(error) => {
-                tracing::error!(job = %lease.job, error = chain(&error), "the end was not recorded");
+                tracing::error!(error = chain(&error), "the end was not recorded");
                 tokio::time::sleep(shop.lease / 10 * (attempt + 1)).await;
             }
         }

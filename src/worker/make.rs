@@ -173,7 +173,9 @@ async fn compute(
     flag: Arc<StopFlag>,
     sender: mpsc::UnboundedSender<Notice>,
 ) -> Result<Made, Unmade> {
-    let joined = tokio::task::spawn_blocking(move || run_pipeline(&job, work, apart, &out, &flag, &sender)).await;
+    let span = tracing::info_span!("compute");
+    let run = move || span.in_scope(|| run_pipeline(&job, work, apart, &out, &flag, &sender));
+    let joined = tokio::task::spawn_blocking(run).await;
     joined.unwrap_or_else(|panic| {
         tracing::error!(%panic, "the pipeline panicked");
         let message = "an error of ours ended the computation; the server's log has more";

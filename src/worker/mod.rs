@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 pub use janitor::{Janitor, Retention};
 pub use plan::dry_run;
@@ -61,8 +62,11 @@ impl Workshop {
             match self.queue.claim(&who, self.lease).await {
                 Ok(Some(claim)) => {
                     let announcing = self.keep_announcing(&who);
+                    // Every line of the log that the attempt writes carries these.
+                    let (job, task, attempt) = (&claim.lease.job, claim.lease.task, claim.lease.attempt);
+                    let span = tracing::info_span!("task", %job, task, attempt, tenant = %claim.tenant);
                     tokio::select! {
-                        () = attempt::run(&self, claim, stop.clone()) => {}
+                        () = attempt::run(&self, claim, stop.clone()).instrument(span) => {}
                         () = announcing => {}
                     }
                 }

@@ -26,6 +26,7 @@ mod golden_casts;
 mod golden_onnx;
 mod golden_weights;
 mod graph_weights;
+mod old_databases;
 mod page;
 mod restart;
 mod service;
