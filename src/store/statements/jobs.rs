@@ -23,14 +23,17 @@ macro_rules! job_store {
                         }));
                     }
                 }
-                let namesake: Option<(String,)> = sqlx::query_as("select id from jobs where tenant = $1 and name = $2")
-                    .bind(new.tenant.as_str().to_owned())
-                    .bind(new.spec.name.clone())
-                    .fetch_optional(&mut *tx.tx)
-                    .await
-                    .map_err(database)?;
-                if let Some(id) = namesake.and_then(|(id,)| id.parse().ok()) {
-                    return Ok(Some(Created::NameTaken(id)));
+                if let Some(name) = &new.spec.name {
+                    let namesake: Option<(String,)> =
+                        sqlx::query_as("select id from jobs where tenant = $1 and name = $2")
+                            .bind(new.tenant.as_str().to_owned())
+                            .bind(name.clone())
+                            .fetch_optional(&mut *tx.tx)
+                            .await
+                            .map_err(database)?;
+                    if let Some(id) = namesake.and_then(|(id,)| id.parse().ok()) {
+                        return Ok(Some(Created::NameTaken(id)));
+                    }
                 }
                 let inserted = sqlx::query(concat!(
                     "insert into jobs (id, tenant, name, status, spec, backend, warnings, priority, attempt, ",
