@@ -15,8 +15,8 @@ const SHIPPED: [(&str, &str, &str); 2] = [
     ),
     (
         "0002_service",
-        "fffc1692057523b192264574771ca886fa1507248a318632a0c5685504c4706a",
-        "9de0e3a5abe6bb3253da2e8b19cefc64fa93cc794a7e1a854a21cff1e294bf75",
+        "ddeebe475bd625644cfd8c7e64c91197f6139eeef4f1fb2bc7b2ecfb276c8d83",
+        "4650161b89b52e6a9aace6d7c1558fd82630caa034c63ce4a03fe7301191dd6d",
     ),
 ];
 

@@ -127,3 +127,9 @@ create table workers (
     backends      text not null,
     seen_at       bigint not null
 );
+
+-- Jobs that were deleted and whose artifacts may still be there. What no row tells of is never removed: it may be another
+-- database's.
+create table garbage (
+    job_id  text primary key
+);

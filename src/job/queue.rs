@@ -107,6 +107,13 @@ pub trait Queue: std::fmt::Debug + Send + Sync {
     /// What is known of a job of any tenant; nothing of one that is not there.
     async fn remains(&self, job: &JobId) -> Result<Option<Remains>, StoreError>;
 
+    /// Jobs whose artifacts may hold what nobody refers to: those that were deleted, and those that ended no longer ago
+    /// than this.
+    async fn to_sweep(&self, ended_within: Duration) -> Result<Vec<JobId>, StoreError>;
+
+    /// Says that nothing is left of a deleted job.
+    async fn swept(&self, job: &JobId) -> Result<(), StoreError>;
+
     /// Jobs that ended longer ago than this and still have artifacts: marks the artifacts as expired and returns the jobs.
     async fn expire(&self, age: Duration, limit: i64) -> Result<Vec<JobId>, StoreError>;
 

@@ -137,19 +137,6 @@ fn sweep_staged(folder: &Path) {
     let _ = fs::remove_dir(folder);
 }
 
-impl Artifacts {
-    /// The names under which jobs have artifacts.
-    pub async fn jobs(&self) -> Vec<String> {
-        match self.store.list_with_delimiter(None).await {
-            Ok(listed) => listed.common_prefixes.iter().map(ToString::to_string).collect(),
-            Err(error) => {
-                tracing::warn!(%error, "the artifact store cannot be listed");
-                Vec::new()
-            }
-        }
-    }
-}
-
 #[async_trait]
 impl ArtifactReader for Artifacts {
     async fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<ArtifactBody, ArtifactError> {

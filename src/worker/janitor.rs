@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     fault::chain,
-    job::{JobId, Queue, StoreError},
+    job::{Queue, StoreError},
     storage::Artifacts,
 };
 
@@ -19,8 +19,9 @@ pub struct Retention {
     pub events: Option<Duration>,
 }
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long an idempotency key is remembered, and a delivery that is over.
-const KEYS: Duration = Duration::from_secs(24 * 3600);
+const KEYS: Duration = DAY;
 
 /// Cleans up now and then. Any number of processes may do so at the same time.
 #[derive(Debug)]
@@ -38,10 +39,13 @@ pub struct Janitor {
 impl Janitor {
     /// Cleans up until `stop` becomes true.
     pub async fn work(self, mut stop: watch::Receiver<bool>) {
+        // First what may have happened while nobody was here.
+        let mut within = DAY;
         loop {
-            if let Err(error) = self.round().await {
+            if let Err(error) = self.round(within).await {
                 tracing::warn!(error = chain(&error), "cleaning up failed, and is tried again later");
             }
+            within = self.every.saturating_mul(2).max(Duration::from_secs(600));
             tokio::select! {
                 () = tokio::time::sleep(self.every) => {}
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -49,7 +53,7 @@ impl Janitor {
         }
     }
 
-    async fn round(&self) -> Result<(), StoreError> {
+    async fn round(&self, within: Duration) -> Result<(), StoreError> {
         if let Some(age) = self.retention.artifacts {
             loop {
                 let expired = self.queue.expire(age, 100).await?;
@@ -63,11 +67,13 @@ impl Janitor {
             }
         }
         self.queue.prune(self.retention.events, KEYS).await?;
-        // Artifacts of jobs that are gone, and what attempts that never ended published for jobs that have.
-        for folder in self.artifacts.jobs().await {
-            let Ok(job) = folder.parse::<JobId>() else { continue };
+        // What deleted jobs left, and what attempts that never ended published for jobs that have.
+        for job in self.queue.to_sweep(within).await? {
             match self.queue.remains(&job).await? {
-                None => self.artifacts.discard(job.as_str()).await,
+                None => {
+                    self.artifacts.discard(job.as_str()).await;
+                    self.queue.swept(&job).await?;
+                }
                 Some(remains) if remains.ended => self.artifacts.keep_only(job.as_str(), &remains.keys).await,
                 Some(_) => {}
             }

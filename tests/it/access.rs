@@ -34,7 +34,7 @@ fn start(url: &str, data: &Path, arguments: &[&str]) -> Process {
 fn a_shared_database_needs_keys() {
     let folder = tempfile::tempdir().unwrap();
     let url = schema("access");
-    let server = start(&url, folder.path(), &[]);
+    let server = start(&url, folder.path(), &["--log", "trace", "--log-format", "json", "--webhooks-private"]);
     let nobody = &server.client;
     let refused = nobody.send("GET", "/v1/jobs", &[], None);
     assert_eq!((refused.status, &refused.json()["code"]), (401, &json!("unauthorized")));
@@ -82,6 +82,16 @@ fn a_shared_database_needs_keys() {
     let path = format!("/v1/keys/{}", fresh.json()["id"].as_str().unwrap());
     assert_eq!(admin.send("DELETE", &path, &[], None).status, 204);
     assert_eq!(nobody.with_key(&secret).get("/v1/jobs").0, 401);
+    // Nothing that opens anything is in the log, not even in the most talkative one.
+    let hook = admin.send("POST", "/v1/webhooks", &[], Some(&json!({"url": "http://127.0.0.1:9/"}))).json();
+    let log = server.log.lock().unwrap().clone();
+    let lines = log.lines().filter(|line| line.contains("\"request_id\""));
+    assert!(lines.clone().count() > 10, "{log}");
+    lines.for_each(|line| assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}"));
+    let tail = |key: &str| key.rsplit('_').next().unwrap().to_owned();
+    for secret in [tail(&made), tail(&secret), tail(hook["secret"].as_str().unwrap())] {
+        assert!(!log.contains(&secret), "a secret is in the log");
+    }
     let odd = admin.send("POST", "/v1/keys", &[], Some(&json!({"name": "", "scopes": ["root"], "expires_in_days": 0})));
     assert_eq!((odd.status, odd.json()["errors"].as_array().unwrap().len()), (422, 3));
 }

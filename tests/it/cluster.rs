@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    restart::{long_job, wait_for_phase},
     support::{Client, Postgres, Process, Server, eventually, fixture, program, schema, serve, uri, work},
     weights_only::{in_shards, lasting, sharded},
 };
@@ -155,6 +156,39 @@ fn a_worker_takes_only_what_it_is_able_to_do() {
         assert_eq!((&done["status"], &done["attempt"]), (&json!("succeeded"), &json!(1)), "{done:#}");
     }
     drop((without, small, large));
+}
+
+#[test]
+fn a_job_of_another_process_is_cancelled_within_two_seconds() {
+    let mut cluster = Cluster::start(schema("cancel"));
+    let _worker = cluster.worker(&[]);
+    let id = cluster.client().submit(&long_job(cluster.folder.path()));
+    wait_for_phase(cluster.client(), &id, "calibrating");
+    let began = Instant::now();
+    assert_eq!(cluster.client().send("POST", &format!("/v1/jobs/{id}/cancel"), &[], None).status, 200);
+    assert_eq!(cluster.client().wait(&id)["status"], "cancelled");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let scratch = cluster.folder.path().join("worker1/scratch");
+    eventually("nothing is left", Duration::from_secs(5), || fs::read_dir(&scratch).unwrap().count() == 0);
+}
+
+#[test]
+fn a_worker_does_not_sweep_what_another_database_knows_of() {
+    let mut one = Cluster::start(schema("one"));
+    let _worker = one.worker(&[]);
+    let id = one.client().submit(&int8(&fixture("vit.safetensors")));
+    let job = one.client().wait(&id);
+    let (url, artifacts) = (schema("two"), one.folder.path().join("artifacts"));
+    let mut stranger = program("worker", &one.folder.path().join("stranger"), Some(&url));
+    let _stranger = work_on(stranger.arg("--artifacts").arg(&artifacts));
+    std::thread::sleep(Duration::from_secs(2));
+    files(one.client(), &job, one.folder.path());
+    // Its own deleted jobs it does sweep, also after the one who deleted them has died in the middle.
+    assert_eq!(one.client().send("DELETE", &format!("/v1/jobs/{id}"), &[], None).status, 204);
+    fs::create_dir_all(artifacts.join(&id)).unwrap();
+    fs::write(artifacts.join(&id).join("left"), "x").unwrap();
+    let _sweeper = one.worker(&[]);
+    eventually("it is swept", Duration::from_secs(10), || !artifacts.join(&id).exists());
 }
 
 /// Numbers that are the same in every run.

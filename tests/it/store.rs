@@ -340,7 +340,13 @@ async fn jobs_that_have_ended_can_be_deleted(store: Store) {
     let refused = store.jobs.delete(&tenant, &job.id, None).await.unwrap();
     assert!(matches!(refused, Changed::Refused(JobStatus::Queued)));
     store.jobs.cancel(&tenant, &job.id, None).await.unwrap();
+    let hour = Duration::from_secs(3600);
+    assert_eq!(store.queue.to_sweep(hour).await.unwrap(), std::slice::from_ref(&job.id), "it ended lately");
+    assert!(store.queue.to_sweep(Duration::ZERO).await.unwrap().is_empty());
     assert!(matches!(store.jobs.delete(&tenant, &job.id, None).await.unwrap(), Changed::Done(_)));
+    assert_eq!(store.queue.to_sweep(Duration::ZERO).await.unwrap(), std::slice::from_ref(&job.id), "it was deleted");
+    store.queue.swept(&job.id).await.unwrap();
+    assert!(store.queue.to_sweep(hour).await.unwrap().is_empty());
     assert!(matches!(store.jobs.delete(&tenant, &job.id, None).await.unwrap(), Changed::Missing));
     assert!(events(&store, &job.id).await.is_empty());
     store.add(new_job_with(json!({"name": "n"}))).await;

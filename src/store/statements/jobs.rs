@@ -264,6 +264,11 @@ macro_rules! job_store {
                     Ok(job) => job,
                     Err(why) => return leave(tx, why).await,
                 };
+                sqlx::query("insert into garbage (job_id) values ($1) on conflict (job_id) do nothing")
+                    .bind(id.as_str().to_owned())
+                    .execute(&mut *tx.tx)
+                    .await
+                    .map_err(database)?;
                 sqlx::query("delete from jobs where id = $1")
                     .bind(id.as_str().to_owned())
                     .execute(&mut *tx.tx)

@@ -272,6 +272,26 @@ macro_rules! queue {
                 Ok(Some(Remains { ended: job.status.is_terminal(), keys, outputs }))
             }
 
+            async fn to_sweep(&self, ended_within: Duration) -> Result<Vec<JobId>, StoreError> {
+                let rows: Vec<(String,)> = sqlx::query_as(concat!(
+                    "select job_id from garbage union select id from jobs where finished_at > ", $now, " - $1"
+                ))
+                .bind(milliseconds(ended_within))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(database)?;
+                Ok(rows.into_iter().filter_map(|(id,)| id.parse().ok()).collect())
+            }
+
+            async fn swept(&self, job: &JobId) -> Result<(), StoreError> {
+                sqlx::query("delete from garbage where job_id = $1")
+                    .bind(job.as_str().to_owned())
+                    .execute(&self.pool)
+                    .await
+                    .map_err(database)?;
+                Ok(())
+            }
+
             async fn expire(&self, age: Duration, limit: i64) -> Result<Vec<JobId>, StoreError> {
                 let rows: Vec<(String,)> = sqlx::query_as(concat!(
                     "update jobs set artifacts_expired_at = ", $now, ", last_seq = last_seq where id in (select id from jobs ",

@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -13,6 +14,8 @@ use super::{Client, needed};
 pub struct Process {
     pub child: Child,
     pub client: Client,
+    /// What it has logged so far.
+    pub log: Arc<Mutex<String>>,
 }
 
 impl Drop for Process {
@@ -52,17 +55,31 @@ pub fn start_server(mut program: Command) -> Process {
         .inspect(|line| eprintln!("server: {line}"))
         .find_map(|line| Some(line.split_once("listening on ")?.1.split(' ').next()?.to_owned()))
         .expect("the address");
-    // Read on, so that the program never waits for us.
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("server: {line}")));
-    Process { child, client: Client::new(url) }
+    let log = listen("server", lines);
+    Process { child, client: Client::new(url), log }
 }
 
 /// Starts workers without an API.
 pub fn work(mut program: Command) -> Process {
     let mut child = program.spawn().expect("the program starts");
     let (lines, id) = (BufReader::new(child.stderr.take().expect("stderr")).lines(), child.id());
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("worker {id}: {line}")));
-    Process { child, client: Client::new(String::new()) }
+    let log = listen(&format!("worker {id}"), lines);
+    Process { child, client: Client::new(String::new()), log }
+}
+
+/// Reads on, so that the program never waits for us.
+fn listen(name: &str, lines: impl Iterator<Item = std::io::Result<String>> + Send + 'static) -> Arc<Mutex<String>> {
+    let log = Arc::new(Mutex::new(String::new()));
+    let (heard, name) = (Arc::clone(&log), name.to_owned());
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            eprintln!("{name}: {line}");
+            let mut heard = heard.lock().expect("the log");
+            heard.push_str(&line);
+            heard.push('\n');
+        }
+    });
+    log
 }
 
 impl Process {
