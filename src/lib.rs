@@ -19,13 +19,14 @@
 //! | [`job`] | what a job is, and the ports to where jobs and artifacts are kept |
 //! | [`access`] | tenants' API keys and what they may do |
 //! | [`webhook`] | who is told of what, and how it is signed |
-//! | [`control`], [`fault`] | leaves that all share: progress and cancellation; what an error says of itself |
+//! | [`control`], [`fault`], [`digest`] | leaves that all share: progress and cancellation; what an error says of itself; SHA-256 |
 
 pub mod access;
 pub mod backend;
 pub mod calibration;
 pub mod control;
 pub mod dataset;
+pub mod digest;
 pub mod engine;
 pub mod fault;
 pub mod job;

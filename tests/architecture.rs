@@ -16,11 +16,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Which modules each module may name, besides itself. Leaves that all may name: `control`, `fault`.
-const MAY_NAME: [(&str, &[&str]); 26] = [
+/// Which modules each module may name, besides itself. Leaves that all may name: `control`, `digest`, `fault`.
+const MAY_NAME: [(&str, &[&str]); 27] = [
     // core
     ("fault", &[]),
     ("control", &[]),
+    ("digest", &[]),
     ("numeric", &[]),
     ("tensor", &["numeric"]),
     ("quant", &["numeric", "tensor"]),
@@ -68,7 +69,7 @@ const MAY_NAME: [(&str, &[&str]); 26] = [
         ],
     ),
 ];
-const LEAVES: [&str; 2] = ["control", "fault"];
+const LEAVES: [&str; 3] = ["control", "digest", "fault"];
 const SHELL: [&str; 10] =
     ["config", "store", "storage", "outbound", "telemetry", "traces", "worker", "api", "app", "cli"];
 

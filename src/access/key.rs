@@ -2,10 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
-use sha2::{Digest, Sha256};
-
 use super::Scopes;
-use crate::job::Tenant;
+use crate::{
+    digest::{hex, sha256_hex},
+    job::Tenant,
+};
 
 /// An API key as it is kept. Times are milliseconds since 1970 by the database's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +44,6 @@ pub struct ParseKeyError;
 impl KeySecret {
     /// A key from random bytes: six for the id, the rest for the secret.
     pub fn new(random: [u8; 38]) -> Self {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         KeySecret { id: hex(&random[..6]), secret: hex(&random[6..]) }
     }
 
@@ -54,7 +54,7 @@ impl KeySecret {
 
     /// What is kept of it. The secret is random and long, so a plain digest is as good as a slow one.
     pub fn hash(&self) -> String {
-        Sha256::digest(self.reveal().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256_hex(self.reveal().as_bytes())
     }
 
     /// The whole key, for its holder.

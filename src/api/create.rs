@@ -9,7 +9,6 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -26,6 +25,7 @@ use super::{
 };
 use crate::{
     backend,
+    digest::sha256_hex,
     job::{Created, Idempotency, JobId, JobSpec, NewJob, Tenant},
 };
 
@@ -146,8 +146,7 @@ fn idempotency(headers: &HeaderMap, body: &Value) -> Result<Option<Idempotency>,
     })?;
     let mut sorted = body.clone();
     sorted.sort_all_objects();
-    let fingerprint = Sha256::digest(sorted.to_string().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Some(Idempotency { key: key.to_owned(), fingerprint }))
+    Ok(Some(Idempotency { key: key.to_owned(), fingerprint: sha256_hex(sorted.to_string().as_bytes()) }))
 }
 
 /// Everything that can be told without the model.

@@ -42,7 +42,7 @@ const LARGEST_REPORT: u64 = 256 << 20;
 async fn plan(State(state): State<ApiState>, reader: Reader, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let job = find(&state, reader.tenant(), &id).await?;
     let status = job.status.name();
-    job.plan.map(Json).ok_or(ApiError::NotReady { what: "the plan", status })
+    state.jobs.plan(reader.tenant(), &job.id).await?.map(Json).ok_or(ApiError::NotReady { what: "the plan", status })
 }
 
 /// The accuracy report.

@@ -11,7 +11,7 @@ use axum::{
         sse::{self, KeepAlive, Sse},
     },
 };
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiState, access::Reader, error::ApiError, jobs::find, problem::Problem};
-use crate::job::{Event, JobId, News, NewsStream, Tenant};
+use crate::job::{Event, JobId, News, NewsStream, Tenant, hear};
 
 /// How often a stream looks for itself: news may be missed.
 const LOOK: Duration = Duration::from_secs(2);
@@ -184,16 +184,9 @@ impl Follow {
 
     /// Waits for something new; news may be missed, so not for ever.
     async fn news_of_job(&mut self) {
-        let heard = async {
-            while let Some(told) = self.news.next().await {
-                if told == News::Missed || told == News::Event(self.job.clone()) {
-                    return;
-                }
-            }
-            std::future::pending().await
-        };
+        let wanted = News::Event(self.job.clone());
         tokio::select! {
-            () = heard => {}
+            () = hear(&mut self.news, &wanted) => {}
             () = tokio::time::sleep(LOOK) => {}
             _ = self.draining.wait_for(|draining| *draining) => {}
         }

@@ -1,6 +1,6 @@
 //! The OpenAPI document: its head, and what is the same for many operations.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -189,14 +189,9 @@ fn illustrate(operation: &mut Operation, examples: &Value) {
             };
             content.example = match schema {
                 "" => None,
-                "Problem" => Some(problem(status, &examples["Problems"])),
+                "Problem" => examples["Problems"].get(status).cloned(),
                 schema => examples.get(schema).cloned(),
             };
         }
     }
-}
-
-/// An example of a problem with this status.
-fn problem(status: &str, problems: &Value) -> Value {
-    problems.get(status).cloned().unwrap_or(json!(null))
 }

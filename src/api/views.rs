@@ -181,7 +181,6 @@ pub(super) enum StatusView {
 impl From<Job> for JobView {
     fn from(job: Job) -> Self {
         let link = |tail: &str| format!("/v1/jobs/{}{tail}", job.id);
-        let planned = job.plan.as_ref().and_then(|plan| plan.get("effective_config")).cloned();
         JobView {
             links: LinksView {
                 itself: link(""),
@@ -195,7 +194,7 @@ impl From<Job> for JobView {
                 summary: result.summary.clone(),
                 quality_gate: result.quality_gate.clone(),
             }),
-            effective_config: planned.unwrap_or_else(|| effective(&job.spec)),
+            effective_config: effective(&job.spec),
             config: serde_json::to_value(&job.spec).unwrap_or(Value::Null),
             id: job.id.to_string(),
             progress: job.progress.as_ref().map(|Progress { units_done, units_total, unit, eta_seconds }| {

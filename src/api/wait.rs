@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use futures_util::StreamExt;
 use tokio::time::Instant;
 
 use super::{ApiState, error::ApiError};
-use crate::job::{Job, JobId, News, Tenant};
+use crate::job::{Job, JobId, News, Tenant, hear};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -42,23 +41,15 @@ pub(super) async fn until(
 ) -> Result<Option<Job>, ApiError> {
     let end = Instant::now() + wait;
     // Listened to before the first look, so that nothing falls between the two.
-    let mut news = state.jobs.news();
+    let (mut news, wanted) = (state.jobs.news(), News::Event(id.clone()));
     loop {
         let job = state.jobs.get(tenant, id).await?;
         let Some(job) = job else { return Ok(None) };
         if fit(&job) || job.status.is_terminal() || Instant::now() >= end {
             return Ok(Some(job));
         }
-        let heard = async {
-            while let Some(told) = news.next().await {
-                if told == News::Missed || told == News::Event(id.clone()) {
-                    return;
-                }
-            }
-            std::future::pending().await
-        };
         tokio::select! {
-            () = heard => {}
+            () = hear(&mut news, &wanted) => {}
             () = tokio::time::sleep_until(end.min(Instant::now() + LOOK)) => {}
         }
     }

@@ -7,6 +7,7 @@ mod event;
 mod failure;
 mod id;
 mod lease;
+mod news;
 mod plan;
 mod queue;
 mod record;
@@ -21,13 +22,12 @@ pub use event::{Event, EventKind};
 pub use failure::Failure;
 pub use id::{JobId, ParseJobIdError};
 pub use lease::{Claim, Held, Lease, Work};
+pub use news::{News, NewsStream, hear};
 pub use plan::{DryRun, Planner};
 pub use queue::{Finish, Queue, Remains, Update, Worker};
 pub use record::{Job, JobResult, Stored};
 pub use retry::RetryPolicy;
 pub use spec::{CalibrationRef, Checked, EvaluationRef, JobSpec, ModelRef};
 pub use status::JobStatus;
-pub use store::{
-    Changed, Created, Cursor, Idempotency, JobStore, ListQuery, NewJob, News, NewsStream, QueueStats, StoreError,
-};
+pub use store::{Changed, Created, Cursor, Idempotency, JobStore, ListQuery, NewJob, QueueStats, StoreError};
 pub use tenant::{ParseTenantError, Tenant};

@@ -75,8 +75,6 @@ pub struct Job {
     pub artifacts_expired_at: Option<i64>,
     /// The number of its newest event: grows with every change that a client can see.
     pub version: i64,
-    /// `{effective_config, plan}`, once it is known.
-    pub plan: Option<Value>,
     /// What the user should know.
     pub warnings: Vec<Warning>,
     /// Why it failed.

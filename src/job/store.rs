@@ -1,11 +1,11 @@
 //! [`JobStore`]: the port to wherever jobs are kept, for those who make and look at them.
 
-use std::{collections::BTreeMap, pin::Pin};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use futures_util::Stream;
+use serde_json::Value;
 
-use super::{Event, Job, JobId, JobSpec, JobStatus, Tenant};
+use super::{Event, Job, JobId, JobSpec, JobStatus, NewsStream, Tenant};
 use crate::fault::Warning;
 
 /// Why the store did not do what it was asked.
@@ -121,22 +121,6 @@ pub struct QueueStats {
     pub workers: i64,
 }
 
-/// Something happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// A task waits for a worker.
-    Queued,
-    /// A webhook has something to be told.
-    Delivery,
-    /// A job has a new event.
-    Event(JobId),
-    /// Some news may have been missed: look yourself.
-    Missed,
-}
-
-/// News as it comes.
-pub type NewsStream = Pin<Box<dyn Stream<Item = News> + Send>>;
-
 /// Keeps jobs and their events. A tenant's job does not exist for another one.
 #[async_trait]
 pub trait JobStore: std::fmt::Debug + Send + Sync {
@@ -145,6 +129,9 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
 
     /// A job by its id.
     async fn get(&self, tenant: &Tenant, id: &JobId) -> Result<Option<Job>, StoreError>;
+
+    /// A job's plan, `{effective_config, plan}`, once a worker has made it.
+    async fn plan(&self, tenant: &Tenant, id: &JobId) -> Result<Option<Value>, StoreError>;
 
     /// Jobs, newest first.
     async fn list(&self, tenant: &Tenant, query: ListQuery) -> Result<Vec<Job>, StoreError>;

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use futures_util::StreamExt;
 use serde_json::json;
 use tokio::{sync::watch, task::JoinSet};
 use ureq::Agent;
@@ -13,7 +12,7 @@ use ureq::Agent;
 use super::Guard;
 use crate::{
     fault::chain,
-    job::{JobStore, News},
+    job::{JobStore, News, hear},
     telemetry,
     webhook::{Attempted, Delivery, WAITS, Webhook, WebhookStore, sign},
 };
@@ -60,16 +59,8 @@ impl Sender {
                 }
             }
             let full = under_way.len() >= AT_ONCE;
-            let rung = async {
-                while let Some(told) = news.next().await {
-                    if matches!(told, News::Delivery | News::Missed) {
-                        return;
-                    }
-                }
-                std::future::pending().await
-            };
             tokio::select! {
-                () = rung, if !full => {}
+                () = hear(&mut news, &News::Delivery), if !full => {}
                 () = tokio::time::sleep(LOOK) => {}
                 Some(_) = under_way.join_next() => {}
                 _ = stop.wait_for(|stop| *stop) => return,

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{LocalJob, PipelineError, PlannedJob, ShardDone, write_json};
 use crate::{
     control::Control,
+    digest::{hex, sha256_hex},
     report::{Artifact, Report, media_type},
     spec::Decision,
 };
@@ -44,7 +45,7 @@ pub(super) fn write(
         "ptqd_version": report.environment.ptqd_version,
         "onnxruntime": report.environment.onnxruntime,
         "inputs": report.inputs,
-        "effective_config_sha256": hex(&Sha256::digest(config.to_string().as_bytes())),
+        "effective_config_sha256": sha256_hex(config.to_string().as_bytes()),
         "effective_config": config,
         "policies": report.policies,
         "tensors": tensors,
@@ -124,8 +125,4 @@ fn sized(path: &Path, wanted: bool, control: &Control<'_>) -> Result<(u64, Optio
             n => hasher.update(&buffer[..n]),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

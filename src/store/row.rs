@@ -6,10 +6,11 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use crate::job::{Event, EventKind, Job, JobStatus, StoreError};
 
-/// The columns of `jobs` that make a [`Job`]; the one place that lists them.
+/// The columns of `jobs` that make a [`Job`]; the one place that lists them. Not the plan: it is as large as the model has
+/// layers, and few want it.
 macro_rules! job_columns {
     () => {
-        "id, tenant, status, phase, progress, spec, plan, warnings, error, result, attempt, max_attempts, created_at, \
+        "id, tenant, status, phase, progress, spec, warnings, error, result, attempt, max_attempts, created_at, \
          started_at, finished_at, cancel_requested_at, artifacts_expired_at, last_seq"
     };
 }
@@ -23,7 +24,6 @@ pub(super) struct JobRow {
     phase: Option<String>,
     progress: Option<String>,
     spec: String,
-    plan: Option<String>,
     warnings: String,
     error: Option<String>,
     result: Option<String>,
@@ -52,18 +52,17 @@ where
             phase: row.try_get(3)?,
             progress: row.try_get(4)?,
             spec: row.try_get(5)?,
-            plan: row.try_get(6)?,
-            warnings: row.try_get(7)?,
-            error: row.try_get(8)?,
-            result: row.try_get(9)?,
-            attempt: row.try_get(10)?,
-            max_attempts: row.try_get(11)?,
-            created_at: row.try_get(12)?,
-            started_at: row.try_get(13)?,
-            finished_at: row.try_get(14)?,
-            cancel_requested_at: row.try_get(15)?,
-            artifacts_expired_at: row.try_get(16)?,
-            last_seq: row.try_get(17)?,
+            warnings: row.try_get(6)?,
+            error: row.try_get(7)?,
+            result: row.try_get(8)?,
+            attempt: row.try_get(9)?,
+            max_attempts: row.try_get(10)?,
+            created_at: row.try_get(11)?,
+            started_at: row.try_get(12)?,
+            finished_at: row.try_get(13)?,
+            cancel_requested_at: row.try_get(14)?,
+            artifacts_expired_at: row.try_get(15)?,
+            last_seq: row.try_get(16)?,
         })
     }
 }
@@ -78,7 +77,6 @@ pub(super) fn job(row: JobRow) -> Result<Job, StoreError> {
         spec: from_json(&row.spec).ok_or_else(|| corrupt("spec"))?,
         warnings: from_json(&row.warnings).ok_or_else(|| corrupt("warnings"))?,
         progress: optional(row.progress.as_deref()).ok_or_else(|| corrupt("progress"))?,
-        plan: optional(row.plan.as_deref()).ok_or_else(|| corrupt("plan"))?,
         error: optional(row.error.as_deref()).ok_or_else(|| corrupt("error"))?,
         result: optional(row.result.as_deref()).ok_or_else(|| corrupt("result"))?,
         phase: row.phase,

@@ -124,6 +124,10 @@ async fn publish(
 
 /// Whether another worker could share the work.
 async fn others(shop: &Workshop, job: &LocalJob) -> bool {
+    // Only a folder or an index has shards; whatever else there is need not be opened twice to know that.
+    if !job.model.is_dir() && job.model.extension().is_none_or(|extension| extension != "json") {
+        return false;
+    }
     let backend = crate::backend::find(&job.spec.backend).map_or("", |backend| backend.capabilities().name);
     shop.queue.able(backend, 0).await.is_ok_and(|count| count > 1)
 }

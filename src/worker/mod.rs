@@ -10,7 +10,6 @@ mod scratch;
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
 use tokio::sync::watch;
 use tracing::Instrument;
 
@@ -21,7 +20,7 @@ pub use scratch::sweep;
 use crate::{
     engine::EngineConfig,
     fault::chain,
-    job::{Finish, JobStore, Lease, News, Queue, RetryPolicy, Worker},
+    job::{Finish, JobStore, Lease, News, Queue, RetryPolicy, Worker, hear},
     storage::{Artifacts, Sources},
     telemetry,
 };
@@ -73,16 +72,8 @@ impl Workshop {
                 Ok(None) => {
                     self.announce(&who).await;
                     // News that came while the queue was asked is in the stream already.
-                    let rung = async {
-                        while let Some(told) = news.next().await {
-                            if matches!(told, News::Queued | News::Missed) {
-                                return;
-                            }
-                        }
-                        std::future::pending().await
-                    };
                     tokio::select! {
-                        () = rung => {}
+                        () = hear(&mut news, &News::Queued) => {}
                         () = tokio::time::sleep(self.poll) => {}
                         _ = stop.changed() => {}
                     }

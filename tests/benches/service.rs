@@ -13,15 +13,18 @@
     clippy::print_stdout,
     clippy::unwrap_used,
     missing_docs,
+    unreachable_pub,
     reason = "a bench prints, fails by panicking, and is no library"
 )]
 
 mod llama;
+#[path = "../it/support/repeated.rs"]
+mod repeated;
 
 use std::{
     env, fs,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -34,6 +37,8 @@ use std::{
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio::runtime::Runtime;
+
+use repeated::repeated;
 
 fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
     let arguments: Vec<String> = env::args().collect();
@@ -230,25 +235,8 @@ fn listen(database: &str, folder: &Path, listeners: usize) {
 
 /// A static PTQ job over the calibration samples many times over.
 fn long(folder: &Path, copies: usize) -> Value {
-    let data = ptqd::dataset::Dataset::open(
-        &PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/calibration.npz"),
-        None,
-    );
-    let data = data.unwrap();
-    let ptqd::dataset::Values::Float(values) = data.arrays()["input"].read("input", 0..data.samples()).unwrap() else {
-        panic!("floats")
-    };
     let path = folder.join(format!("long{copies}.npy"));
-    let shape = format!("({}, 1, 8, 8)", data.samples() * copies);
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}").into_bytes();
-    header.resize((header.len() + 11).next_multiple_of(64) - 11, b' ');
-    header.push(b'\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header);
-    let once: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    (0..copies).for_each(|_| bytes.extend(&once));
-    fs::write(&path, bytes).unwrap();
+    repeated(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/calibration.npz"), copies, &path);
     let int8 = json!({"dtype": "int8"});
     json!({"model": {"uri": fixture("convnet.onnx")},
         "calibration": {"uri": format!("file://{}", path.display()), "batch_size": 1},

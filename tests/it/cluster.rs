@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ptqd::digest::sha256_hex;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::{
     restart::{long_job, wait_for_phase},
@@ -61,8 +61,7 @@ fn files(client: &Client, job: &Value, folder: &Path) -> PathBuf {
     for artifact in job["result"]["artifacts"].as_array().unwrap() {
         let (status, _, body) = client.get(artifact["href"].as_str().unwrap());
         assert_eq!(status, 200);
-        let digest: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(json!(digest), artifact["sha256"], "{artifact}");
+        assert_eq!(json!(sha256_hex(&body)), artifact["sha256"], "{artifact}");
         fs::write(folder.join(artifact["name"].as_str().unwrap()), body).unwrap();
     }
     folder

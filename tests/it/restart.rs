@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Client, Process, fixture, program, schema, serve, uri},
+    support::{Client, Process, fixture, program, repeated, schema, serve, uri},
     weights_only::sharded,
 };
 
@@ -22,22 +22,8 @@ fn start(data: &Path, database: Option<&str>) -> Process {
 
 /// A job that takes some seconds: the same calibration samples many times over.
 pub fn long_job(folder: &Path) -> Value {
-    let data = ptqd::dataset::Dataset::open(&fixture("calibration.npz"), None).expect("the fixture");
-    let ptqd::dataset::Values::Float(values) = data.arrays()["input"].read("input", 0..data.samples()).unwrap() else {
-        panic!("floats")
-    };
-    let copies = 24;
-    let mut header =
-        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, 1, 8, 8), }}", 256 * copies).into_bytes();
-    header.resize((header.len() + 11).next_multiple_of(64) - 11, b' ');
-    header.push(b'\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header);
-    let once: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    (0..copies).for_each(|_| bytes.extend(&once));
     let path = folder.join("long.npy");
-    std::fs::write(&path, bytes).expect("written");
+    repeated(&fixture("calibration.npz"), 24, &path);
     let int8 = json!({"dtype": "int8"});
     json!({"model": {"uri": uri(&fixture("convnet.onnx"))}, "calibration": {"uri": uri(&path), "batch_size": 1},
         "evaluation": {"uri": uri(&fixture("evaluation.npz")), "labels": "y"},

@@ -11,10 +11,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use crate::{
     backend::BackendError,
+    digest::sha256_hex,
     quant::{ErrorBits, ErrorStats},
 };
 
@@ -87,7 +87,7 @@ impl Journal {
         let modified: io::Result<_> = metadata.modified();
         let modified = modified.ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
         let text = format!("{}\n{}\n{}\n{modified}", self.job, source.display(), metadata.len());
-        Some(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(sha256_hex(text.as_bytes()))
     }
 }
 

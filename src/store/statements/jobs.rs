@@ -137,6 +137,19 @@ macro_rules! job_store {
                 row.map(crate::store::row::job).transpose()
             }
 
+            async fn plan(&self, tenant: &Tenant, id: &JobId) -> Result<Option<Value>, StoreError> {
+                let row: Option<(Option<String>,)> =
+                    sqlx::query_as("select plan from jobs where id = $1 and tenant = $2")
+                        .bind(id.as_str().to_owned())
+                        .bind(tenant.as_str().to_owned())
+                        .fetch_optional(&self.pool)
+                        .await
+                        .map_err(database)?;
+                let Some(text) = row.and_then(|(plan,)| plan) else { return Ok(None) };
+                let corrupt = || StoreError::Corrupt { row: id.to_string(), column: "plan" };
+                from_json(&text).ok_or_else(corrupt).map(Some)
+            }
+
             async fn list(&self, tenant: &Tenant, query: ListQuery) -> Result<Vec<Job>, StoreError> {
                 let rows: Vec<JobRow> = sqlx::query_as(concat!(
                     "select ", job_columns!(), " from jobs where tenant = $1 ",

@@ -5,6 +5,7 @@ mod golden;
 mod local;
 mod process;
 mod python;
+mod repeated;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ pub use golden::Golden;
 pub use local::{data, local_job, run_local};
 pub use process::{Postgres, Process, eventually, program, schema, serve, start_server, work};
 pub use python::python;
+pub use repeated::repeated;
 pub use server::{Client, Server};
 
 /// A file of `tests/fixtures`.
