@@ -38,6 +38,7 @@ check:
 setup:
 	@tests/tools/setup test
 
-# After a change of the API.
+# After a change of the API, or of a setting.
 openapi:
 	cargo run --quiet -- openapi >openapi/openapi.json
+	cargo run --quiet -- config example >ptqd.example.toml

@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand.
 
+mod config;
 mod demo;
 mod keys;
 mod migrate;
@@ -11,9 +12,10 @@ mod watch;
 
 use std::{error::Error, io::Write, process::ExitCode};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    config::arguments,
     fault::chain,
     telemetry::{self, LogFormat},
     traces,
@@ -26,6 +28,10 @@ struct Cli {
     /// What to log, e.g. `info` or `ptqd=debug`.
     #[arg(long, env = "PTQD_LOG", global = true, value_name = "FILTER")]
     log: Option<String>,
+
+    /// A configuration file, see `ptqd config example`.
+    #[arg(long, env = "PTQD_CONFIG", global = true, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
 
     /// How lines of the log look.
     #[arg(long, env = "PTQD_LOG_FORMAT", global = true, value_name = "FORMAT", default_value = "text")]
@@ -70,13 +76,27 @@ enum Command {
     Openapi,
     /// Bring the database's tables up to date.
     Migrate(crate::config::StorageConfig),
+    /// Print an example of the configuration file, or check one.
+    Config(config::ConfigArgs),
     /// Make, list and revoke API keys.
     Keys(keys::KeysArgs),
 }
 
 /// Runs the command that the arguments name. Exit code 0: done; 2: the input is invalid; 1: anything else.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let program = Cli::command();
+    let arguments = match arguments(&program) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            say(&format!("ptqd: {}", chain(&error)));
+            return ExitCode::from(2);
+        }
+    };
+    let matches = program.clone().get_matches_from(arguments);
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     let quiet = matches!(cli.command, Command::Quantize(_) | Command::Demo(_));
     let traces = match cli.otlp_endpoint.as_deref().map(traces::layer).transpose() {
         Ok(traces) => traces,
@@ -86,6 +106,9 @@ pub fn main() -> ExitCode {
         }
     };
     telemetry::start(cli.log.as_deref().unwrap_or(if quiet { "warn" } else { "info" }), cli.log_format.into(), traces);
+    if let Some((name @ ("serve" | "worker"), matches)) = matches.subcommand() {
+        tracing::info!(settings = config::summary(&program, name, matches).join("; "), "starting");
+    }
     let result: Result<ExitCode, Box<dyn Error>> = match cli.command {
         Command::Serve(config) => serve::serve(&config),
         Command::Worker(args) => serve::work(&args),
@@ -93,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Openapi => openapi::run(),
         Command::Migrate(config) => migrate::run(&config),
+        Command::Config(args) => config::run(&args, cli.config.as_deref(), &program),
         Command::Keys(args) => keys::run(&args),
     };
     traces::flush();

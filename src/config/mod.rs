@@ -1,15 +1,19 @@
-//! What can be set: plain data from flags and `PTQD_…` variables, passed on as values.
+//! What can be set: plain data from flags, `PTQD_…` variables and a file, passed on as values.
 //!
 //! The only module that reads the environment.
 
 mod access;
 mod compute;
+mod file;
+mod redact;
 mod retention;
 mod server;
 mod storage;
 
 pub use access::AccessConfig;
 pub use compute::ComputeConfig;
+pub use file::{ConfigFileError, arguments, arguments_of, example, key};
+pub use redact::redacted;
 pub use retention::{RetentionConfig, days};
 pub use server::{ServeConfig, WorkerConfig};
 pub use storage::StorageConfig;

@@ -131,3 +131,50 @@ fn a_missing_engine_is_named() {
     assert!(stderr.contains("[engine_unavailable]") && stderr.contains("make setup"), "{stderr}");
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
+
+/// Output and exit code of the program with a configuration file.
+fn with_file(text: &str, arguments: &[&str]) -> (String, i32) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ptqd.toml");
+    fs::write(&file, text).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_ptqd")).arg("--config").arg(&file).args(arguments).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (String::from_utf8(text).unwrap(), output.status.code().unwrap())
+}
+
+#[test]
+fn the_example_of_the_configuration_file_is_current_and_every_line_of_it_is_taken() {
+    let committed = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/ptqd.example.toml")).unwrap_or_default();
+    let (current, code) = with_file("", &["config", "example"]);
+    assert!((&current, code) == (&committed, 0), "stale: run `cargo run -- config example >ptqd.example.toml`");
+    // A comment begins with a capital letter or goes on in words; a key is a word and an equals sign.
+    let is_key = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let keys: Vec<&str> =
+        committed.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| is_key(line)).collect();
+    assert!(keys.len() > 20);
+    // Only a program with the feature takes this one.
+    let keys: Vec<&str> = keys.into_iter().filter(|line| !line.starts_with("otlp_endpoint")).collect();
+    let (told, code) = with_file(&keys.join("\n"), &["config", "check"]);
+    assert_eq!(code, 0, "{told}");
+    for key in keys.iter().map(|line| line.split(" = ").next().unwrap()) {
+        let global = ["log", "log_format"].contains(&key);
+        assert!(global || told.contains(&format!("{key} = ")), "{key} is not in\n{told}");
+    }
+}
+
+#[test]
+fn a_configuration_file_is_checked_and_its_secrets_are_not_told() {
+    let file = "database_url = \"postgres://me:secret@db/x\"\nworkers = 3\n";
+    let (told, code) = with_file(file, &["config", "check", "--lease-seconds", "7"]);
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("postgres://me:…@db/x") && !told.contains("secret"), "{told}");
+    assert!(told.contains("workers = 3") && told.contains("lease_seconds = 7"), "{told}");
+    for (wrong, word) in
+        [("lissten = 1", "`listen`"), ("workers = \"x\"", "workers"), ("x = [", "TOML"), ("workers = {}", "workers")]
+    {
+        let (told, code) = with_file(wrong, &["config", "check"]);
+        assert!(code == 2 && told.contains(word), "{wrong}: {code} {told}");
+    }
+    let (told, code) = with_file("listen = \"nowhere\"", &["serve"]);
+    assert!(code == 2 && told.contains("nowhere"), "{told}");
+}
