@@ -41,15 +41,18 @@ pub(super) async fn until(
 ) -> Result<Option<Job>, ApiError> {
     let end = Instant::now() + wait;
     // Listened to before the first look, so that nothing falls between the two.
+    let mut draining = state.draining.clone();
     let (mut news, wanted) = (state.jobs.news(), News::Event(id.clone()));
     loop {
         let job = state.jobs.get(tenant, id).await?;
         let Some(job) = job else { return Ok(None) };
-        if fit(&job) || job.status.is_terminal() || Instant::now() >= end {
+        let over = Instant::now() >= end || *draining.borrow();
+        if fit(&job) || job.status.is_terminal() || over {
             return Ok(Some(job));
         }
         tokio::select! {
             () = hear(&mut news, &wanted) => {}
+            _ = draining.wait_for(|draining| *draining) => {}
             () = tokio::time::sleep_until(end.min(Instant::now() + LOOK)) => {}
         }
     }

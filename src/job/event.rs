@@ -24,17 +24,21 @@ pub enum EventKind {
     /// Something the user should know: `{code, message, pointer}`.
     #[serde(rename = "job.warning")]
     Warning,
+    /// Retention has removed the artifacts: `{}`.
+    #[serde(rename = "job.artifacts_expired")]
+    ArtifactsExpired,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [EventKind; 6] = [
+    pub const ALL: [EventKind; 7] = [
         EventKind::StatusChanged,
         EventKind::Phase,
         EventKind::Progress,
         EventKind::Planned,
         EventKind::ShardCompleted,
         EventKind::Warning,
+        EventKind::ArtifactsExpired,
     ];
 
     /// The name on the wire.
@@ -46,6 +50,7 @@ impl EventKind {
             EventKind::Planned => "job.planned",
             EventKind::ShardCompleted => "shard.completed",
             EventKind::Warning => "job.warning",
+            EventKind::ArtifactsExpired => "job.artifacts_expired",
         }
     }
 }

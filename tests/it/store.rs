@@ -621,6 +621,8 @@ async fn what_is_old_goes(store: Store) {
     assert_eq!(store.queue.expire(Duration::ZERO, 9).await.unwrap(), std::slice::from_ref(&job.id));
     assert!(store.queue.expire(Duration::ZERO, 9).await.unwrap().is_empty());
     let expired = store.job(&job.id).await;
+    let last = events(&store, &job.id).await.pop().unwrap();
+    assert_eq!((last.kind, last.seq), (EventKind::ArtifactsExpired, expired.version), "a change that clients can see");
     assert!(
         expired.artifacts_expired_at.is_some() && expired.result.is_some() && expired.status == JobStatus::Succeeded
     );

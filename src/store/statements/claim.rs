@@ -1,6 +1,6 @@
 //! What taking a task is made of.
 
-/// Adds to `$store`, see [`shared!`](super::shared). `$skip` lets two claims pass each other, `$lock_tenant` lets those of
+/// Adds to `$store`, see [`shared!`](super::shared!). `$skip` lets two claims pass each other, `$lock_tenant` lets those of
 /// one tenant wait for each other.
 macro_rules! claim {
     ($store:ident, $database:ty, now: $now:literal, skip: $skip:literal, lock_tenant: $lock_tenant:literal) => {

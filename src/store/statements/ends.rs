@@ -1,6 +1,6 @@
 //! What ending an attempt is made of.
 
-/// Adds to `$store`, see [`shared!`](super::shared).
+/// Adds to `$store`, see [`shared!`](super::shared!).
 macro_rules! ends {
     ($store:ident, $database:ty, now: $now:literal) => {
         impl $store {

@@ -1,6 +1,6 @@
 //! The statements of [`JobStore`](crate::job::JobStore).
 
-/// Implements `JobStore` for `$store`, see [`shared!`](super::shared).
+/// Implements `JobStore` for `$store`, see [`shared!`](super::shared!).
 macro_rules! job_store {
     ($store:ident, $database:ty, now: $now:literal, lock: $lock:literal) => {
         impl $store {

@@ -1,6 +1,6 @@
 //! The statements of [`KeyStore`](crate::access::KeyStore).
 
-/// Implements `KeyStore` for `$store`, see [`shared!`](super::shared).
+/// Implements `KeyStore` for `$store`, see [`shared!`](super::shared!).
 macro_rules! key_store {
     ($store:ident, $database:ty, now: $now:literal) => {
         #[async_trait::async_trait]

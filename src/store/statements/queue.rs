@@ -1,6 +1,6 @@
 //! The statements of [`Queue`](crate::job::Queue).
 
-/// Implements `Queue` for `$store`, see [`shared!`](super::shared), [`claim!`](super::claim) and [`ends!`](super::ends).
+/// Implements `Queue` for `$store`, see [`shared!`](super::shared!), [`claim!`](super::claim!) and [`ends!`](super::ends!).
 macro_rules! queue {
     ($store:ident, $database:ty, now: $now:literal, lock: $lock:literal) => {
         #[async_trait::async_trait]
@@ -293,16 +293,21 @@ macro_rules! queue {
             }
 
             async fn expire(&self, age: Duration, limit: i64) -> Result<Vec<JobId>, StoreError> {
+                let mut tx = self.begin().await?;
                 let rows: Vec<(String,)> = sqlx::query_as(concat!(
-                    "update jobs set artifacts_expired_at = ", $now, ", last_seq = last_seq where id in (select id from jobs ",
-                    "where result is not null and artifacts_expired_at is null and finished_at < ", $now, " - $1 limit $2) ",
-                    "returning id"
+                    "update jobs set artifacts_expired_at = ", $now, " where id in (select id from jobs where ",
+                    "result is not null and artifacts_expired_at is null and finished_at < ", $now, " - $1 ",
+                    "order by id limit $2 ", $lock, ") returning id"
                 ))
                 .bind(milliseconds(age))
                 .bind(limit)
-                .fetch_all(&self.pool)
+                .fetch_all(&mut *tx.tx)
                 .await
                 .map_err(database)?;
+                for (job,) in &rows {
+                    Self::append(&mut tx, job, EventKind::ArtifactsExpired, &json!({})).await?;
+                }
+                self.commit(tx).await?;
                 Ok(rows.into_iter().filter_map(|(id,)| id.parse().ok()).collect())
             }
 

@@ -1,6 +1,6 @@
 //! The statements of [`WebhookStore`](crate::webhook::WebhookStore).
 
-/// Implements `WebhookStore` for `$store`, see [`shared!`](super::shared).
+/// Implements `WebhookStore` for `$store`, see [`shared!`](super::shared!).
 macro_rules! webhook_store {
     ($store:ident, $database:ty, now: $now:literal, skip: $skip:literal) => {
         #[async_trait::async_trait]
