@@ -9,7 +9,7 @@ use crate::{
     dataset::Preprocess,
     fault::Warning,
     report::QualityGate,
-    spec::{Objection, ObjectionCode, Parsed, QuantizeSpec, parse, pointer_token},
+    spec::{Objection, ObjectionCode, Parsed, QuantizeSpec, find_section, parse, pointer_token},
 };
 
 /// The model to quantize.
@@ -113,7 +113,9 @@ impl JobSpec {
 
     /// Parses the rules and checks every range.
     pub fn check(&self) -> Checked {
-        let Parsed { spec, mut objections, warnings } = parse(&self.quantize, "/quantize");
+        // A whole TAO experiment spec may stand where its `quantize` section belongs.
+        let (section, below) = find_section(&self.quantize);
+        let Parsed { spec, mut objections, warnings } = parse(section, &format!("/quantize{below}"));
         let mut range = |pointer: &str, value: Option<u64>, least: u64, most: u64| {
             if value.is_some_and(|v| !(least..=most).contains(&v)) {
                 let message = format!("must be between {least} and {most}");
@@ -160,6 +162,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_whole_experiment_spec_may_stand_for_its_section() {
+        let job: JobSpec = serde_json::from_value(json!({
+            "model": {"uri": "file:///m.onnx"},
+            "quantize": {"encryption_key": "x", "model": {"backbone": "vit"}, "quantize": {
+                "backend": "modelopt.onnx", "mode": "STATIC_PTQ", "device": "cuda", "model_path": "/x.onnx",
+                "layers": [{"module_name": "*", "weights": {"dtype": "int7"}}]}}
+        }))
+        .unwrap();
+        let checked = job.check();
+        assert_eq!(checked.quantize.backend, "modelopt.onnx");
+        let pointers: Vec<_> = checked.objections.into_iter().map(|o| o.pointer).collect();
+        assert_eq!(pointers, ["/quantize/quantize/layers/0/weights/dtype"]);
+    }
 
     #[test]
     fn every_objection_is_reported_at_once() {
