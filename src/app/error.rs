@@ -40,9 +40,6 @@ pub enum AppError {
     /// The artifact store.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// Where artifacts are to be.
-    #[error("{0}")]
-    Artifacts(String),
     /// Serving ended.
     #[error("serving ended")]
     Serve(#[source] io::Error),

@@ -3,7 +3,7 @@
 mod error;
 mod parts;
 
-use std::{fs::File, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs::File, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -58,7 +58,8 @@ impl App {
         let guard = Guard { private: config.worker.retention.webhooks_private };
         let (access, limits) = access(config, &stores);
         let needs_key = matches!(access, Access::Keys(..));
-        let (scratch, folder) = (stores.scratch.clone(), stores.artifacts_folder.clone());
+        let folders: Vec<_> =
+            stores.artifacts.folder().into_iter().chain([&*stores.scratch]).map(Path::to_owned).collect();
         let state = ApiState {
             jobs: Arc::clone(&stores.database.jobs),
             artifacts: Arc::new(stores.artifacts.clone()),
@@ -73,7 +74,7 @@ impl App {
             limits,
             uri_check: Arc::new(move |pointer, uri| sources.objection(pointer, uri)),
             webhook_url_check: Arc::new(move |url| guard.check(url)),
-            disk: Arc::new(move || disk(&scratch).and_then(|()| disk(&folder))),
+            disk: Arc::new(move || folders.iter().try_for_each(|folder| disk(folder))),
             metrics: Arc::new(figures),
             answered: Arc::new(telemetry::answered),
             adopt: Arc::new(traces::adopt),

@@ -33,7 +33,6 @@ use crate::{
 pub(super) struct Stores {
     pub(super) database: Database,
     pub(super) artifacts: Artifacts,
-    pub(super) artifacts_folder: PathBuf,
     pub(super) scratch: PathBuf,
     /// Held while the embedded database is ours.
     pub(super) lock: Option<File>,
@@ -56,9 +55,8 @@ impl Stores {
         }
         fs::create_dir_all(&scratch).map_err(unusable)?;
         worker::sweep(&scratch, database.queue.as_ref()).await.map_err(unusable)?;
-        let artifacts_folder = config.storage.artifacts_folder().map_err(AppError::Artifacts)?;
-        let artifacts = Artifacts::local(&artifacts_folder)?;
-        Ok(Stores { database, artifacts, artifacts_folder, scratch, lock })
+        let artifacts = Artifacts::open(&config.storage.artifacts())?;
+        Ok(Stores { database, artifacts, scratch, lock })
     }
 
     /// Whether the database is this process's own.

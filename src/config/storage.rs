@@ -19,8 +19,8 @@ pub struct StorageConfig {
     #[arg(long, env = "PTQD_DATABASE_CONNECTIONS", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..))]
     pub database_connections: u32,
 
-    /// Where artifacts are kept: a folder, or its file:// URI; `artifacts` in the data folder without it. Servers and
-    /// workers on one database need the same one.
+    /// Where artifacts are kept: a folder, or s3://bucket/prefix with the credentials, region and endpoint of the AWS_
+    /// variables; `artifacts` in the data folder without it. Servers and workers on one database need the same one.
     #[arg(long, env = "PTQD_ARTIFACTS", value_name = "URI")]
     pub artifacts: Option<String>,
 
@@ -42,16 +42,9 @@ impl StorageConfig {
         }
     }
 
-    /// The folder of the artifacts; an error if that is no folder's name.
-    pub fn artifacts_folder(&self) -> Result<PathBuf, String> {
-        match self.artifacts.as_deref() {
-            None => Ok(self.data_dir.join("artifacts")),
-            Some(uri) => match uri.split_once("://") {
-                None => Ok(uri.into()),
-                Some(("file", path)) if path.starts_with('/') => Ok(path.into()),
-                Some(_) => Err(format!("`{uri}` is no folder; artifacts are kept in a folder or at a file:// URI")),
-            },
-        }
+    /// Where artifacts are: a path or a URI.
+    pub fn artifacts(&self) -> String {
+        self.artifacts.clone().unwrap_or_else(|| self.data_dir.join("artifacts").to_string_lossy().into_owned())
     }
 
     /// The database's URL, and whether it is the embedded one, which this process has to itself.

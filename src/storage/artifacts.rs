@@ -13,7 +13,8 @@ use std::{
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path as Key,
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMultipart, aws::AmazonS3Builder, local::LocalFileSystem,
+    path::Path as Key, prefix::PrefixStore,
 };
 use tokio::io::AsyncReadExt;
 
@@ -32,10 +33,39 @@ pub struct Artifacts {
 }
 
 impl Artifacts {
+    /// The store at a path or a URI. One arm for each scheme. Credentials come from the surroundings, never from here.
+    pub fn open(place: &str) -> Result<Self, StorageError> {
+        let failed =
+            |source: Box<dyn std::error::Error + Send + Sync>| StorageError::Store { place: place.to_owned(), source };
+        match place.split_once("://") {
+            None => Artifacts::local(Path::new(place)),
+            Some(("file", path)) if path.starts_with('/') => Artifacts::local(Path::new(path)),
+            Some(("s3", rest)) => {
+                // A process has one provider of TLS; a second one that wants to be it is turned away, and that is fine.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                let bucket = AmazonS3Builder::from_env().with_url(place).build().map_err(|e| failed(e.into()))?;
+                let prefix = rest.split_once('/').map_or("", |(_, prefix)| prefix.trim_matches('/'));
+                let store: Arc<dyn ObjectStore> = match prefix {
+                    "" => Arc::new(bucket),
+                    prefix => Arc::new(PrefixStore::new(bucket, prefix)),
+                };
+                Ok(Artifacts { store, folder: None })
+            }
+            Some((scheme, _)) => Err(StorageError::Scheme { scheme: scheme.to_owned() }),
+        }
+    }
+
+    /// The folder, of a store that is one.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// A store in a local folder, which is created.
     pub fn local(folder: &Path) -> Result<Self, StorageError> {
-        let failed =
-            |source: Box<dyn std::error::Error + Send + Sync>| StorageError::Store { path: folder.to_owned(), source };
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| StorageError::Store {
+            place: folder.display().to_string(),
+            source,
+        };
         std::fs::create_dir_all(folder).map_err(|e| failed(e.into()))?;
         let store =
             LocalFileSystem::new_with_prefix(folder).map_err(|e| failed(e.into()))?.with_automatic_cleanup(true);
@@ -77,6 +107,12 @@ impl Artifacts {
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         const PART: usize = 8 << 20;
         let mut file = tokio::fs::File::open(path).await?;
+        if file.metadata().await?.len() <= PART as u64 {
+            let mut content = Vec::new();
+            file.read_to_end(&mut content).await?;
+            self.store.put(key, content.into()).await?;
+            return Ok(());
+        }
         let mut upload = WriteMultipart::new_with_chunk_size(self.store.put_multipart(key).await?, PART);
         let mut part = Vec::with_capacity(PART);
         loop {

@@ -1,6 +1,6 @@
 //! What can go wrong between us and the places that data lives in.
 
-use std::{io, path::PathBuf};
+use std::io;
 
 use crate::fault::{Fault, FaultKind};
 
@@ -46,10 +46,10 @@ pub enum StorageError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The store cannot be used.
-    #[error("the artifact store {path} cannot be used", path = path.display())]
+    #[error("the artifact store {place} cannot be used")]
     Store {
-        /// The folder.
-        path: PathBuf,
+        /// Where it is.
+        place: String,
         /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,

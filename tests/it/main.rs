@@ -29,6 +29,7 @@ mod graph_weights;
 mod old_databases;
 mod page;
 mod restart;
+mod s3;
 mod service;
 mod spec_table;
 mod state_dict;
