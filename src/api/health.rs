@@ -54,19 +54,18 @@ struct Readiness {
     (status = 200, description = "They should.", body = Readiness),
     (status = 503, description = "They should not.", body = Readiness)))]
 async fn readyz(State(state): State<ApiState>) -> Response {
+    // Everybody may ask, so the answer says what fails; why it does is in the log.
     let told = |error: Option<String>| error.unwrap_or_else(|| "ok".to_owned());
+    let logged = |error: &dyn std::error::Error| tracing::warn!(error = chain(error), "not ready");
     let readiness = Readiness {
-        database: told(state.jobs.ping().await.err().map(|e| e.to_string())),
-        store: told(state.artifacts.check().await.err().map(|e| e.to_string())),
+        database: told(state.jobs.ping().await.inspect_err(|e| logged(e)).err().map(|e| e.to_string())),
+        store: told(state.artifacts.check().await.inspect_err(|e| logged(e)).err().map(|e| e.to_string())),
         disk: told((state.disk)().err()),
         draining: *state.draining.borrow(),
         ready: false,
     };
     let parts = [&readiness.database, &readiness.store, &readiness.disk];
     let ready = !readiness.draining && parts.iter().all(|part| *part == "ok");
-    if !ready {
-        tracing::warn!(?readiness, "not ready");
-    }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, ..readiness })).into_response()
 }
