@@ -35,9 +35,12 @@ macro_rules! job_store {
                         return Ok(Some(Created::NameTaken(id)));
                     }
                 }
-                let inserted = sqlx::query(concat!(
+                let inserted: Result<JobRow, sqlx::Error> = sqlx::query_as(concat!(
                     "insert into jobs (id, tenant, name, status, spec, backend, warnings, priority, attempt, ",
-                    "max_attempts, created_at, last_seq) values ($1, $2, $3, 'queued', $4, $5, $6, $7, 0, $8, ", $now, ", 0)"
+                    "max_attempts, created_at, last_seq) values ($1, $2, $3, 'queued', $4, $5, $6, $7, 0, $8, ",
+                    $now,
+                    ", 1) returning ",
+                    job_columns!()
                 ))
                 .bind(new.id.as_str().to_owned())
                 .bind(new.tenant.as_str().to_owned())
@@ -47,12 +50,12 @@ macro_rules! job_store {
                 .bind(to_json(&new.warnings)?)
                 .bind(i64::from(new.spec.priority))
                 .bind(i64::from(new.spec.attempts()))
-                .execute(&mut *tx.tx)
+                .fetch_one(&mut *tx.tx)
                 .await;
                 if twice(&inserted) {
                     return Ok(None);
                 }
-                inserted.map_err(database)?;
+                let job = crate::store::row::job(inserted.map_err(database)?)?;
                 if let Some(key) = &new.idempotency {
                     let inserted = sqlx::query(concat!(
                         "insert into idempotency_keys (tenant, key, fingerprint, job_id, created_at) ",
@@ -72,8 +75,7 @@ macro_rules! job_store {
                 Self::label(&mut tx, new.id.as_str(), &new.spec).await?;
                 Self::enqueue(&mut tx, new.id.as_str(), new.backend).await?;
                 let data = json!({"status": JobStatus::Queued});
-                Self::append(&mut tx, new.id.as_str(), EventKind::StatusChanged, &data).await?;
-                let job = Self::row(&mut tx, new.id.as_str()).await?;
+                Self::record(&mut tx, new.id.as_str(), 1, EventKind::StatusChanged, &data).await?;
                 self.commit(tx).await?;
                 Ok(Some(Created::New(job)))
             }

@@ -5,7 +5,7 @@
 macro_rules! shared {
     ($store:ident, $database:ty, now: $now:literal, lock: $lock:literal) => {
         impl $store {
-            /// Appends an event inside the transaction that made it true, and a delivery for each webhook that wants it.
+            /// Appends an event inside the transaction that made it true.
             async fn append(
                 tx: &mut Tx<$database>,
                 job: &str,
@@ -18,6 +18,17 @@ macro_rules! shared {
                         .fetch_one(&mut *tx.tx)
                         .await
                         .map_err(database)?;
+                Self::record(tx, job, seq, kind, data).await
+            }
+
+            /// Writes the event of a job whose newest number is this one, and a delivery for each webhook that wants it.
+            async fn record(
+                tx: &mut Tx<$database>,
+                job: &str,
+                seq: i64,
+                kind: EventKind,
+                data: &Value,
+            ) -> Result<(), StoreError> {
                 sqlx::query(concat!(
                     "insert into events (job_id, seq, at, kind, data) values ($1, $2, ", $now, ", $3, $4)"
                 ))
