@@ -73,7 +73,7 @@ impl Stores {
             scratch: self.scratch.clone(),
             engine,
             memory_bytes: config.compute.memory_bytes(),
-            fan_out_bytes: Some(config.fan_out_mib.saturating_mul(1 << 20)),
+            fan_out_bytes: config.fan_out_mib.saturating_mul(1 << 20),
             lease: config.lease(),
             poll: config.poll(),
             retry: RetryPolicy::default(),

@@ -126,6 +126,15 @@ impl PlannedJob<'_> {
         json!({"effective_config": self.effective_config(), "plan": self.plan()})
     }
 
+    /// Tells the plan and what is to be said about it.
+    pub fn announce(&self, control: &Control<'_>) -> Result<(), PipelineError> {
+        control.notify(Notice::Plan(self.to_json()));
+        for warning in self.warnings() {
+            control.notify(Notice::Warning(warning.clone()));
+        }
+        Ok(control.checkpoint()?)
+    }
+
     /// What the run is expected to leave and to take.
     pub fn predict(&self) -> Result<Prediction, PipelineError> {
         Ok(self.prepared.predict(&self.job.inputs)?)
@@ -148,7 +157,7 @@ pub fn run(job: &LocalJob, out: &Path, control: &Control<'_>) -> Result<Finished
     on_threads(job, || {
         let written = listened(control, |control| {
             let mut planned = plan(job, Purpose::Run)?;
-            announce(&planned, control)?;
+            planned.announce(control)?;
             let outcome = planned.prepared.run(&job.inputs, out, control)?;
             Ok((planned, outcome))
         })?;
@@ -198,15 +207,6 @@ fn listened<'a>(
     let (planned, outcome) = run(&listening)?;
     let warnings = collected.lock().map(|all| all.clone()).unwrap_or_default();
     Ok(Written { planned, outcome, warnings, seconds: clock.finish() })
-}
-
-/// Tells the plan and what is to be said about it.
-fn announce(planned: &PlannedJob<'_>, control: &Control<'_>) -> Result<(), PipelineError> {
-    control.notify(Notice::Plan(planned.to_json()));
-    for warning in planned.warnings() {
-        control.notify(Notice::Warning(warning.clone()));
-    }
-    Ok(control.checkpoint()?)
 }
 
 /// Writes plan, report and manifest beside what a backend wrote. `elsewhere`: what shards left that lie somewhere else.

@@ -5,9 +5,7 @@ use std::{path::Path, time::Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{
-    Finished, LocalJob, PipelineError, PlannedJob, Purpose, announce, finish, listened, manifest, on_threads, plan,
-};
+use super::{Finished, LocalJob, PipelineError, PlannedJob, Purpose, finish, listened, manifest, on_threads, plan};
 use crate::{
     backend::{ShardPart, Sharded},
     control::Control,
@@ -78,7 +76,7 @@ pub fn join(
     on_threads(job, || {
         let written = listened(control, |control| {
             let planned = same_plan(job, expected)?;
-            announce(&planned, control)?;
+            planned.announce(control)?;
             let sharded = sharded(&planned)?;
             let same = shards.iter().all(|done| done.ptqd_version == env!("CARGO_PKG_VERSION"));
             if !same || shards.len() != sharded.shard_bytes().len() {

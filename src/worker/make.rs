@@ -75,10 +75,7 @@ pub(super) async fn make(
     let engine = EngineConfig { brake: flag.brake.clone(), ..shop.engine.clone() };
     let job =
         stage(&shop.sources, spec, engine, shop.memory_bytes).map_err(|e| Failure::new(&e, Some(Phase::Staging)))?;
-    let apart = match (&work, shop.fan_out_bytes) {
-        (Work::Whole, Some(least)) => others(shop, &job).await.then_some(least),
-        _ => None,
-    };
+    let apart = (work == Work::Whole && others(shop, &job).await).then_some(shop.fan_out_bytes);
     let made = compute(job, work, apart, scratch.to_owned(), Arc::clone(flag), sender.clone()).await?;
     let (finished, shards) = match made {
         Made::Apart(bytes) => return Ok(Finish::FanOut(bytes)),
@@ -248,10 +245,7 @@ fn worth_sharing(job: &LocalJob, least: u64, control: &Control<'_>) -> Result<Op
     let planned = pipeline::plan(job, Purpose::Run)?;
     let shards = planned.shard_bytes().filter(|shards| shards.iter().sum::<u64>() >= least);
     if shards.is_some() {
-        control.notify(Notice::Plan(planned.to_json()));
-        for warning in planned.warnings() {
-            control.notify(Notice::Warning(warning.clone()));
-        }
+        planned.announce(control)?;
     }
     Ok(shards)
 }

@@ -43,7 +43,7 @@ pub struct Workshop {
     /// What the buffers of one job may take.
     pub memory_bytes: u64,
     /// Checkpoints with at least so many bytes are shared among workers, if there are others.
-    pub fan_out_bytes: Option<u64>,
+    pub fan_out_bytes: u64,
     /// How long a lease lasts.
     pub lease: Duration,
     /// How long an idle worker waits before it looks again.
