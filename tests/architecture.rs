@@ -39,7 +39,7 @@ const MAY_NAME: [(&str, &[&str]); 27] = [
     // shell
     ("config", &["engine"]),
     ("store", &["access", "config", "job", "webhook"]),
-    ("storage", &["config", "job", "report", "spec"]),
+    ("storage", &["config", "job", "model", "outbound", "report", "spec"]),
     ("telemetry", &["config"]),
     ("traces", &[]),
     ("outbound", &["access", "job", "telemetry", "webhook"]),
@@ -59,6 +59,7 @@ const MAY_NAME: [(&str, &[&str]); 27] = [
             "config",
             "dataset",
             "job",
+            "outbound",
             "pipeline",
             "report",
             "spec",

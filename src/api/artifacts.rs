@@ -63,6 +63,8 @@ async fn list(
      headers(("ETag" = String, description = "The file's SHA-256."), ("Repr-Digest" = String, description = "The same."))),
     (status = 206, description = "The bytes of the range.", body = Vec<u8>, content_type = "application/octet-stream"),
     (status = 304, description = "The client has this file."),
+    (status = 307, description = "The file is at the store, which takes this URL for a while.",
+     headers(("Location" = String, description = "The URL."))),
     (status = 404, description = "There is no such job or file.", body = Problem,
      content_type = "application/problem+json"),
     (status = 409, description = "The job has not succeeded.", body = Problem, content_type = "application/problem+json"),
@@ -97,6 +99,11 @@ async fn download(
     }
     if has(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
+    }
+    if let Some(url) = state.artifacts.link(&result.key(stored), &artifact.name).await? {
+        // The URL is good for a while only, and so is this answer.
+        let head = [(header::LOCATION, value(&url)?), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+        return Ok((StatusCode::TEMPORARY_REDIRECT, head).into_response());
     }
     // A range of another version is of no use to one who wants to go on.
     let same = headers.get(header::IF_RANGE).is_none_or(|wanted| wanted.as_bytes() == tag.as_bytes());

@@ -21,6 +21,7 @@ mod plans;
 mod preprocess;
 mod problem;
 mod request;
+mod uploads;
 mod views;
 mod wait;
 mod webhooks;
@@ -45,13 +46,13 @@ pub use openapi::openapi;
 
 use crate::{
     access::KeyStore,
-    job::{ArtifactReader, JobStore, Planner, QueueStats},
+    job::{ArtifactReader, JobStore, Planner, QueueStats, Tenant, Uploads},
     spec::Objection,
     webhook::WebhookStore,
 };
 
-/// What is wrong with a URI, given the JSON pointer to it.
-pub type UriCheck = dyn Fn(&str, &str) -> Option<Objection> + Send + Sync;
+/// What is wrong with a tenant's URI, given the JSON pointer to it.
+pub type UriCheck = dyn Fn(&Tenant, &str, &str) -> Option<Objection> + Send + Sync;
 /// What is wrong with the URL of a webhook.
 pub type UrlCheck = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 /// What is wrong with the local disk.
@@ -70,6 +71,10 @@ pub struct ApiState {
     pub jobs: Arc<dyn JobStore>,
     /// The artifacts.
     pub artifacts: Arc<dyn ArtifactReader>,
+    /// The uploads.
+    pub uploads: Arc<dyn Uploads>,
+    /// The most bytes of one.
+    pub largest_upload: u64,
     /// The webhooks.
     pub webhooks: Arc<dyn WebhookStore>,
     /// The API keys.
@@ -80,7 +85,7 @@ pub struct ApiState {
     pub access: Access,
     /// How often; no limit without it.
     pub limits: Option<Arc<Limits>>,
-    /// Which URIs are acceptable.
+    /// Which URIs are acceptable, from whom.
     pub uri_check: Arc<UriCheck>,
     /// Which webhooks are.
     pub webhook_url_check: Arc<UrlCheck>,
@@ -116,6 +121,7 @@ fn documented() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .merge(events::routes())
         .merge(documents::routes())
         .merge(artifacts::routes())
+        .merge(uploads::routes())
         .merge(plans::routes())
         .merge(backends::routes())
         .merge(webhooks::routes())

@@ -75,7 +75,7 @@ async fn plan(
         }
         Err(error) => return Err(error),
     };
-    let dry = state.planner.plan(spec).await.map_err(|failure| ApiError::Failed(Box::new(failure)))?;
+    let dry = state.planner.plan(reader.tenant(), spec).await.map_err(|failure| ApiError::Failed(Box::new(failure)))?;
     let more = dry.warnings.iter().filter(|warning| !told.contains(warning));
     Ok(Json(PlanView {
         effective_config: dry.plan["effective_config"].clone(),

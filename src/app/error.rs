@@ -2,7 +2,11 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use crate::{job::StoreError, storage::StorageError, store::OpenError};
+use crate::{
+    job::StoreError,
+    storage::{ParseRuleError, StorageError},
+    store::OpenError,
+};
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,9 @@ pub enum AppError {
     /// The artifact store.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A setting of which inputs are open.
+    #[error("the setting --allow-source cannot be read")]
+    Rule(#[from] ParseRuleError),
     /// Serving ended.
     #[error("serving ended")]
     Serve(#[source] io::Error),

@@ -19,7 +19,6 @@ use crate::{
     config::{ServeConfig, WorkerConfig},
     job::QueueStats,
     outbound::{Guard, Sender},
-    storage::Sources,
     telemetry::{self, QueueFigures},
     traces,
 };
@@ -42,10 +41,7 @@ impl App {
     pub async fn serve(config: &ServeConfig) -> Result<Self, AppError> {
         let stores = Stores::open(&config.worker).await?;
         let (stop, stopped) = watch::channel(false);
-        let roots = config.worker.storage.file_roots.clone();
-        let open = !roots.is_empty() || config.listen.ip().is_loopback();
-        // Beyond this machine, file:// is closed unless folders are named: an empty root of its own holds nothing.
-        let sources = Sources::new(if open { roots } else { vec![stores.scratch.join("no-file-root")] });
+        let sources = stores.sources(&config.worker.storage, config.listen.ip().is_loopback())?;
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|source| AppError::Listen { address: config.listen, source })?;
@@ -67,12 +63,16 @@ impl App {
             keys: Arc::clone(&stores.database.keys),
             planner: Arc::new(LocalPlanner {
                 sources: sources.clone(),
+                cache: stores.cache.clone(),
+                scratch: stores.scratch.clone(),
                 engine: config.worker.compute.engine(),
                 places: Semaphore::new(2),
             }),
             access,
             limits,
-            uri_check: Arc::new(move |pointer, uri| sources.objection(pointer, uri)),
+            uploads: Arc::new(stores.artifacts.clone()),
+            largest_upload: config.max_upload_mib.saturating_mul(1 << 20),
+            uri_check: Arc::new(move |tenant, pointer, uri| sources.objection(tenant, pointer, uri)),
             webhook_url_check: Arc::new(move |url| guard.check(url)),
             disk: Arc::new(move || folders.iter().try_for_each(|folder| disk(folder))),
             metrics: Arc::new(figures),
@@ -103,7 +103,8 @@ impl App {
         let stores = Stores::open(config).await?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let sources = Sources::new(config.storage.file_roots.clone());
+        // The server has looked at every job already.
+        let sources = stores.sources(&config.storage, true)?;
         stores.spawn_workers(&mut tasks, (config, count), &sources, &stopped);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         Ok(App { address, needs_key: false, stop, tasks, _lock: stores.lock })

@@ -18,12 +18,12 @@ use super::AppError;
 use crate::{
     api::{Access, Limits},
     backend::BACKENDS,
-    config::{AccessConfig, ServeConfig, WorkerConfig, days},
+    config::{AccessConfig, ServeConfig, StorageConfig, WorkerConfig, days, hub_token},
     engine::{self, EngineConfig},
     fault::chain,
-    job::{DryRun, Failure, JobSpec, Planner, RetryPolicy, Worker},
-    outbound::OpenId,
-    storage::{Artifacts, Sources},
+    job::{DryRun, Failure, JobSpec, Planner, RetryPolicy, Tenant, Worker},
+    outbound::{Guard, OpenId},
+    storage::{Artifacts, Cache, HubConfig, Rule, Sources},
     store::{self, Database},
     worker::{self, Janitor, Retention, Workshop},
 };
@@ -34,6 +34,8 @@ pub(super) struct Stores {
     pub(super) database: Database,
     pub(super) artifacts: Artifacts,
     pub(super) scratch: PathBuf,
+    /// Inputs that were brought before.
+    pub(super) cache: Option<Cache>,
     /// Held while the embedded database is ours.
     pub(super) lock: Option<File>,
 }
@@ -55,13 +57,34 @@ impl Stores {
         }
         fs::create_dir_all(&scratch).map_err(unusable)?;
         worker::sweep(&scratch, database.queue.as_ref()).await.map_err(unusable)?;
-        let artifacts = Artifacts::open(&config.storage.artifacts())?;
-        Ok(Stores { database, artifacts, scratch, lock })
+        let links = config.storage.presign_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        let artifacts = Artifacts::open(&config.storage.artifacts())?.with_links(links);
+        let limit = config.storage.input_cache_mib.saturating_mul(1 << 20);
+        let cache = (limit > 0).then(|| Cache::open(&data.join("cache"), limit)).transpose().map_err(unusable)?;
+        Ok(Stores { database, artifacts, scratch, cache, lock })
     }
 
     /// Whether the database is this process's own.
     pub(super) fn embedded(&self) -> bool {
         self.lock.is_some()
+    }
+
+    /// Where inputs may come from. `open` says whether what no setting names is: local files, and buckets.
+    pub(super) fn sources(&self, config: &StorageConfig, open: bool) -> Result<Sources, AppError> {
+        // An empty root of its own holds nothing.
+        let closed = || vec![self.scratch.join("no-file-root")];
+        let roots = if open || !config.file_roots.is_empty() { config.file_roots.clone() } else { closed() };
+        let rules: Result<Vec<Rule>, _> = config.allow_sources.iter().map(|rule| rule.parse()).collect();
+        let sources = Sources {
+            rules: rules?,
+            remote_open: open,
+            guard: Guard { private: config.sources_private },
+            hub: HubConfig { endpoint: config.hub_endpoint.clone(), token: hub_token() },
+            uploads: Some(self.artifacts.clone()),
+            max_bytes: config.max_input_mib.saturating_mul(1 << 20),
+            ..Sources::default()
+        };
+        Ok(sources.with_roots(roots))
     }
 
     fn workshop(&self, config: &WorkerConfig, sources: &Sources, engine: EngineConfig) -> Arc<Workshop> {
@@ -70,6 +93,7 @@ impl Stores {
             jobs: Arc::clone(&self.database.jobs),
             artifacts: self.artifacts.clone(),
             sources: sources.clone(),
+            cache: self.cache.clone(),
             scratch: self.scratch.clone(),
             engine,
             memory_bytes: config.compute.memory_bytes(),
@@ -104,9 +128,14 @@ impl Stores {
         let retention = Retention {
             artifacts: days(config.retention.keep_artifacts_days),
             events: days(config.retention.keep_events_days),
+            uploads: days(config.retention.keep_uploads_days),
         };
         // Often enough for what it promises, and not so often that it is felt.
-        let shortest = [retention.artifacts, retention.events].into_iter().flatten().min().unwrap_or(Duration::MAX);
+        let shortest = [retention.artifacts, retention.events, retention.uploads]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Duration::MAX);
         let every = shortest.clamp(Duration::from_secs(1), Duration::from_secs(3600));
         let (queue, artifacts) = (Arc::clone(&self.database.queue), self.artifacts.clone());
         let janitor = Janitor { queue, artifacts, retention, every };
@@ -164,17 +193,19 @@ pub(super) fn access(config: &ServeConfig, stores: &Stores) -> (Access, Option<A
 #[derive(Debug)]
 pub(super) struct LocalPlanner {
     pub(super) sources: Sources,
+    pub(super) cache: Option<Cache>,
+    pub(super) scratch: PathBuf,
     pub(super) engine: EngineConfig,
     pub(super) places: Semaphore,
 }
 
 #[async_trait]
 impl Planner for LocalPlanner {
-    async fn plan(&self, spec: JobSpec) -> Result<DryRun, Failure> {
+    async fn plan(&self, tenant: &Tenant, spec: JobSpec) -> Result<DryRun, Failure> {
         let busy = || Failure::plain("plan_unavailable", "the plan could not be made", true);
         let _place = self.places.acquire().await.map_err(|_| busy())?;
-        let (sources, engine) = (self.sources.clone(), self.engine.clone());
-        tokio::task::spawn_blocking(move || worker::dry_run(&sources, spec, engine)).await.map_err(|_| busy())?
+        let places = (&self.sources, self.cache.as_ref(), self.scratch.as_path());
+        worker::dry_run(places, tenant, spec, self.engine.clone()).await
     }
 }
 

@@ -238,18 +238,30 @@ pub trait Sharded {
     /// The bytes of each shard's tensors.
     fn shard_bytes(&self) -> Vec<u64>;
 
-    /// Writes one shard into the folder `out`.
-    fn run_shard(
-        &self,
-        at: usize,
-        inputs: &RunInputs,
+    /// The names of the shards' files.
+    fn shard_names(&self) -> Vec<&str>;
+
+    /// Begins to quantize these shards into the folder `out`.
+    fn desk<'a>(
+        &'a self,
+        shards: Vec<usize>,
+        inputs: &'a RunInputs,
         out: &Path,
-        control: &Control<'_>,
-    ) -> Result<ShardPart, BackendError>;
+        control: &'a Control<'_>,
+    ) -> Result<Box<dyn ShardDesk + 'a>, BackendError>;
 
     /// Writes what else there is into the folder `out`, given what each shard left. The outcome is the one that
     /// [`Prepared::run`] has; the shards themselves are not looked at.
     fn join(&self, parts: &[ShardPart], out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError>;
+}
+
+/// Where shards are quantized. Of a shard, nothing but its header is read before its turn, and nothing at all after.
+pub trait ShardDesk: Sync {
+    /// Writes one shard.
+    fn shard(&self, at: usize) -> Result<ShardPart, BackendError>;
+
+    /// All are done; nothing will be resumed.
+    fn close(self: Box<Self>) -> Result<(), BackendError>;
 }
 
 /// What a shard leaves for the join.

@@ -49,6 +49,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode, Box<dyn Error>> {
     let config = ServeConfig {
         listen: ([127, 0, 0, 1], 0).into(),
         workers: 1,
+        max_upload_mib: 1024,
         access: AccessConfig::default(),
         worker: WorkerConfig {
             lease_seconds: 30,

@@ -2,6 +2,7 @@
 
 mod config;
 mod demo;
+mod inputs;
 mod keys;
 mod migrate;
 mod openapi;

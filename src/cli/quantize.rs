@@ -12,7 +12,11 @@ use clap::Args;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::{print, say, table, watch::Watcher};
+use super::{
+    inputs::{Inputs, NotBrought},
+    print, say, table,
+    watch::Watcher,
+};
 use crate::{
     backend::{self, DataSource, Evaluation, RunInputs},
     config::ComputeConfig,
@@ -21,13 +25,14 @@ use crate::{
     fault::{Fault, FaultKind, chain},
     pipeline::{self, LocalJob, PipelineError, Purpose},
     report::QualityGate,
-    spec::{Objection, find_section, parse, parse_text},
-    storage::Sources,
+    spec::{Objection, Parsed, find_section, parse, parse_text},
+    storage::Want,
 };
 
 #[derive(Args, Debug)]
 pub(super) struct QuantizeArgs {
-    /// The model: a path or a file:// URI of an ONNX file, a safetensors file, an index of shards, or a folder.
+    /// The model: a path or a URI (s3, gs, az, https, hf, file) of an ONNX file, a safetensors file, an index of shards, or
+    /// a folder.
     #[arg(long, value_name = "PATH|URI")]
     model: String,
 
@@ -70,6 +75,10 @@ pub(super) struct QuantizeArgs {
     #[arg(long)]
     digests: bool,
 
+    /// The model hub of hf:// URIs. A token for it is taken from the variable HF_TOKEN.
+    #[arg(long, env = "HF_ENDPOINT", value_name = "URL", default_value = "https://huggingface.co")]
+    hub_endpoint: String,
+
     /// The folder for the result; created, and may not hold anything but what an interrupted run of the same command
     /// left, which is resumed.
     #[arg(long, value_name = "DIR", required_unless_present = "plan_only")]
@@ -94,39 +103,63 @@ pub(super) fn run(args: &QuantizeArgs) -> Result<ExitCode, Box<dyn Error>> {
         let (_, more, _) = backend::check(&parsed.spec, args.calibration.is_some());
         return Ok(refuse(&[parsed.objections, more].concat()));
     }
-    let source = |given: &String| -> Result<DataSource, Box<dyn Error>> {
-        let preprocess = args.preprocess.clone();
-        Ok(DataSource { path: local(given)?, max_samples: args.max_samples, batch_size: args.batch_size, preprocess })
+    let cancel = Arc::new(AtomicBool::new(false));
+    let _listener = listen_for_interrupt(Arc::clone(&cancel));
+    // They live as long as the job.
+    let mut inputs = Inputs::new(&args.hub_endpoint);
+    let job = match local_job(args, parsed, &mut inputs, &cancel) {
+        Ok(job) => job,
+        Err(error) => match error.downcast::<NotBrought>() {
+            Ok(error) => return Ok(tell(&error.0)),
+            Err(error) => return Err(error),
+        },
     };
+    let result = if args.plan_only { plan(&job) } else { quantize(args, &job, &cancel) };
+    match result {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(PipelineError::Objections(objections)) => Ok(refuse(&objections)),
+        Err(error) => Ok(tell(&error)),
+    }
+}
+
+/// Says what went wrong, and whose fault it is.
+fn tell(error: &(impl Fault + 'static)) -> ExitCode {
+    say(&format!("error: {} [{}]", chain(error), error.code()));
+    if let Some(hint) = error.hint() {
+        say(&format!("  hint: {hint}"));
+    }
+    if error.kind() == FaultKind::Invalid { ExitCode::from(INVALID) } else { ExitCode::FAILURE }
+}
+
+/// The job, its inputs brought here.
+fn local_job(
+    args: &QuantizeArgs,
+    parsed: Parsed,
+    inputs: &mut Inputs,
+    cancel: &Arc<AtomicBool>,
+) -> Result<LocalJob, Box<dyn Error>> {
+    let want = if args.plan_only { Want::Plan } else { Want::Model };
+    let model = inputs.bring("model", &args.model, want, cancel)?;
+    let mut source = |role, given: &String| -> Result<DataSource, Box<dyn Error>> {
+        let path = inputs.bring(role, given, Want::Data, cancel)?;
+        let preprocess = args.preprocess.clone();
+        Ok(DataSource { path, max_samples: args.max_samples, batch_size: args.batch_size, preprocess })
+    };
+    let calibration = args.calibration.as_ref().map(|given| source("calibration", given)).transpose()?;
     let evaluation = args.evaluation.as_ref().map(|given| -> Result<Evaluation, Box<dyn Error>> {
-        let data = DataSource { max_samples: None, ..source(given)? };
+        let data = DataSource { max_samples: None, ..source("evaluation", given)? };
         Ok(Evaluation { data, labels: args.labels.clone() })
     });
-    let job = LocalJob {
-        model: local(&args.model)?,
-        inputs: RunInputs {
-            calibration: args.calibration.as_ref().map(source).transpose()?,
-            evaluation: evaluation.transpose()?,
-            engine: args.compute.engine(),
-            memory: args.compute.memory(),
-        },
+    let evaluation = evaluation.transpose()?;
+    Ok(LocalJob {
+        model,
+        inputs: RunInputs { calibration, evaluation, engine: args.compute.engine(), memory: args.compute.memory() },
         spec: parsed.spec,
         warnings: parsed.warnings,
         quality_gate: QualityGate::default(),
         digests: args.digests,
-    };
-    let result = if args.plan_only { plan(&job) } else { quantize(args, &job) };
-    match result {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(PipelineError::Objections(objections)) => Ok(refuse(&objections)),
-        Err(error) => {
-            say(&format!("error: {} [{}]", chain(&error), error.code()));
-            if let Some(hint) = error.hint() {
-                say(&format!("  hint: {hint}"));
-            }
-            Ok(if error.kind() == FaultKind::Invalid { ExitCode::from(INVALID) } else { ExitCode::FAILURE })
-        }
-    }
+        origins: inputs.origins.clone(),
+    })
 }
 
 fn plan(job: &LocalJob) -> Result<(), PipelineError> {
@@ -137,14 +170,12 @@ fn plan(job: &LocalJob) -> Result<(), PipelineError> {
     Ok(())
 }
 
-fn quantize(args: &QuantizeArgs, job: &LocalJob) -> Result<(), PipelineError> {
+fn quantize(args: &QuantizeArgs, job: &LocalJob, cancel: &AtomicBool) -> Result<(), PipelineError> {
     let out = args.out.clone().unwrap_or_default();
     prepare(&out).map_err(|source| PipelineError::Write { path: out.clone(), source })?;
     let watcher = Watcher::new();
     let notify = |notice: Notice| watcher.show(&notice);
-    let cancel = Arc::new(AtomicBool::new(false));
-    let _listener = listen_for_interrupt(Arc::clone(&cancel));
-    let result = pipeline::run(job, &out, &Control::new(&notify, &cancel));
+    let result = pipeline::run(job, &out, &Control::new(&notify, cancel));
     watcher.finish();
     let finished = result?;
     print(&table::table(&json!(finished.report)));
@@ -186,11 +217,6 @@ fn preprocess(text: &str) -> Result<Preprocess, String> {
         Some((field, message)) => Err(format!("{field}: {message}")),
         None => Ok(preprocess),
     }
-}
-
-/// The local path of an argument.
-fn local(given: &str) -> Result<PathBuf, Box<dyn Error>> {
-    if given.contains("://") { Ok(Sources::default().locate(given)?) } else { Ok(given.into()) }
 }
 
 fn refuse(objections: &[Objection]) -> ExitCode {

@@ -16,4 +16,4 @@ pub use file::{ConfigFileError, arguments, arguments_of, example, key};
 pub use redact::redacted;
 pub use retention::{RetentionConfig, days};
 pub use server::{ServeConfig, WorkerConfig};
-pub use storage::StorageConfig;
+pub use storage::{StorageConfig, hub_token};

@@ -15,6 +15,10 @@ pub struct RetentionConfig {
     #[arg(long, env = "PTQD_KEEP_EVENTS_DAYS", value_name = "N")]
     pub keep_events_days: Option<f64>,
 
+    /// Days after which uploads are removed; never without it.
+    #[arg(long, env = "PTQD_KEEP_UPLOADS_DAYS", value_name = "N")]
+    pub keep_uploads_days: Option<f64>,
+
     /// Let webhooks be at private, loopback and link-local addresses, and use plain http.
     #[arg(long, env = "PTQD_WEBHOOKS_PRIVATE")]
     pub webhooks_private: bool,

@@ -61,6 +61,10 @@ pub struct ServeConfig {
     #[arg(long, env = "PTQD_WORKERS", value_name = "N", default_value_t = 1)]
     pub workers: usize,
 
+    /// The most mebibytes of one upload.
+    #[arg(long, env = "PTQD_MAX_UPLOAD_MIB", value_name = "N", default_value_t = 16_384)]
+    pub max_upload_mib: u64,
+
     /// Who may use the API.
     #[command(flatten)]
     pub access: AccessConfig,

@@ -19,8 +19,9 @@ pub struct StorageConfig {
     #[arg(long, env = "PTQD_DATABASE_CONNECTIONS", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..))]
     pub database_connections: u32,
 
-    /// Where artifacts are kept: a folder, or s3://bucket/prefix with the credentials, region and endpoint of the AWS_
-    /// variables; `artifacts` in the data folder without it. Servers and workers on one database need the same one.
+    /// Where artifacts and uploads are kept: a folder, or s3://bucket/prefix, gs://bucket/prefix or az://container/prefix
+    /// with the credentials of the AWS_, GOOGLE_ or AZURE_ variables or of the machine's role; `artifacts` in the data folder
+    /// without it. Servers and workers on one database need the same one.
     #[arg(long, env = "PTQD_ARTIFACTS", value_name = "URI")]
     pub artifacts: Option<String>,
 
@@ -28,6 +29,39 @@ pub struct StorageConfig {
     /// listening beyond this machine.
     #[arg(long = "file-root", env = "PTQD_FILE_ROOTS", value_name = "DIR", value_delimiter = ':')]
     pub file_roots: Vec<PathBuf>,
+
+    /// A place that inputs may come from, and everything below it: s3://bucket/prefix/, hf://owner/,
+    /// https://models.example.com/; with `TENANT=` before it for one tenant alone; may be given more than once. With one,
+    /// whatever is not named is closed. Without any, web servers and the hub are open, and buckets are unless the server
+    /// listens beyond this machine.
+    #[arg(long = "allow-source", env = "PTQD_ALLOW_SOURCES", value_name = "URI", value_delimiter = ',')]
+    pub allow_sources: Vec<String>,
+
+    /// Let inputs come from private, loopback and link-local addresses, and by plain http.
+    #[arg(long, env = "PTQD_SOURCES_PRIVATE")]
+    pub sources_private: bool,
+
+    /// The model hub of hf:// URIs. A token for it is taken from the variable HF_TOKEN.
+    #[arg(long, env = "HF_ENDPOINT", value_name = "URL", default_value = "https://huggingface.co")]
+    pub hub_endpoint: String,
+
+    /// The most mebibytes of one input.
+    #[arg(long, env = "PTQD_MAX_INPUT_MIB", value_name = "N", default_value_t = 1 << 20)]
+    pub max_input_mib: u64,
+
+    /// The most mebibytes of inputs that are kept for the next job that wants the same ones; 0 keeps none.
+    #[arg(long, env = "PTQD_INPUT_CACHE_MIB", value_name = "N", default_value_t = 4096)]
+    pub input_cache_mib: u64,
+
+    /// Send clients to the store for their downloads, with URLs that it accepts for so many seconds. Without it, and from a
+    /// folder, the service gives them the bytes.
+    #[arg(long, env = "PTQD_PRESIGN_SECONDS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    pub presign_seconds: Option<u32>,
+}
+
+/// The token for the model hub. From the environment alone: it is no setting that may stand in a file.
+pub fn hub_token() -> Option<String> {
+    std::env::var("HF_TOKEN").ok().filter(|token| !token.is_empty())
 }
 
 impl StorageConfig {
@@ -39,6 +73,12 @@ impl StorageConfig {
             database_connections: 10,
             artifacts: None,
             file_roots: Vec::new(),
+            allow_sources: Vec::new(),
+            sources_private: false,
+            hub_endpoint: "https://huggingface.co".to_owned(),
+            max_input_mib: 1 << 20,
+            input_cache_mib: 4096,
+            presign_seconds: None,
         }
     }
 

@@ -28,6 +28,10 @@ pub trait ArtifactReader: std::fmt::Debug + Send + Sync {
     /// The content of an artifact, or the bytes of a range of it that lies within.
     async fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<ArtifactBody, ArtifactError>;
 
+    /// A URL of the store's own that anyone may read an artifact at for a while, to be saved under `name`; none where
+    /// clients are to be given the bytes.
+    async fn link(&self, key: &str, name: &str) -> Result<Option<String>, ArtifactError>;
+
     /// Removes what there is under a prefix, as far as that is possible now.
     async fn remove(&self, prefix: &str);
 

@@ -1,5 +1,7 @@
 //! [`Failure`]: why a job failed, as it is stored and shown.
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -29,8 +31,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure told by an error.
+    /// A failure told by an error. A disk that is full has a name of its own, wherever it was noticed.
     pub fn new(error: &dyn Fault, phase: Option<Phase>) -> Self {
+        if error.source().is_some_and(is_full) && error.kind() == FaultKind::Environment {
+            let full = Failure { phase, ..Failure::plain("disk_full", chain(&AsError(error)), true) };
+            return full.with_hint("free some disk where the server or its store writes, or give it a larger one");
+        }
         Failure {
             code: error.code().to_owned(),
             message: chain(&AsError(error)),
@@ -60,6 +66,19 @@ impl Failure {
         self.errors = errors.to_vec();
         self
     }
+}
+
+/// Whether the cause of an error is a disk, or a quota, that is full.
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|e| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// A fault seen as a plain error.

@@ -16,6 +16,7 @@ mod spec;
 mod status;
 mod store;
 mod tenant;
+mod uploads;
 
 pub use artifacts::{ArtifactBody, ArtifactError, ArtifactReader};
 pub use event::{Event, EventKind};
@@ -31,3 +32,4 @@ pub use spec::{CalibrationRef, Checked, EvaluationRef, JobSpec, ModelRef};
 pub use status::JobStatus;
 pub use store::{Changed, Created, Cursor, Idempotency, JobStore, ListQuery, NewJob, QueueStats, StoreError};
 pub use tenant::{ParseTenantError, Tenant};
+pub use uploads::{NewUpload, Upload, UploadError, Uploads};

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Failure, JobSpec};
+use super::{Failure, JobSpec, Tenant};
 use crate::fault::Warning;
 
 /// What a job would do, told from the model's header or graph alone.
@@ -24,6 +24,6 @@ pub struct DryRun {
 /// Tells what a job would do.
 #[async_trait]
 pub trait Planner: std::fmt::Debug + Send + Sync {
-    /// Makes the plan of a job that passed its checks. Nothing is computed.
-    async fn plan(&self, spec: JobSpec) -> Result<DryRun, Failure>;
+    /// Makes the plan of a tenant's job that passed its checks. Nothing is computed.
+    async fn plan(&self, tenant: &Tenant, spec: JobSpec) -> Result<DryRun, Failure>;
 }

@@ -23,6 +23,9 @@ pub struct ModelFormat {
     pub described: &'static str,
     /// Whether the file or folder at this path looks like one, by name and first bytes.
     pub recognise: fn(&Path) -> bool,
+    /// The files beside a model's file that it refers to, by their names relative to its folder. They need not be there;
+    /// none leads out of the folder.
+    pub companions: fn(&Path) -> Result<Vec<String>, CompanionsError>,
 }
 
 /// Every format, sorted by name.
@@ -64,6 +67,45 @@ impl Fault for DetectError {
         let known: Vec<&str> = FORMATS.iter().map(|format| format.described).collect();
         matches!(self, DetectError::Unknown { .. }).then(|| format!("known kinds: {}", known.join("; ")))
     }
+}
+
+/// Why the files that a model refers to cannot be told.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub enum CompanionsError {
+    /// Of an ONNX model.
+    Onnx(#[from] onnx::OnnxError),
+    /// Of an index of shards.
+    Safetensors(#[from] safetensors::SafetensorsError),
+}
+
+impl CompanionsError {
+    fn fault(&self) -> &dyn Fault {
+        match self {
+            CompanionsError::Onnx(error) => error,
+            CompanionsError::Safetensors(error) => error,
+        }
+    }
+}
+
+impl Fault for CompanionsError {
+    fn code(&self) -> &'static str {
+        self.fault().code()
+    }
+
+    fn kind(&self) -> FaultKind {
+        self.fault().kind()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.fault().hint()
+    }
+}
+
+/// The files beside a model's file that it refers to; none of what is no model.
+pub fn companions(path: &Path) -> Result<Vec<String>, CompanionsError> {
+    let format = FORMATS.iter().find(|format| (format.recognise)(path));
+    format.map_or(Ok(Vec::new()), |format| (format.companions)(path))
 }
 
 /// The format of the model at `path`.

@@ -1,6 +1,6 @@
 //! [`Guard`]: which addresses may be talked to, looked at after the name was resolved, so that no name leads inside.
 
-use std::{net::IpAddr, time::Duration};
+use std::{io, net::IpAddr, time::Duration};
 
 use ureq::{
     Agent,
@@ -55,10 +55,22 @@ impl Guard {
         self.private || is_public(address)
     }
 
-    /// A client that talks to allowed addresses only, follows no redirects, and waits for a while.
+    /// A client that talks to allowed addresses only, follows no redirects, and waits so long for everything.
     pub fn agent(self, timeout: Duration) -> Agent {
+        self.client(Some(timeout), None)
+    }
+
+    /// The same for what may take long to arrive: it gives up after so much silence.
+    pub fn reader(self, silence: Duration) -> Agent {
+        self.client(None, Some(silence))
+    }
+
+    fn client(self, whole: Option<Duration>, silence: Option<Duration>) -> Agent {
         let config = Agent::config_builder()
-            .timeout_global(Some(timeout))
+            .timeout_global(whole)
+            .timeout_connect(silence)
+            .timeout_recv_response(silence)
+            .timeout_per_read(silence)
             .max_redirects(0)
             // A proxy would resolve names by itself, out of our sight.
             .proxy(None)
@@ -125,7 +137,13 @@ impl Resolver for Guarded {
         for address in found.iter().filter(|address| self.guard.allows(address.ip())) {
             allowed.push(*address);
         }
-        if allowed.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(allowed) }
+        match (allowed.is_empty(), found.first()) {
+            (true, Some(address)) => {
+                let why = format!("{} is not a public address", address.ip());
+                Err(ureq::Error::Io(io::Error::new(io::ErrorKind::PermissionDenied, why)))
+            }
+            _ => Ok(allowed),
+        }
     }
 }
 
@@ -209,6 +227,7 @@ mod tests {
     fn a_name_that_resolves_inside_is_not_talked_to() {
         let agent = Guard::default().agent(Duration::from_secs(5));
         let error = agent.get("http://localhost:1/").call().unwrap_err();
-        assert!(matches!(error, ureq::Error::HostNotFound), "{error}");
+        assert!(matches!(&error, ureq::Error::Io(e) if e.kind() == io::ErrorKind::PermissionDenied), "{error}");
+        assert!(error.to_string().contains("is not a public address"), "{error}");
     }
 }

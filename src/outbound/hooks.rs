@@ -112,7 +112,7 @@ fn post(agent: &Agent, guard: Guard, webhook: &Webhook, delivery: &Delivery) -> 
             let error = (!status.is_success()).then(|| format!("the webhook answered {status}"));
             Attempted { response_status: Some(status.as_u16()), error }
         }
-        Err(ureq::Error::HostNotFound) => failed("the host is unknown, or has no public address".to_owned()),
+        Err(ureq::Error::HostNotFound) => failed("the host is unknown".to_owned()),
         Err(error) => failed(error.to_string()),
     }
 }

@@ -50,12 +50,29 @@ pub enum PipelineError {
     /// The model, or this version, is not the one that the job was taken apart with.
     #[error("the plan is not the one that the job was taken apart by: the model changed, or workers differ in version")]
     PlanChanged,
+    /// A shard could not be brought, or what was made of it not taken away.
+    #[error("{source}")]
+    Moved {
+        /// The code of why.
+        code: &'static str,
+        /// Whose fault it is.
+        kind: FaultKind,
+        /// What to do about it.
+        hint: Option<String>,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
 }
 
 impl PipelineError {
+    /// The error of whoever moves shards.
+    pub fn moved(error: impl Fault + Send + Sync + 'static) -> Self {
+        PipelineError::Moved { code: error.code(), kind: error.kind(), hint: error.hint(), source: error.into() }
+    }
+
     /// The memory that running the model needs, if that is more than was allowed.
     pub fn needs_bytes(&self) -> Option<u64> {
         match self {
@@ -83,6 +100,7 @@ impl Fault for PipelineError {
             PipelineError::Read { .. } => "input_unreadable",
             PipelineError::Threads { .. } => "threads_unavailable",
             PipelineError::PlanChanged => "plan_changed",
+            PipelineError::Moved { code, .. } => code,
             PipelineError::Cancelled(_) => "cancelled",
         }
     }
@@ -96,6 +114,7 @@ impl Fault for PipelineError {
             | PipelineError::Read { .. }
             | PipelineError::Threads { .. }
             | PipelineError::PlanChanged => FaultKind::Environment,
+            PipelineError::Moved { kind, .. } => *kind,
             PipelineError::Cancelled(_) => FaultKind::Cancelled,
         }
     }
@@ -105,6 +124,7 @@ impl Fault for PipelineError {
             PipelineError::Objections(all) => all.iter().find_map(|objection| objection.hint.clone()),
             PipelineError::Detect(e) => e.hint(),
             PipelineError::Backend(e) => e.hint(),
+            PipelineError::Moved { hint, .. } => hint.clone(),
             PipelineError::Write { .. } => Some("is the disk full?".to_owned()),
             PipelineError::PlanChanged => {
                 Some("submit the job again once all workers have the same version".to_owned())

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read},
+    iter,
     path::Path,
 };
 
@@ -14,6 +15,7 @@ use super::{LocalJob, PipelineError, PlannedJob, ShardDone, write_json};
 use crate::{
     control::Control,
     digest::{hex, sha256_hex},
+    model,
     report::{Artifact, Report, media_type},
     spec::Decision,
 };
@@ -45,6 +47,7 @@ pub(super) fn write(
         "ptqd_version": report.environment.ptqd_version,
         "onnxruntime": report.environment.onnxruntime,
         "inputs": report.inputs,
+        "origins": job.origins,
         "effective_config_sha256": sha256_hex(config.to_string().as_bytes()),
         "effective_config": config,
         "policies": report.policies,
@@ -56,24 +59,23 @@ pub(super) fn write(
     Ok(artifacts)
 }
 
-/// The files that go in, by role: name, size and, where it is asked for, digest. Shards that were done elsewhere were read
-/// there.
+/// The files that go in, by role: name, size and, where it is asked for, digest. Of a model, those that it refers to as
+/// well. Shards that were done elsewhere were read there.
 pub(super) fn inputs(job: &LocalJob, elsewhere: &[ShardDone], control: &Control<'_>) -> Result<Value, PipelineError> {
-    let listed = |path: &Path| {
-        listed(path, |file| {
-            match elsewhere.iter().find(|done| file.file_name().is_some_and(|n| n == &*done.part.source)) {
-                Some(done) => Ok(done.input.clone()),
-                None => input(file, job.digests, control),
-            }
-        })
-    };
+    let one =
+        |file: &Path| match elsewhere.iter().find(|done| file.file_name().is_some_and(|n| n == &*done.part.source)) {
+            Some(done) => Ok(done.input.clone()),
+            None => input(file, job.digests, control),
+        };
+    let listed = |path: &Path, more: Vec<String>| listed(path, more, one);
     let data = [
         ("calibration", job.inputs.calibration.as_ref().map(|source| &source.path)),
         ("evaluation", job.inputs.evaluation.as_ref().map(|evaluation| &evaluation.data.path)),
     ];
-    let mut inputs = json!({"model": listed(&job.model)?});
+    let companions = if job.model.is_dir() { Vec::new() } else { model::companions(&job.model).unwrap_or_default() };
+    let mut inputs = json!({"model": listed(&job.model, companions)?});
     for (name, path) in data {
-        inputs[name] = path.map(|path| listed(path)).transpose()?.unwrap_or(Value::Null);
+        inputs[name] = path.map(|path| listed(path, Vec::new())).transpose()?.unwrap_or(Value::Null);
     }
     Ok(inputs)
 }
@@ -96,10 +98,16 @@ pub(super) fn input(path: &Path, wanted: bool, control: &Control<'_>) -> Result<
     Ok(json!({"name": name, "size": size, "sha256": sha256}))
 }
 
-/// A file, or each file of a folder, sorted by name.
-fn listed(path: &Path, one: impl Fn(&Path) -> Result<Value, PipelineError> + Sync) -> Result<Value, PipelineError> {
+/// A file and some beside it, or each file of a folder, sorted by name.
+fn listed(
+    path: &Path,
+    beside: Vec<String>,
+    one: impl Fn(&Path) -> Result<Value, PipelineError> + Sync,
+) -> Result<Value, PipelineError> {
     if !path.is_dir() {
-        return Ok(json!([one(path)?]));
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let files: Vec<_> = iter::once(path.to_owned()).chain(beside.iter().map(|name| folder.join(name))).collect();
+        return Ok(Value::Array(files.par_iter().map(|file| one(file)).collect::<Result<_, _>>()?));
     }
     let read = |source| PipelineError::Read { path: path.to_owned(), source };
     let entries: io::Result<Vec<_>> = fs::read_dir(path).map_err(read)?.collect();

@@ -28,7 +28,7 @@ use crate::{
 };
 
 pub use error::PipelineError;
-pub use shards::{ShardDone, join, run_shard};
+pub use shards::{ShardBelt, ShardDone, join, run_on_belt, run_shard};
 
 /// A job whose inputs lie on the local disk.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub struct LocalJob {
     pub quality_gate: QualityGate,
     /// Whether the manifest has the SHA-256 of every file, in and out. For a large model that takes longer than the rest.
     pub digests: bool,
+    /// Where the inputs were brought from, by role, for the manifest; nothing of those that were here.
+    pub origins: BTreeMap<&'static str, String>,
 }
 
 /// What a finished job leaves in its folder.
@@ -161,7 +163,7 @@ pub fn run(job: &LocalJob, out: &Path, control: &Control<'_>) -> Result<Finished
             let outcome = planned.prepared.run(&job.inputs, out, control)?;
             Ok((planned, outcome))
         })?;
-        finish(job, out, control, written, Vec::new())
+        finish(job, out, control, written, &[])
     })
 }
 
@@ -215,10 +217,10 @@ fn finish(
     out: &Path,
     control: &Control<'_>,
     written: Written<'_>,
-    elsewhere: Vec<ShardDone>,
+    elsewhere: &[ShardDone],
 ) -> Result<Finished, PipelineError> {
     let Written { planned, outcome, warnings, mut seconds } = written;
-    for done in &elsewhere {
+    for done in elsewhere {
         *seconds.entry(Phase::Quantizing.name().to_owned()).or_default() += done.seconds;
     }
     let mut files = outcome.files.clone();
@@ -226,10 +228,10 @@ fn finish(
     if let Some(calibration) = &outcome.calibration {
         files.push(write_json(out, "calibration.json", calibration)?);
     }
-    let inputs = manifest::inputs(job, &elsewhere, control)?;
+    let inputs = manifest::inputs(job, elsewhere, control)?;
     let report = report(job, outcome, inputs, warnings, seconds);
     files.push(write_json(out, "report.json", &report)?);
-    let artifacts = manifest::write(job, &planned, &report, (files, &elsewhere), out, control)?;
+    let artifacts = manifest::write(job, &planned, &report, (files, elsewhere), out, control)?;
     Ok(Finished { report, artifacts })
 }
 

@@ -3,11 +3,11 @@
 use std::{path::Path, time::Instant};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Finished, LocalJob, PipelineError, PlannedJob, Purpose, finish, listened, manifest, on_threads, plan};
 use crate::{
-    backend::{ShardPart, Sharded},
+    backend::{ShardDesk, ShardPart, Sharded},
     control::Control,
     report::Artifact,
 };
@@ -40,6 +40,47 @@ fn sharded<'a>(planned: &'a PlannedJob<'_>) -> Result<&'a dyn Sharded, PipelineE
     planned.prepared.sharded().ok_or(PipelineError::PlanChanged)
 }
 
+/// Whoever brings the shards of a checkpoint, one after the other, and takes away what becomes of them. Until a shard is
+/// brought its file holds its header alone.
+pub trait ShardBelt: Sync {
+    /// Waits until a shard's file is whole. Its SHA-256, if that was seen on the way.
+    fn bring(&self, source: &str) -> Result<Option<String>, PipelineError>;
+
+    /// Takes the file that was made of it. Neither is read again.
+    fn take(&self, done: &ShardDone) -> Result<(), PipelineError>;
+}
+
+/// Runs a job whose shards come and go on a belt. What is left in the folder `out` is all but the shards; the artifacts are
+/// those of the whole job.
+pub fn run_on_belt(
+    job: &LocalJob,
+    out: &Path,
+    control: &Control<'_>,
+    belt: &dyn ShardBelt,
+) -> Result<(Finished, Vec<ShardDone>), PipelineError> {
+    on_threads(job, || {
+        let mut shards = Vec::new();
+        let written = listened(control, |control| {
+            let planned = plan(job, Purpose::Run)?;
+            planned.announce(control)?;
+            let sharded = sharded(&planned)?;
+            let names = sharded.shard_names();
+            let desk = sharded.desk((0..names.len()).collect(), &job.inputs, out, control)?;
+            for (at, name) in names.into_iter().enumerate() {
+                let sha256 = belt.bring(name)?;
+                let done = one_shard(job, &*desk, at, sha256, out, control)?;
+                belt.take(&done)?;
+                shards.push(done);
+            }
+            desk.close()?;
+            let parts: Vec<ShardPart> = shards.iter().map(|done: &ShardDone| done.part.clone()).collect();
+            let outcome = sharded.join(&parts, out, control)?;
+            Ok((planned, outcome))
+        })?;
+        Ok((finish(job, out, control, written, &shards)?, shards))
+    })
+}
+
 /// Does one shard of a job, into the folder `out`.
 pub fn run_shard(
     job: &LocalJob,
@@ -49,20 +90,40 @@ pub fn run_shard(
     control: &Control<'_>,
 ) -> Result<ShardDone, PipelineError> {
     on_threads(job, || {
-        let began = Instant::now();
         let planned = same_plan(job, expected)?;
         let sharded = sharded(&planned)?;
         if at >= sharded.shard_bytes().len() {
             return Err(PipelineError::PlanChanged);
         }
-        let part = sharded.run_shard(at, &job.inputs, out, control)?;
-        let seconds = began.elapsed().as_secs_f64();
-        let artifact = manifest::artifact(out, part.name.clone(), job.digests, control)?;
-        let folder = if job.model.is_dir() { Some(job.model.as_path()) } else { job.model.parent() };
-        let input = manifest::input(&folder.unwrap_or(Path::new("")).join(&part.source), job.digests, control)?;
-        let ptqd_version = env!("CARGO_PKG_VERSION").to_owned();
-        Ok(ShardDone { part, artifact, input, seconds, ptqd_version })
+        let desk = sharded.desk(vec![at], &job.inputs, out, control)?;
+        let done = one_shard(job, &*desk, at, None, out, control)?;
+        desk.close()?;
+        Ok(done)
     })
+}
+
+/// `sha256` is that of the shard's file, if it is known.
+fn one_shard(
+    job: &LocalJob,
+    desk: &dyn ShardDesk,
+    at: usize,
+    sha256: Option<String>,
+    out: &Path,
+    control: &Control<'_>,
+) -> Result<ShardDone, PipelineError> {
+    let began = Instant::now();
+    let part = desk.shard(at)?;
+    let seconds = began.elapsed().as_secs_f64();
+    let artifact = manifest::artifact(out, part.name.clone(), job.digests, control)?;
+    let folder = if job.model.is_dir() { Some(job.model.as_path()) } else { job.model.parent() };
+    let source = folder.unwrap_or(Path::new("")).join(&part.source);
+    let input = manifest::input(&source, job.digests && sha256.is_none(), control)?;
+    let input = match sha256 {
+        Some(sha256) => json!({"name": input["name"], "size": input["size"], "sha256": sha256}),
+        None => input,
+    };
+    let ptqd_version = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(ShardDone { part, artifact, input, seconds, ptqd_version })
 }
 
 /// Does what is left of a job when its shards are done, into the folder `out`. The artifacts are those of the whole job.
@@ -86,6 +147,6 @@ pub fn join(
             let outcome = sharded.join(&parts, out, control)?;
             Ok((planned, outcome))
         })?;
-        finish(job, out, control, written, shards)
+        finish(job, out, control, written, &shards)
     })
 }

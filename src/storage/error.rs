@@ -1,8 +1,11 @@
 //! What can go wrong between us and the places that data lives in.
 
-use std::io;
+use std::{error::Error, io, path::PathBuf};
 
 use crate::fault::{Fault, FaultKind};
+
+/// An error of a library below us.
+pub(super) type Cause = Box<dyn Error + Send + Sync>;
 
 /// What can go wrong with an input or an artifact.
 #[derive(Debug, thiserror::Error)]
@@ -21,21 +24,107 @@ pub enum StorageError {
         /// The scheme.
         scheme: String,
     },
-    /// A file outside the folders that inputs may come from.
-    #[error("`{uri}` is outside the folders that inputs may come from")]
-    Outside {
+    /// A password or a signature stands in the URI, which would be stored and shown.
+    #[error("the URI `{shown}` holds credentials")]
+    Credentials {
+        /// The URI without them.
+        shown: String,
+    },
+    /// A place that this tenant may not read from.
+    #[error("inputs may not come from `{uri}`: {reason}")]
+    NotAllowed {
+        /// The URI.
+        uri: String,
+        /// Why.
+        reason: String,
+    },
+    /// A host that may not be talked to.
+    #[error("`{uri}` leads to an address that may not be talked to: {reason}")]
+    Address {
+        /// The URI.
+        uri: String,
+        /// Which, and why.
+        reason: String,
+    },
+    /// There is nothing at the URI.
+    #[error("there is nothing at `{uri}`")]
+    NotFound {
         /// The URI.
         uri: String,
     },
-    /// There is nothing at the URI, or it cannot be read.
-    #[error("nothing can be read at `{uri}`")]
+    /// The place does not let us read.
+    #[error("reading `{uri}` was denied")]
+    Denied {
+        /// The URI.
+        uri: String,
+        /// What it said.
+        #[source]
+        source: Cause,
+    },
+    /// The place does not answer, or breaks off.
+    #[error("`{uri}` cannot be read")]
     Unreachable {
         /// The URI.
         uri: String,
         /// Why.
         #[source]
+        source: Cause,
+    },
+    /// The file was replaced while it was being read.
+    #[error("`{uri}` changed while it was being read")]
+    Changed {
+        /// The URI.
+        uri: String,
+    },
+    /// What arrived is not what was promised.
+    #[error("`{uri}` arrived damaged: its SHA-256 is {found}, not {expected}")]
+    Damaged {
+        /// The URI.
+        uri: String,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// More than this server takes.
+    #[error("`{uri}` has more than {limit} bytes")]
+    TooLarge {
+        /// The URI.
+        uri: String,
+        /// The most.
+        limit: u64,
+    },
+    /// A name of a file that would lead out of its folder.
+    #[error("`{uri}` has a file `{name}`, which is no plain name of a file below it")]
+    Name {
+        /// The URI.
+        uri: String,
+        /// The name.
+        name: String,
+    },
+    /// The model refers to files in a way that cannot be followed.
+    #[error(transparent)]
+    Companions(#[from] crate::model::CompanionsError),
+    /// There is not enough room for what is to be staged.
+    #[error("staging needs {needed} bytes of disk, and {free} are free")]
+    NoRoom {
+        /// What it takes.
+        needed: u64,
+        /// What there is.
+        free: u64,
+    },
+    /// The local disk does not take a file.
+    #[error("{path} cannot be written", path = path.display())]
+    Local {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
         source: io::Error,
     },
+    /// It was asked to stop.
+    #[error("the transfer was stopped")]
+    Stopped,
     /// An artifact cannot be stored.
     #[error("the artifact `{name}` cannot be stored")]
     Publish {
@@ -43,7 +132,7 @@ pub enum StorageError {
         name: String,
         /// Why.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Cause,
     },
     /// The store cannot be used.
     #[error("the artifact store {place} cannot be used")]
@@ -52,8 +141,21 @@ pub enum StorageError {
         place: String,
         /// Why.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Cause,
     },
+}
+
+impl StorageError {
+    /// A URI with credentials, of which only the part is shown that has none.
+    pub(super) fn credentials(uri: &str) -> Self {
+        let scheme = uri.split_once("://").map_or("", |(scheme, _)| scheme);
+        StorageError::Credentials { shown: format!("{scheme}://…") }
+    }
+
+    pub(super) fn local(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| StorageError::Local { path, source }
+    }
 }
 
 impl Fault for StorageError {
@@ -61,27 +163,71 @@ impl Fault for StorageError {
         match self {
             StorageError::Malformed { .. } => "uri_malformed",
             StorageError::Scheme { .. } => "uri_scheme_unsupported",
-            StorageError::Outside { .. } => "uri_not_allowed",
+            StorageError::Credentials { .. } => "uri_has_credentials",
+            StorageError::NotAllowed { .. } => "uri_not_allowed",
+            StorageError::Address { .. } => "address_not_allowed",
+            StorageError::NotFound { .. } => "input_not_found",
+            StorageError::Denied { .. } => "input_denied",
             StorageError::Unreachable { .. } => "input_unreachable",
+            StorageError::Changed { .. } => "input_changed",
+            StorageError::Damaged { .. } => "input_damaged",
+            StorageError::TooLarge { .. } => "input_too_large",
+            StorageError::Name { .. } => "path_not_allowed",
+            StorageError::Companions(error) => error.code(),
+            StorageError::NoRoom { .. } => "disk_full",
+            StorageError::Local { .. } => "scratch_unusable",
+            StorageError::Stopped => "cancelled",
             StorageError::Publish { .. } | StorageError::Store { .. } => "store_failed",
         }
     }
 
     fn kind(&self) -> FaultKind {
         match self {
-            StorageError::Publish { .. } | StorageError::Store { .. } => FaultKind::Environment,
-            _ => FaultKind::Invalid,
+            StorageError::Malformed { .. }
+            | StorageError::Scheme { .. }
+            | StorageError::Credentials { .. }
+            | StorageError::NotAllowed { .. }
+            | StorageError::Address { .. }
+            | StorageError::NotFound { .. }
+            | StorageError::TooLarge { .. }
+            | StorageError::Name { .. } => FaultKind::Invalid,
+            StorageError::Companions(error) => error.kind(),
+            StorageError::Denied { .. }
+            | StorageError::Unreachable { .. }
+            | StorageError::Changed { .. }
+            | StorageError::Damaged { .. }
+            | StorageError::NoRoom { .. }
+            | StorageError::Local { .. }
+            | StorageError::Publish { .. }
+            | StorageError::Store { .. } => FaultKind::Environment,
+            StorageError::Stopped => FaultKind::Cancelled,
         }
     }
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            StorageError::Malformed { .. } => "a local file is file:///absolute/path",
-            StorageError::Scheme { .. } => "give a file:// URI of a file that the server can read",
-            StorageError::Outside { .. } => "the server's --file-root says which folders are open",
-            StorageError::Unreachable { .. } => "is the path right, and readable for the server's user?",
-            StorageError::Publish { .. } => "is the store's disk full?",
-            StorageError::Store { .. } => return None,
+            StorageError::Malformed { .. } => {
+                "for example s3://bucket/key, hf://owner/name, https://host/file, or file:///absolute/path"
+            }
+            StorageError::Scheme { .. } => "give an s3, gs, az, https, hf, upload or file URI",
+            StorageError::Credentials { .. } => {
+                "give the server credentials by its environment or its role, and the URI without them"
+            }
+            StorageError::NotAllowed { .. } => {
+                "the operator opens places with --allow-source, and folders with --file-root"
+            }
+            StorageError::Address { .. } => "the operator may allow it with --sources-private",
+            StorageError::NotFound { .. } => "is the name right, letter by letter?",
+            StorageError::Denied { .. } => "may the server's credentials read it, and are they still valid?",
+            StorageError::Unreachable { .. } => "is the address right, and reachable from the server?",
+            StorageError::Changed { .. } | StorageError::Damaged { .. } => "try again once nobody writes there",
+            StorageError::TooLarge { .. } => "the operator sets the limit with --max-input-mib",
+            StorageError::Name { .. } => "rename the file, or leave it out of the folder",
+            StorageError::Companions(error) => return error.hint(),
+            StorageError::NoRoom { .. } => "free some disk at the server's data folder, or give it a larger one",
+            StorageError::Local { .. } => "may the server write there, and is there room?",
+            StorageError::Publish { .. } => "is the store full, or are its credentials no longer valid?",
+            StorageError::Stopped | StorageError::Store { .. } => return None,
         };
         Some(hint.to_owned())
     }

@@ -19,7 +19,7 @@ use crate::{
 
 /// Runs the attempt to its end and records how it ended.
 pub(super) async fn run(shop: &Workshop, claim: Claim, stop: watch::Receiver<bool>) {
-    let Claim { lease, max_attempts, spec, work, time_left, .. } = claim;
+    let Claim { lease, tenant, max_attempts, spec, work, time_left, .. } = claim;
     tracing::info!("task started");
     let limit = spec.timeout_seconds;
     let part = work != Work::Whole;
@@ -36,7 +36,9 @@ pub(super) async fn run(shop: &Workshop, claim: Claim, stop: watch::Receiver<boo
     let shard = matches!(work, Work::Shard { .. });
     let recorder = tokio::spawn(notices::record(Arc::clone(&shop.queue), lease.clone(), shard, shop.lease, receiver));
     let (made, scratch) = match Scratch::open(&shop.scratch, &lease) {
-        Ok(scratch) => (make(shop, &lease, (spec, work), &flag, sender, scratch.path()).await, Some(scratch)),
+        Ok(scratch) => {
+            (make(shop, (&lease, &tenant), (spec, work), &flag, sender, scratch.path()).await, Some(scratch))
+        }
         Err(error) => (Err(unusable_scratch(&error).into()), None),
     };
     // The recorder ends with the last sender, so no progress event follows the event of the end.
@@ -78,7 +80,7 @@ async fn elsewhere(shop: &Workshop, needs_bytes: Option<u64>) -> Option<u64> {
     shop.queue.able("modelopt", needs).await.is_ok_and(|count| count > 0).then_some(needs)
 }
 
-fn unusable_scratch(error: &std::io::Error) -> Failure {
+pub(super) fn unusable_scratch(error: &std::io::Error) -> Failure {
     let message = format!("the scratch folder cannot be used: {error}");
     Failure { phase: Some(Phase::Staging), ..Failure::plain("scratch_unusable", message, true) }
 }

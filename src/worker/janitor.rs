@@ -17,6 +17,8 @@ pub struct Retention {
     pub artifacts: Option<Duration>,
     /// Events other than changes of status, after their job has ended; for ever without it.
     pub events: Option<Duration>,
+    /// Uploads, after they came; for ever without it.
+    pub uploads: Option<Duration>,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -66,6 +68,7 @@ impl Janitor {
                 }
             }
         }
+        self.artifacts.expire_uploads(self.retention.uploads).await;
         self.queue.prune(self.retention.events, KEYS).await?;
         // What deleted jobs left, and what attempts that never ended published for jobs that have.
         for job in self.queue.to_sweep(within).await? {

@@ -1,6 +1,7 @@
 //! What an attempt does: stage, compute, publish.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     slice,
     sync::{Arc, Mutex, PoisonError},
@@ -8,22 +9,18 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 
-use super::{Workshop, lease::StopFlag};
+use super::{Workshop, attempt::unusable_scratch, belt::Belt, lease::StopFlag, stage::stage};
 use crate::{
-    backend::{DataSource, Evaluation, RunInputs},
-    control::{Control, MemoryBudget, Notice, Phase},
+    control::{Control, Notice, Phase},
     engine::EngineConfig,
     fault::{Fault, FaultKind, chain},
-    job::{Failure, Finish, JobResult, JobSpec, Lease, Stored, Work},
+    job::{Failure, Finish, JobResult, JobSpec, Lease, Stored, Tenant, Work},
     pipeline::{self, Finished, LocalJob, PipelineError, Purpose, ShardDone},
     report::Artifact,
-    storage::{Sources, StorageError},
+    storage::{Artifacts, RemoteShards, Stager, StorageError, Want},
 };
-
-/// Samples per forward pass where neither the job nor the model says.
-const DEFAULT_BATCH: usize = 8;
 
 /// Why an attempt left nothing.
 #[derive(Debug)]
@@ -62,38 +59,60 @@ struct ShardOutput {
 /// Stages, computes and publishes. The end of the attempt, if all goes well.
 pub(super) async fn make(
     shop: &Workshop,
-    lease: &Lease,
+    (lease, tenant): (&Lease, &Tenant),
     (spec, work): (JobSpec, Work),
     flag: &Arc<StopFlag>,
     sender: mpsc::UnboundedSender<Notice>,
     scratch: &Path,
 ) -> Result<Finish, Unmade> {
-    let send = |phase| {
-        let _ = sender.send(Notice::Phase(phase));
+    let notify = |notice| {
+        let _ = sender.send(notice);
     };
-    send(Phase::Staging);
+    notify(Notice::Phase(Phase::Staging));
+    let control = Control::new(&notify, &flag.cancel);
     let engine = EngineConfig { brake: flag.brake.clone(), ..shop.engine.clone() };
-    let job =
-        stage(&shop.sources, spec, engine, shop.memory_bytes).map_err(|e| Failure::new(&e, Some(Phase::Staging)))?;
-    let apart = (work == Work::Whole && others(shop, &job).await).then_some(shop.fan_out_bytes);
-    let made = compute(job, work, apart, scratch.to_owned(), Arc::clone(flag), sender.clone()).await?;
+    let unstaged = |e: StorageError| Failure::new(&e, Some(Phase::Staging));
+    let cache = shop.cache.as_ref();
+    let stager = Stager { sources: &shop.sources, tenant, folder: scratch, cache, control: &control };
+    let (job, shards) = stage(&stager, spec, Want::Model, engine, shop.memory_bytes).await.map_err(unstaged)?;
+    if let (Work::Shard { index, .. }, Some(shards)) = (&work, &shards) {
+        // In the same order everywhere: by name.
+        let name = shards.names().nth(*index).ok_or(PipelineError::PlanChanged);
+        let name = name.map_err(|e| Failure::new(&e, Some(Phase::Staging)))?;
+        shards.bring(name, &control).await.map_err(unstaged)?;
+    }
+    let out = scratch.join("out");
+    fs::create_dir_all(&out).map_err(|e| unusable_scratch(&e))?;
+    let prefix = format!("{}/{}", lease.job, lease.token);
+    let task = Task {
+        apart: (work == Work::Whole && others(shop, &job).await).then_some(shop.fan_out_bytes),
+        work,
+        out: out.clone(),
+        flag: Arc::clone(flag),
+        sender: sender.clone(),
+        runtime: Handle::current(),
+        shards,
+        artifacts: shop.artifacts.clone(),
+        prefix: prefix.clone(),
+    };
+    let made = compute(job, task).await?;
     let (finished, shards) = match made {
         Made::Apart(bytes) => return Ok(Finish::FanOut(bytes)),
         Made::Shard(done) => {
-            let prefix = publish(shop, lease, scratch, slice::from_ref(&done.artifact), flag).await?;
+            publish(shop, &prefix, &out, slice::from_ref(&done.artifact), flag).await?;
             return Ok(Finish::ShardDone(json!(ShardOutput { done: *done, prefix })));
         }
         Made::Whole(finished) => (finished, Vec::new()),
         Made::Joined(finished, shards) => (finished, shards),
     };
-    send(Phase::Publishing);
+    notify(Notice::Phase(Phase::Publishing));
     let elsewhere = |artifact: &Artifact| shards.iter().find(|shard| shard.done.artifact.name == artifact.name);
     let here: Vec<Artifact> =
         finished.artifacts.iter().filter(|artifact| elsewhere(artifact).is_none()).cloned().collect();
-    let prefix = publish(shop, lease, scratch, &here, flag).await?;
+    publish(shop, &prefix, &out, &here, flag).await?;
     let stored = |artifact: &Artifact| Stored {
         artifact: artifact.clone(),
-        prefix: elsewhere(artifact).map(|shard| shard.prefix.clone()),
+        prefix: elsewhere(artifact).map(|shard| shard.prefix.clone()).filter(|other| *other != prefix),
     };
     Ok(Finish::Succeeded(JobResult {
         artifacts: finished.artifacts.iter().map(stored).collect(),
@@ -103,20 +122,19 @@ pub(super) async fn make(
     }))
 }
 
-/// Publishes files under a prefix of the attempt's own, or nothing. The prefix.
+/// Publishes files under a prefix of the attempt's own, or nothing.
 async fn publish(
     shop: &Workshop,
-    lease: &Lease,
-    scratch: &Path,
+    prefix: &str,
+    out: &Path,
     artifacts: &[Artifact],
     flag: &StopFlag,
-) -> Result<String, Failure> {
-    let prefix = format!("{}/{}", lease.job, lease.token);
-    if let Err(error) = shop.artifacts.publish(&prefix, scratch, artifacts, &flag.cancel).await {
-        shop.artifacts.discard(&prefix).await;
-        return Err(Failure::new(&error, Some(Phase::Publishing)));
+) -> Result<(), Failure> {
+    let published = shop.artifacts.publish(prefix, out, artifacts, &flag.cancel).await;
+    if published.is_err() {
+        shop.artifacts.discard(prefix).await;
     }
-    Ok(prefix)
+    published.map_err(|error| Failure::new(&error, Some(Phase::Publishing)))
 }
 
 /// Whether another worker could share the work.
@@ -129,53 +147,26 @@ async fn others(shop: &Workshop, job: &LocalJob) -> bool {
     shop.queue.able(backend, 0).await.is_ok_and(|count| count > 1)
 }
 
-/// Brings the inputs to local paths.
-pub(super) fn stage(
-    sources: &Sources,
-    spec: JobSpec,
-    engine: EngineConfig,
-    memory_bytes: u64,
-) -> Result<LocalJob, StorageError> {
-    let checked = spec.check();
-    let source = |uri: &str, max: Option<u32>, batch: Option<u32>, preprocess: &Option<_>| {
-        Ok::<_, StorageError>(DataSource {
-            path: sources.locate(uri)?,
-            max_samples: max.map(|n| n as usize),
-            batch_size: batch.map_or(DEFAULT_BATCH, |n| n as usize),
-            preprocess: preprocess.clone(),
-        })
-    };
-    let calibration = spec.calibration.as_ref().map(|c| source(&c.uri, c.max_samples, c.batch_size, &c.preprocess));
-    let evaluation = spec.evaluation.as_ref().map(|e| {
-        let data = source(&e.uri, e.max_samples, e.batch_size, &e.preprocess)?;
-        Ok(Evaluation { data, labels: e.labels.clone() })
-    });
-    Ok(LocalJob {
-        model: sources.locate(&spec.model.uri)?,
-        inputs: RunInputs {
-            calibration: calibration.transpose()?,
-            evaluation: evaluation.transpose()?,
-            engine,
-            memory: Arc::new(MemoryBudget::new(memory_bytes)),
-        },
-        spec: checked.quantize,
-        warnings: checked.warnings,
-        quality_gate: spec.quality_gate,
-        digests: true,
-    })
-}
-
-/// Runs the pipeline on a thread of its own. A panic there fails the job, not the worker.
-async fn compute(
-    job: LocalJob,
+/// What the computation of one task works with, besides the job.
+struct Task {
     work: Work,
+    /// The least size that is worth sharing among workers, if there are others.
     apart: Option<u64>,
     out: PathBuf,
     flag: Arc<StopFlag>,
     sender: mpsc::UnboundedSender<Notice>,
-) -> Result<Made, Unmade> {
+    runtime: Handle,
+    /// Shards that are elsewhere.
+    shards: Option<RemoteShards>,
+    artifacts: Artifacts,
+    /// Where in the store the attempt publishes.
+    prefix: String,
+}
+
+/// Runs the pipeline on a thread of its own. A panic there fails the job, not the worker.
+async fn compute(job: LocalJob, task: Task) -> Result<Made, Unmade> {
     let span = tracing::info_span!("compute");
-    let run = move || span.in_scope(|| run_pipeline(&job, work, apart, &out, &flag, &sender));
+    let run = move || span.in_scope(|| task.run(&job));
     let joined = tokio::task::spawn_blocking(run).await;
     joined.unwrap_or_else(|panic| {
         tracing::error!(%panic, "the pipeline panicked");
@@ -184,58 +175,65 @@ async fn compute(
     })
 }
 
-fn run_pipeline(
-    job: &LocalJob,
-    work: Work,
-    apart: Option<u64>,
-    out: &Path,
-    flag: &StopFlag,
-    sender: &mpsc::UnboundedSender<Notice>,
-) -> Result<Made, Unmade> {
-    let phase = Mutex::new(None);
-    let notify = |notice: Notice| {
-        if let Notice::Phase(now) = &notice {
-            *phase.lock().unwrap_or_else(PoisonError::into_inner) = Some(*now);
-        }
-        let _ = sender.send(notice);
-    };
-    let control = Control::new(&notify, &flag.cancel);
-    do_work(job, work, apart, out, &control).map_err(|error| {
-        let phase = *phase.lock().unwrap_or_else(PoisonError::into_inner);
-        if error.kind() == FaultKind::Environment {
-            tracing::warn!(error = chain(&error), "the pipeline failed on its surroundings");
-        }
-        let failure = Failure::new(&error, phase);
-        let failure = match &error {
-            PipelineError::Objections(objections) => failure.with_errors(objections),
-            _ => failure,
-        };
-        Unmade { failure, needs_bytes: error.needs_bytes() }
-    })
-}
-
-fn do_work(
-    job: &LocalJob,
-    work: Work,
-    apart: Option<u64>,
-    out: &Path,
-    control: &Control<'_>,
-) -> Result<Made, PipelineError> {
-    match work {
-        Work::Whole => {
-            if let Some(shards) = apart.map(|least| worth_sharing(job, least, control)).transpose()?.flatten() {
-                return Ok(Made::Apart(shards));
+impl Task {
+    fn run(self, job: &LocalJob) -> Result<Made, Unmade> {
+        let phase = Mutex::new(None);
+        let notify = |notice: Notice| {
+            if let Notice::Phase(now) = &notice {
+                *phase.lock().unwrap_or_else(PoisonError::into_inner) = Some(*now);
             }
-            Ok(Made::Whole(pipeline::run(job, out, control)?))
+            let _ = self.sender.send(notice);
+        };
+        let made = self.make(job, &Control::new(&notify, &self.flag.cancel));
+        made.map_err(|error| {
+            let phase = *phase.lock().unwrap_or_else(PoisonError::into_inner);
+            if error.kind() == FaultKind::Environment {
+                tracing::warn!(error = chain(&error), "the pipeline failed on its surroundings");
+            }
+            let failure = Failure::new(&error, phase);
+            let failure = match &error {
+                PipelineError::Objections(objections) => failure.with_errors(objections),
+                _ => failure,
+            };
+            Unmade { failure, needs_bytes: error.needs_bytes() }
+        })
+    }
+
+    fn make(&self, job: &LocalJob, control: &Control<'_>) -> Result<Made, PipelineError> {
+        let out = &self.out;
+        match &self.work {
+            Work::Whole => {
+                if let Some(shards) = self.apart.map(|least| worth_sharing(job, least, control)).transpose()?.flatten()
+                {
+                    return Ok(Made::Apart(shards));
+                }
+                match &self.shards {
+                    Some(shards) => self.on_belt(job, shards, control),
+                    None => Ok(Made::Whole(pipeline::run(job, out, control)?)),
+                }
+            }
+            Work::Shard { index, plan } => {
+                Ok(Made::Shard(Box::new(pipeline::run_shard(job, plan, *index, out, control)?)))
+            }
+            Work::Join { plan, outputs } => {
+                // Written by this version or one that this one can read; anything else is another version's.
+                let read = |output: &Value| ShardOutput::deserialize(output).map_err(|_| PipelineError::PlanChanged);
+                let shards: Vec<ShardOutput> = outputs.iter().map(read).collect::<Result<_, _>>()?;
+                let done = shards.iter().map(|shard| shard.done.clone()).collect();
+                Ok(Made::Joined(pipeline::join(job, plan, done, out, control)?, shards))
+            }
         }
-        Work::Shard { index, plan } => Ok(Made::Shard(Box::new(pipeline::run_shard(job, &plan, index, out, control)?))),
-        Work::Join { plan, outputs } => {
-            // Written by this version or one that this one can read; anything else is another version's.
-            let read = |output: Value| serde_json::from_value(output).map_err(|_| PipelineError::PlanChanged);
-            let shards: Vec<ShardOutput> = outputs.into_iter().map(read).collect::<Result<_, _>>()?;
-            let done = shards.iter().map(|shard| shard.done.clone()).collect();
-            Ok(Made::Joined(pipeline::join(job, &plan, done, out, control)?, shards))
-        }
+    }
+
+    /// The whole job, its shards published as they are made.
+    fn on_belt(&self, job: &LocalJob, shards: &RemoteShards, control: &Control<'_>) -> Result<Made, PipelineError> {
+        let Task { runtime, artifacts, prefix, out, flag, .. } = self;
+        let belt = Belt::start(runtime.clone(), shards.clone(), artifacts.clone(), prefix.clone(), out.clone(), flag);
+        let (finished, done) = pipeline::run_on_belt(job, out, control, &belt)?;
+        control.notify(Notice::Phase(Phase::Publishing));
+        belt.finish()?;
+        let outputs = done.into_iter().map(|done| ShardOutput { done, prefix: prefix.clone() });
+        Ok(Made::Joined(finished, outputs.collect()))
     }
 }
 

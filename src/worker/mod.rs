@@ -1,12 +1,14 @@
 //! Claim, stage, compute, publish, finish; a heartbeat beside it; and cleaning up after all of them.
 
 mod attempt;
+mod belt;
 mod janitor;
 mod lease;
 mod make;
 mod notices;
 mod plan;
 mod scratch;
+mod stage;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +23,7 @@ use crate::{
     engine::EngineConfig,
     fault::chain,
     job::{Finish, JobStore, Lease, News, Queue, RetryPolicy, Worker, hear},
-    storage::{Artifacts, Sources},
+    storage::{Artifacts, Cache, Sources},
     telemetry,
 };
 
@@ -36,6 +38,8 @@ pub struct Workshop {
     pub artifacts: Artifacts,
     /// Where inputs may come from.
     pub sources: Sources,
+    /// What inputs were brought before.
+    pub cache: Option<Cache>,
     /// The folder for work in progress.
     pub scratch: std::path::PathBuf,
     /// The ONNX engine.

@@ -1,22 +1,45 @@
 //! [`dry_run`]: what a job would do, told from the model's header or graph alone.
 
-use super::make::stage;
+use std::{path::Path, sync::atomic::AtomicBool};
+
+use super::{attempt::unusable_scratch, scratch::Scratch, stage::stage};
 use crate::{
-    control::MemoryBudget,
+    control::{Control, MemoryBudget, Notice},
     engine::EngineConfig,
-    job::{DryRun, Failure, JobSpec},
-    pipeline::{self, PipelineError, Purpose},
-    storage::Sources,
+    job::{DryRun, Failure, JobSpec, Tenant},
+    pipeline::{self, LocalJob, PipelineError, Purpose},
+    storage::{Cache, Sources, Stager, Want},
 };
 
-/// Makes the plan of a job. Takes the time of reading the model's header or graph; nothing is computed.
-pub fn dry_run(sources: &Sources, spec: JobSpec, engine: EngineConfig) -> Result<DryRun, Failure> {
-    let job = stage(sources, spec, engine, MemoryBudget::DEFAULT).map_err(|e| Failure::new(&e, None))?;
+/// Makes the plan of a tenant's job. Takes the time of bringing and reading the model's header or graph; nothing is
+/// computed.
+pub async fn dry_run(
+    (sources, cache, scratch): (&Sources, Option<&Cache>, &Path),
+    tenant: &Tenant,
+    spec: JobSpec,
+    engine: EngineConfig,
+) -> Result<DryRun, Failure> {
+    let scratch = Scratch::once(scratch).map_err(|e| unusable_scratch(&e))?;
+    let (notify, never) = (|_: Notice| (), AtomicBool::new(false));
+    let control = Control::new(&notify, &never);
+    let stager = Stager { sources, tenant, folder: scratch.path(), cache, control: &control };
+    let made = match stage(&stager, spec, Want::Plan, engine, MemoryBudget::DEFAULT).await {
+        Ok((job, _)) => {
+            let planned = tokio::task::spawn_blocking(move || plan(&job)).await;
+            planned.unwrap_or_else(|_| Err(Failure::plain("plan_unavailable", "the plan could not be made", true)))
+        }
+        Err(error) => Err(Failure::new(&error, None)),
+    };
+    scratch.remove();
+    made
+}
+
+fn plan(job: &LocalJob) -> Result<DryRun, Failure> {
     let failed = |error: PipelineError| match &error {
         PipelineError::Objections(objections) => Failure::new(&error, None).with_errors(objections),
         _ => Failure::new(&error, None),
     };
-    let planned = pipeline::plan(&job, Purpose::Look).map_err(failed)?;
+    let planned = pipeline::plan(job, Purpose::Look).map_err(failed)?;
     let predicted = planned.predict().map_err(failed)?;
     Ok(DryRun {
         plan: planned.to_json(),

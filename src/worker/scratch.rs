@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use crate::job::{JobId, Lease, Queue};
@@ -20,21 +21,30 @@ impl Scratch {
     /// The folder that earlier attempts at the job left, or a new one. An attempt that was fenced off but still runs on
     /// this machine keeps its own.
     pub(super) fn open(root: &Path, lease: &Lease) -> io::Result<Self> {
-        let at = |name: String| -> io::Result<Option<Self>> {
-            let (path, lock) = (root.join(&name), root.join(format!("{name}.lock")));
-            let held = File::create(&lock)?;
-            match held.try_lock() {
-                Ok(()) => {}
-                Err(fs::TryLockError::WouldBlock) => return Ok(None),
-                Err(fs::TryLockError::Error(error)) => return Err(error),
-            }
-            fs::create_dir_all(&path)?;
-            Ok(Some(Scratch { path, lock, _held: held }))
-        };
-        if let Some(scratch) = at(lease.job.to_string())? {
+        if let Some(scratch) = Self::take(root, lease.job.to_string())? {
             return Ok(scratch);
         }
-        at(format!("{}-{}", lease.job, lease.token))?.ok_or_else(|| io::ErrorKind::ResourceBusy.into())
+        Self::take(root, format!("{}-{}", lease.job, lease.token))?.ok_or_else(|| io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// A new folder for something that no attempt takes up.
+    pub(super) fn once(root: &Path) -> io::Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("plan-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Self::take(root, name)?.ok_or_else(|| io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// A folder, unless it is another's.
+    fn take(root: &Path, name: String) -> io::Result<Option<Self>> {
+        let (path, lock) = (root.join(&name), root.join(format!("{name}.lock")));
+        let held = File::create(&lock)?;
+        match held.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Ok(None),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
+        fs::create_dir_all(&path)?;
+        Ok(Some(Scratch { path, lock, _held: held }))
     }
 
     /// The folder.

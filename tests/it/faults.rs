@@ -69,7 +69,7 @@ fn bad_inputs_fail_with_a_cause_and_the_server_goes_on() {
         ),
         ("truncated data", static_ptq(good_model.clone(), file("cut.npz", &two_good[..200])), "dataset_corrupt"),
         ("no data file at all", static_ptq(good_model.clone(), file("x.npz", b"")), "dataset_format_unknown"),
-        ("an unreachable URI", static_ptq(missing, good_data.clone()), "input_unreachable"),
+        ("an unreachable URI", static_ptq(missing, good_data.clone()), "input_not_found"),
         ("a pattern that matches nothing", typo, "invalid_job"),
     ];
     for (what, job, code) in cases {
@@ -91,7 +91,7 @@ fn bad_inputs_fail_with_a_cause_and_the_server_goes_on() {
     let fine = server
         .client
         .wait(&server.client.submit(&static_ptq(good_model, uri(&folder.join("name.npz")).replace("name", "fine"))));
-    assert_eq!(fine["error"]["code"], "input_unreachable");
+    assert_eq!(fine["error"]["code"], "input_not_found");
     fs::write(folder.join("fine.npz"), two_good).unwrap();
     let fine = server
         .client

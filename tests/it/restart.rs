@@ -87,8 +87,8 @@ fn a_checkpoint_killed_between_shards_is_resumed_by_the_next_attempt() {
     let id = server.client.submit(&json!({"model": {"uri": uri(&model)},
         "quantize": {"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]}}));
     let scratch = data.join("scratch").join(&id);
-    let first = scratch.join("model-00001-of-00004.safetensors");
-    let entry = scratch.join(ptqd::backend::JOURNAL).join("model-00001-of-00004.safetensors.json");
+    let first = scratch.join("out/model-00001-of-00004.safetensors");
+    let entry = scratch.join("out").join(ptqd::backend::JOURNAL).join("model-00001-of-00004.safetensors.json");
     let began = Instant::now();
     while !entry.exists() {
         assert!(began.elapsed() < Duration::from_secs(60), "the first shard is never finished");

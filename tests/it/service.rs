@@ -193,7 +193,7 @@ fn plans_are_made_without_running_anything() {
     assert_eq!(unmatched.json()["errors"][0]["pointer"], "/quantize/skip_names/0");
     job["model"]["uri"] = json!("file:///not/there.onnx");
     let missing = plan(&job);
-    assert_eq!((missing.status, &missing.json()["code"]), (422, &json!("input_unreachable")));
+    assert_eq!((missing.status, &missing.json()["code"]), (422, &json!("input_not_found")));
     assert!(!missing.json()["errors"][0]["hint"].as_str().unwrap().is_empty());
     // A sharded one says so.
     let sharded = json!({"model": {"uri": uri(&sharded(server.folder.path(), 256))},

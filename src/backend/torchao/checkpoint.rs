@@ -23,13 +23,13 @@ use super::{
 };
 use crate::{
     backend::{
-        BackendError, Outcome, Prediction, Prepared, RunInputs, ShardPart, Sharded,
+        BackendError, Outcome, Prediction, Prepared, RunInputs, ShardDesk, ShardPart, Sharded,
         stored::{Chosen, Stored},
     },
     control::{Control, Notice, Phase},
     model::{
         checkpoint::{Checkpoint, Shard},
-        safetensors::OutTensor,
+        safetensors::{OutTensor, is_other_weights},
     },
     quant::ErrorStats,
     report::{LayerReport, WeightReport},
@@ -37,8 +37,6 @@ use crate::{
 };
 
 const CONFIG: &str = "config.json";
-/// Other forms of the same weights that lie in some models' folders.
-const OTHER_WEIGHTS: [&str; 8] = [".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx", ".onnx_data"];
 
 /// A checkpoint with its plan.
 pub(super) struct OpenedCheckpoint {
@@ -149,7 +147,7 @@ impl Prepared for OpenedCheckpoint {
         let desk = Desk::new(self, (0..count).collect(), inputs, out, control)?;
         let parts = in_lanes(count, |at| desk.shard(at))?;
         let outcome = self.assemble(&desk.entries, &parts, out, control)?;
-        desk.close()?;
+        Box::new(desk).close()?;
         Ok(outcome)
     }
 
@@ -174,17 +172,18 @@ impl Sharded for OpenedCheckpoint {
         self.checkpoint.shards.iter().map(bytes).collect()
     }
 
-    fn run_shard(
-        &self,
-        at: usize,
-        inputs: &RunInputs,
+    fn shard_names(&self) -> Vec<&str> {
+        self.checkpoint.shards.iter().map(|shard| shard.file_name.as_str()).collect()
+    }
+
+    fn desk<'a>(
+        &'a self,
+        shards: Vec<usize>,
+        inputs: &'a RunInputs,
         out: &Path,
-        control: &Control<'_>,
-    ) -> Result<ShardPart, BackendError> {
-        let desk = Desk::new(self, vec![at], inputs, out, control)?;
-        let part = desk.shard(at)?;
-        desk.close()?;
-        Ok(part)
+        control: &'a Control<'_>,
+    ) -> Result<Box<dyn ShardDesk + 'a>, BackendError> {
+        Ok(Box::new(Desk::new(self, shards, inputs, out, control)?))
     }
 
     fn join(&self, parts: &[ShardPart], out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
@@ -298,7 +297,7 @@ impl OpenedCheckpoint {
             if name == CONFIG && is_described {
                 continue;
             }
-            if OTHER_WEIGHTS.iter().any(|suffix| name.ends_with(suffix)) {
+            if is_other_weights(name) {
                 left_out.push(name.as_str());
                 continue;
             }

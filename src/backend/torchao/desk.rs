@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{checkpoint::OpenedCheckpoint, layout::Entry, resume::Journal};
 use crate::{
     backend::{
-        BackendError, RunInputs, ShardPart,
+        BackendError, RunInputs, ShardDesk, ShardPart,
         stream::{Buffers, Sink, Stream, Unchanged, Weight},
     },
     control::{Control, Phase, PhaseMeter},
@@ -60,9 +60,11 @@ impl<'a> Desk<'a> {
             meter,
         })
     }
+}
 
+impl ShardDesk for Desk<'_> {
     /// Writes one shard, unless an earlier run has.
-    pub(super) fn shard(&self, at: usize) -> Result<ShardPart, BackendError> {
+    fn shard(&self, at: usize) -> Result<ShardPart, BackendError> {
         let Desk { opened, entries, journal, .. } = self;
         let (shard, range, name) = (&opened.checkpoint.shards[at], opened.range(at), opened.new_name(at));
         let source = opened.checkpoint.folder.join(&shard.file_name);
@@ -103,8 +105,7 @@ impl<'a> Desk<'a> {
         Ok(part(file_bytes, &errors))
     }
 
-    /// All is done; nothing will be resumed.
-    pub(super) fn close(self) -> Result<(), BackendError> {
+    fn close(self: Box<Self>) -> Result<(), BackendError> {
         self.journal.close()
     }
 }

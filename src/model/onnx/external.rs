@@ -2,7 +2,7 @@
 //! been inside.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Component, Path},
 };
@@ -22,8 +22,62 @@ pub(super) const EXTERNAL: i32 = 1;
 /// files used. A location may be a plain file below the model's folder and nothing else.
 pub(super) fn bring_in(graph: &mut GraphProto, folder: &Path) -> Result<u64, OnnxError> {
     let mut files = Files { folder, mapped: BTreeMap::new() };
-    files.graph(graph)?;
+    each_tensor(graph, &mut |tensor| files.tensor(tensor))?;
     Ok(files.mapped.values().map(|bytes| bytes.len() as u64).sum())
+}
+
+/// The files that a graph's external tensors lie in, by their names relative to the model's folder, sorted.
+pub(super) fn locations(graph: &mut GraphProto) -> Result<Vec<String>, OnnxError> {
+    let mut found = BTreeSet::new();
+    each_tensor(graph, &mut |tensor| {
+        if tensor.data_location == Some(EXTERNAL) {
+            let wrong = |reason| OnnxError::External { tensor: tensor.name.clone().unwrap_or_default(), reason };
+            let location = location(tensor).map_err(wrong)?;
+            check(location).map_err(wrong)?;
+            found.insert(location.to_owned());
+        }
+        Ok(())
+    })?;
+    Ok(found.into_iter().collect())
+}
+
+/// Visits every tensor of a graph and its subgraphs.
+fn each_tensor(
+    graph: &mut GraphProto,
+    visit: &mut impl FnMut(&mut TensorProto) -> Result<(), OnnxError>,
+) -> Result<(), OnnxError> {
+    for tensor in &mut graph.initializer {
+        visit(tensor)?;
+    }
+    for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
+        for tensor in attribute.t.as_option_mut().into_iter().chain(&mut attribute.tensors) {
+            visit(tensor)?;
+        }
+        // As deep as the decoder allowed.
+        for graph in attribute.g.as_option_mut().into_iter().chain(&mut attribute.graphs) {
+            each_tensor(graph, visit)?;
+        }
+    }
+    Ok(())
+}
+
+/// An entry of where a tensor's data is.
+fn entry<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
+    tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key))?.value.as_deref()
+}
+
+fn location(tensor: &TensorProto) -> Result<&str, String> {
+    entry(tensor, "location").ok_or_else(|| "it has no location".to_owned())
+}
+
+/// Whether a location is a plain name of a file below the model's folder.
+fn check(location: &str) -> Result<(), String> {
+    let plain = Path::new(location).components().all(|part| matches!(part, Component::Normal(_)));
+    // A backslash leads nowhere here, but would where the model is used; a zero byte ends the name early.
+    if location.is_empty() || !plain || location.contains(['\\', '\0']) {
+        return Err(format!("its location `{}` leaves the model's folder", location.escape_debug()));
+    }
+    Ok(())
 }
 
 struct Files<'a> {
@@ -32,36 +86,19 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    fn graph(&mut self, graph: &mut GraphProto) -> Result<(), OnnxError> {
-        for tensor in &mut graph.initializer {
-            self.tensor(tensor)?;
-        }
-        for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
-            for tensor in attribute.t.as_option_mut().into_iter().chain(&mut attribute.tensors) {
-                self.tensor(tensor)?;
-            }
-            // As deep as the decoder allowed.
-            for graph in attribute.g.as_option_mut().into_iter().chain(&mut attribute.graphs) {
-                self.graph(graph)?;
-            }
-        }
-        Ok(())
-    }
-
     fn tensor(&mut self, tensor: &mut TensorProto) -> Result<(), OnnxError> {
         if tensor.data_location != Some(EXTERNAL) {
             return Ok(());
         }
         let name = tensor.name.clone().unwrap_or_default();
         let wrong = |reason: String| OnnxError::External { tensor: name.clone(), reason };
-        let entry = |key: &str| tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key))?.value.as_deref();
-        let number = |key: &str| match entry(key) {
+        let number = |key: &str| match entry(tensor, key) {
             None => Ok(None),
             Some(text) => text.parse::<usize>().map(Some).map_err(|_| wrong(format!("its {key} is `{text}`"))),
         };
-        let location = entry("location").ok_or_else(|| wrong("it has no location".to_owned()))?;
+        let location = location(tensor).map_err(wrong)?;
         let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
-        let file = self.file(location).map_err(&wrong)?;
+        let file = self.file(location).map_err(wrong)?;
         let end = length.map_or(Some(file.len()), |length| offset.checked_add(length));
         let end = end.filter(|&end| offset <= end && end <= file.len()).ok_or_else(|| {
             wrong(format!("its bytes {offset}+{} lie beyond the end of {location}", length.unwrap_or(0)))
@@ -81,12 +118,9 @@ impl Files<'_> {
         if let Some(bytes) = self.mapped.get(location) {
             return Ok(bytes.clone());
         }
-        let path = Path::new(location);
-        if location.is_empty() || !path.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(format!("its location `{location}` leaves the model's folder"));
-        }
+        check(location)?;
         let mut place = self.folder.to_owned();
-        for part in path.components() {
+        for part in Path::new(location).components() {
             place.push(part);
             // Not followed: a link in a model's folder may point anywhere.
             let metadata = fs::symlink_metadata(&place).map_err(|e| format!("`{location}` cannot be read: {e}"))?;

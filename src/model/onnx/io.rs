@@ -6,7 +6,7 @@ use buffa::{DecodeOptions, Message, bytes::Bytes};
 
 use super::{
     OnnxError,
-    external::bring_in,
+    external::{bring_in, locations},
     node::is_own_domain,
     proto::{GraphProto, ModelProto},
 };
@@ -23,20 +23,31 @@ pub struct Model {
     pub external: bool,
 }
 
+/// Decodes a file. Returns its size as well.
+fn decode(path: &Path) -> Result<(ModelProto, usize), OnnxError> {
+    // As deep as nested control flow ever is, and no deeper: a hostile file must not exhaust the stack.
+    const DEEPEST_NESTING: u32 = 64;
+    let map = Mapped::open(path).map_err(|source| OnnxError::Read { path: path.to_owned(), source })?;
+    let file_bytes = map.as_ref().len();
+    let mut bytes = Bytes::from_owner(map);
+    let proto = DecodeOptions::new()
+        .with_recursion_limit(DEEPEST_NESTING)
+        .with_max_message_size(file_bytes)
+        .decode(&mut bytes)
+        .map_err(|e| OnnxError::Decode { path: path.to_owned(), reason: e.to_string() })?;
+    Ok((proto, file_bytes))
+}
+
+/// The files beside a model that its tensors lie in, by their names relative to its folder, sorted. They need not be there.
+pub fn external_files(path: &Path) -> Result<Vec<String>, OnnxError> {
+    let (mut proto, _) = decode(path)?;
+    locations(proto.graph.get_or_insert_default())
+}
+
 impl Model {
     /// Reads a file. Nothing is allocated for sizes that the file only claims.
     pub fn read(path: &Path) -> Result<Self, OnnxError> {
-        // As deep as nested control flow ever is, and no deeper: a hostile file must not exhaust the stack.
-        const DEEPEST_NESTING: u32 = 64;
-        let map = Mapped::open(path).map_err(|source| OnnxError::Read { path: path.to_owned(), source })?;
-        let file_bytes = map.as_ref().len();
-        let mut bytes = Bytes::from_owner(map);
-        let decode = |reason: String| OnnxError::Decode { path: path.to_owned(), reason };
-        let mut proto: ModelProto = DecodeOptions::new()
-            .with_recursion_limit(DEEPEST_NESTING)
-            .with_max_message_size(file_bytes)
-            .decode(&mut bytes)
-            .map_err(|e| decode(e.to_string()))?;
+        let (mut proto, file_bytes) = decode(path)?;
         let incomplete = |what| OnnxError::Incomplete { path: path.to_owned(), what };
         let graph = proto.graph.as_option().ok_or_else(|| incomplete("graph"))?;
         if graph.node.is_empty() {

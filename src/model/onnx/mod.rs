@@ -26,7 +26,7 @@ pub use error::OnnxError;
 pub use fold::fold_constants;
 pub use graph::{GraphIndex, reads};
 pub use half::{Halved, to_half};
-pub use io::Model;
+pub use io::{Model, external_files};
 pub use node::{attribute_int, dimensions, int_attribute, new_node, node_name};
 pub use qdq::QdqWriter;
 pub use shapes::Shapes;
@@ -36,7 +36,12 @@ pub use writer::{DeferredTensor, ModelWriter};
 use super::ModelFormat;
 
 /// How ONNX models are recognised.
-pub const FORMAT: ModelFormat = ModelFormat { name: "onnx", described: "ONNX (a .onnx file)", recognise };
+pub const FORMAT: ModelFormat = ModelFormat {
+    name: "onnx",
+    described: "ONNX (a .onnx file)",
+    recognise,
+    companions: |path| Ok(external_files(path)?),
+};
 
 fn recognise(path: &Path) -> bool {
     path.is_file() && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))

@@ -9,7 +9,7 @@ use std::{
 use safetensors::SafeTensors;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use super::SafetensorsError;
+use super::{SUFFIX, SafetensorsError};
 use crate::{
     model::checkpoint::{Checkpoint, Shard, TensorInfo},
     tensor::{Mapped, Shape},
@@ -91,7 +91,7 @@ fn open_folder(folder: &Path) -> Result<Checkpoint, SafetensorsError> {
     }
     let index = files.iter().find(|name| name.ends_with(INDEX_SUFFIX)).cloned();
     let (shards, side_files): (Vec<String>, Vec<String>) =
-        files.into_iter().filter(|name| Some(name) != index.as_ref()).partition(|name| name.ends_with(".safetensors"));
+        files.into_iter().filter(|name| Some(name) != index.as_ref()).partition(|name| name.ends_with(SUFFIX));
     if let Some(index) = index {
         return open_index(folder.to_owned(), &index, side_files);
     }
@@ -104,10 +104,27 @@ fn open_folder(folder: &Path) -> Result<Checkpoint, SafetensorsError> {
     Ok(checkpoint)
 }
 
-fn open_index(folder: PathBuf, index: &str, side_files: Vec<String>) -> Result<Checkpoint, SafetensorsError> {
-    let path = folder.join(index);
-    let text = fs::read(&path).map_err(|source| SafetensorsError::Read { path: path.clone(), source })?;
-    let invalid = |reason: String| SafetensorsError::Index { path: path.clone(), reason };
+/// The names of the shards that an index refers to, sorted; of any other path there are none.
+pub(super) fn shards(path: &Path) -> Result<Vec<String>, SafetensorsError> {
+    if path.is_dir() || !path.to_string_lossy().ends_with(INDEX_SUFFIX) {
+        return Ok(Vec::new());
+    }
+    let names: BTreeSet<String> = weight_map(path)?.into_values().collect();
+    Ok(names.into_iter().collect())
+}
+
+/// Where the header of a file ends, told by its first bytes; `None` if no header is so long.
+pub fn header_end(first: [u8; 8]) -> Option<u64> {
+    // What the library accepts at most.
+    const LONGEST: u64 = 100_000_000;
+    let length = u64::from_le_bytes(first);
+    (length <= LONGEST).then_some(length + 8)
+}
+
+/// The shard of each tensor. The shards are names of files and nothing else.
+fn weight_map(path: &Path) -> Result<BTreeMap<String, String>, SafetensorsError> {
+    let text = fs::read(path).map_err(|source| SafetensorsError::Read { path: path.to_owned(), source })?;
+    let invalid = |reason: String| SafetensorsError::Index { path: path.to_owned(), reason };
     let json: serde_json::Value = serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
     let map = json.get("weight_map").and_then(|map| map.as_object());
     let map = map.ok_or_else(|| invalid("there is no `weight_map` object".to_owned()))?;
@@ -115,20 +132,26 @@ fn open_index(folder: PathBuf, index: &str, side_files: Vec<String>) -> Result<C
     for (tensor, shard) in map {
         let shard = shard.as_str().ok_or_else(|| invalid(format!("the shard of `{tensor}` is not a string")))?;
         let mut components = Path::new(shard).components();
-        if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
+        let plain = matches!((components.next(), components.next()), (Some(Component::Normal(_)), None));
+        if !plain || shard.contains(['/', '\\', '\0']) {
             return Err(SafetensorsError::ShardName { shard: shard.to_owned() });
         }
-        weight_map.insert(tensor.as_str(), shard);
+        weight_map.insert(tensor.clone(), shard.to_owned());
     }
-    let names: BTreeSet<&str> = weight_map.values().copied().collect();
+    Ok(weight_map)
+}
+
+fn open_index(folder: PathBuf, index: &str, side_files: Vec<String>) -> Result<Checkpoint, SafetensorsError> {
+    let mut weight_map = weight_map(&folder.join(index))?;
+    let names: BTreeSet<String> = weight_map.values().cloned().collect();
     let shards: Vec<Shard> = names.iter().map(|name| open_shard(&folder.join(name))).collect::<Result<_, _>>()?;
     for (shard, tensor) in shards.iter().flat_map(|s| s.tensors.iter().map(move |t| (s, t))) {
-        if weight_map.remove(tensor.name.as_str()) != Some(shard.file_name.as_str()) {
+        if weight_map.remove(&tensor.name).as_deref() != Some(&*shard.file_name) {
             return Err(SafetensorsError::Disagree { tensor: tensor.name.clone() });
         }
     }
     if let Some((tensor, _)) = weight_map.pop_first() {
-        return Err(SafetensorsError::Disagree { tensor: tensor.to_owned() });
+        return Err(SafetensorsError::Disagree { tensor });
     }
     Ok(Checkpoint { folder, shards, side_files })
 }

@@ -25,8 +25,12 @@ pub use error::TorchError;
 pub use pickle::PickleError;
 
 /// How PyTorch's files are recognised.
-pub const FORMAT: ModelFormat =
-    ModelFormat { name: "torch", described: "a PyTorch state dict (a .pth, .pt or .bin file)", recognise };
+pub const FORMAT: ModelFormat = ModelFormat {
+    name: "torch",
+    described: "a PyTorch state dict (a .pth, .pt or .bin file)",
+    recognise,
+    companions: |_| Ok(Vec::new()),
+};
 
 /// Containers within containers. A file that nests deeper, or in a circle, is hostile.
 const DEEPEST: usize = 32;

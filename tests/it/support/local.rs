@@ -40,6 +40,7 @@ pub fn local_job(model: &Path, quantize: &Value) -> LocalJob {
         },
         quality_gate: QualityGate::default(),
         digests: false,
+        origins: std::collections::BTreeMap::new(),
     }
 }
 

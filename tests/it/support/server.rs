@@ -28,6 +28,7 @@ pub fn config(data_dir: PathBuf, workers: usize) -> ServeConfig {
     ServeConfig {
         listen: ([127, 0, 0, 1], 0).into(),
         workers,
+        max_upload_mib: 64,
         access: AccessConfig::default(),
         worker: WorkerConfig {
             lease_seconds: 5,

@@ -1,0 +1,73 @@
+//! [`Uploads`]: the port to the files that clients bring to the service itself.
+
+use std::error::Error;
+
+use async_trait::async_trait;
+
+use super::{ArtifactBody, Tenant};
+
+/// A file that is to be uploaded.
+#[derive(Clone, Debug)]
+pub struct NewUpload {
+    /// Its name, and that of a folder before it if there is one.
+    pub name: String,
+    /// The most bytes.
+    pub limit: u64,
+    /// The SHA-256 that it must have, in hexadecimal, if the client says.
+    pub sha256: Option<String>,
+}
+
+/// A file that was uploaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its SHA-256 in hexadecimal, where it was just computed.
+    pub sha256: Option<String>,
+    /// When it came, in milliseconds since 1970, where the store told.
+    pub modified: Option<i64>,
+}
+
+/// Why an upload cannot be stored, listed or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// There is none of this name.
+    #[error("there is no such upload")]
+    NotFound,
+    /// The name is not one that a file can have.
+    #[error("the name is not one that a file can have")]
+    Name,
+    /// It is larger than the server takes.
+    #[error("the upload has more than {limit} bytes")]
+    TooLarge {
+        /// The most.
+        limit: u64,
+    },
+    /// It is not what the client said it would be.
+    #[error("the SHA-256 of what arrived is {found}")]
+    Digest {
+        /// What it is.
+        found: String,
+    },
+    /// The client broke off.
+    #[error("the upload broke off")]
+    Broken(#[source] Box<dyn Error + Send + Sync>),
+    /// The store failed.
+    #[error("the artifact store failed")]
+    Store(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Keeps uploads, each tenant's apart.
+#[async_trait]
+pub trait Uploads: std::fmt::Debug + Send + Sync {
+    /// Stores a file under its name, whatever was there; all of it or nothing.
+    async fn put(&self, tenant: &Tenant, new: NewUpload, body: ArtifactBody) -> Result<Upload, UploadError>;
+
+    /// The tenant's files, sorted by name.
+    async fn list(&self, tenant: &Tenant) -> Result<Vec<Upload>, UploadError>;
+
+    /// Removes a file.
+    async fn delete(&self, tenant: &Tenant, name: &str) -> Result<(), UploadError>;
+}

@@ -1,0 +1,132 @@
+//! [`Cache`]: inputs that were brought here before, by their digests.
+//!
+//! `objects/<sha256>` are the files, `names/<digest of URI, size and version>` say which of them a URI was last time. A job
+//! that uses one has a link to it of its own: to remove one from the cache takes nothing from anybody.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use super::place::Object;
+use crate::digest::sha256_hex;
+
+/// The cache of a data folder. Any number of processes may share it.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    objects: PathBuf,
+    names: PathBuf,
+    limit: u64,
+}
+
+impl Cache {
+    /// In a folder on the same disk as the scratch space, with at most `limit` bytes.
+    pub fn open(folder: &Path, limit: u64) -> io::Result<Self> {
+        let cache = Cache { objects: folder.join("objects"), names: folder.join("names"), limit };
+        fs::create_dir_all(&cache.objects)?;
+        fs::create_dir_all(&cache.names)?;
+        Ok(cache)
+    }
+
+    /// The name that a version of a file has here; none of one whose versions cannot be told apart.
+    fn name(&self, uri: &str, object: &Object) -> Option<PathBuf> {
+        let tag = object.tag.as_ref()?;
+        Some(self.names.join(sha256_hex(format!("{uri}\n{:?}\n{tag}", object.size).as_bytes())))
+    }
+
+    /// Puts a file that is here at `target`. Its SHA-256.
+    pub(super) fn take(&self, uri: &str, object: &Object, target: &Path) -> Option<String> {
+        let sha256 = fs::read_to_string(self.name(uri, object)?).ok()?;
+        let kept = self.objects.join(&sha256);
+        // Whatever an earlier attempt left there.
+        let _ = fs::remove_file(target);
+        fs::hard_link(&kept, target).ok()?;
+        // What was used last is removed last.
+        let _ = File::open(&kept).and_then(|file| file.set_modified(SystemTime::now()));
+        Some(sha256)
+    }
+
+    /// Keeps a file that was brought. One that cannot be kept is brought again the next time, and that is all.
+    pub(super) fn keep(&self, uri: &str, object: &Object, path: &Path, sha256: &str) {
+        let Some(name) = self.name(uri, object) else { return };
+        if fs::metadata(path).map_or(u64::MAX, |metadata| metadata.len()) > self.limit {
+            return;
+        }
+        let kept = self.objects.join(sha256);
+        let linked = match fs::hard_link(path, &kept) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        };
+        let partial = name.with_extension(format!("{}.partial", std::process::id()));
+        let named = linked.and_then(|()| fs::write(&partial, sha256)).and_then(|()| fs::rename(&partial, &name));
+        if let Err(error) = named {
+            tracing::debug!(%error, uri, "an input was not kept");
+        }
+    }
+
+    /// Removes what was used longest ago, until the rest is within the limit.
+    pub(super) fn trim(&self) -> io::Result<()> {
+        let mut kept = Vec::new();
+        for entry in fs::read_dir(&self.objects)? {
+            let entry = entry?;
+            // Another process may be trimming as well.
+            if let Ok(metadata) = entry.metadata() {
+                kept.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), entry.path()));
+            }
+        }
+        kept.sort();
+        let mut bytes: u64 = kept.iter().map(|(_, size, _)| size).sum();
+        let before = bytes;
+        for (_, size, path) in kept {
+            if bytes <= self.limit {
+                break;
+            }
+            let _ = fs::remove_file(path);
+            bytes -= size;
+        }
+        if bytes < before {
+            for entry in fs::read_dir(&self.names)? {
+                let path = entry?.path();
+                let gone = fs::read_to_string(&path).is_ok_and(|sha256| !self.objects.join(sha256).exists());
+                let _ = if gone { fs::remove_file(path) } else { Ok(()) };
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_was_used_last_stays_within_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache"), 25).unwrap();
+        let object = |tag: Option<&str>| Object { size: Some(10), tag: tag.map(str::to_owned), ..Object::default() };
+        let file = folder.path().join("file");
+        for (n, uri) in ["s3://b/0", "s3://b/1", "s3://b/2"].into_iter().enumerate() {
+            fs::write(&file, [n as u8; 10]).unwrap();
+            cache.keep(uri, &object(Some("v1")), &file, &format!("digest{n}"));
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(n as u64);
+            File::open(cache.objects.join(format!("digest{n}"))).unwrap().set_modified(time).unwrap();
+            fs::remove_file(&file).unwrap();
+        }
+        let target = folder.path().join("target");
+        assert_eq!(cache.take("s3://b/0", &object(Some("v1")), &target).as_deref(), Some("digest0"));
+        cache.trim().unwrap();
+        assert_eq!(cache.take("s3://b/1", &object(Some("v1")), &target), None, "the oldest of three");
+        assert_eq!(cache.take("s3://b/2", &object(Some("v1")), &target).as_deref(), Some("digest2"));
+        assert_eq!(fs::read(&target).unwrap(), [2; 10]);
+        assert_eq!(cache.take("s3://b/2", &object(Some("v2")), &target), None, "another version");
+        assert_eq!(cache.take("s3://b/2", &object(None), &target), None, "no version");
+        assert_eq!(fs::read_dir(&cache.names).unwrap().count(), 2);
+        fs::write(&file, [0; 30]).unwrap();
+        cache.keep("s3://b/3", &object(Some("v1")), &file, "large");
+        assert!(!cache.objects.join("large").exists());
+    }
+}

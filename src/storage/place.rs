@@ -1,0 +1,98 @@
+//! [`Place`]: somewhere that files can be read from, and what reading can come to. One file for each kind of place.
+
+use std::{ops::Range, pin::Pin};
+
+use async_trait::async_trait;
+use buffa::bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+use super::{StorageError, error::Cause};
+
+/// A file of a place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Object {
+    /// Its path, in the place's own terms.
+    pub(super) path: String,
+    /// Its size, if it was told.
+    pub(super) size: Option<u64>,
+    /// What changes when its content does: an ETag, a commit.
+    pub(super) tag: Option<String>,
+    /// Whether parts of it can be read.
+    pub(super) ranges: bool,
+    /// Its SHA-256 in hexadecimal, if the place knows it.
+    pub(super) sha256: Option<String>,
+}
+
+/// Why a place cannot be read.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    NotFound,
+    Denied(Cause),
+    /// The address is not one that may be talked to.
+    Address(String),
+    /// The content is not that of the object any more.
+    Changed,
+    Failed(Cause),
+}
+
+impl ReadError {
+    pub(super) fn failed(cause: impl Into<Cause>) -> Self {
+        ReadError::Failed(cause.into())
+    }
+
+    /// Whether another try may come out differently.
+    pub(super) fn passes(&self) -> bool {
+        matches!(self, ReadError::Failed(_))
+    }
+
+    /// The same, of a URI.
+    pub(super) fn at(self, uri: &str) -> StorageError {
+        let uri = uri.to_owned();
+        match self {
+            ReadError::NotFound => StorageError::NotFound { uri },
+            ReadError::Denied(source) => StorageError::Denied { uri, source },
+            ReadError::Address(reason) => StorageError::Address { uri, reason },
+            ReadError::Changed => StorageError::Changed { uri },
+            ReadError::Failed(source) => StorageError::Unreachable { uri, source },
+        }
+    }
+}
+
+/// The content of a file as it arrives.
+pub(super) type Body = Pin<Box<dyn Stream<Item = Result<Bytes, ReadError>> + Send>>;
+
+/// Somewhere that files can be read from.
+#[async_trait]
+pub(super) trait Place: std::fmt::Debug + Send + Sync {
+    /// The file at a path.
+    async fn head(&self, path: &str) -> Result<Object, ReadError>;
+
+    /// The files below a path, by their names relative to it; none of a place without folders.
+    async fn list(&self, path: &str) -> Result<Vec<(String, Object)>, ReadError>;
+
+    /// The content of a file, or a range of it. The range lies within; only of a file that says `ranges`.
+    async fn open(&self, object: &Object, range: Option<Range<u64>>) -> Result<Body, ReadError>;
+
+    /// The path of a file by its name relative to another one's folder.
+    fn beside(&self, path: &str, name: &str) -> String {
+        path.rsplit_once('/').map_or(name.to_owned(), |(folder, _)| format!("{folder}/{name}"))
+    }
+}
+
+/// A range of a file, whole.
+pub(super) async fn read(place: &dyn Place, object: &Object, range: Range<u64>) -> Result<Vec<u8>, ReadError> {
+    let length = usize::try_from(range.end - range.start).map_err(ReadError::failed)?;
+    let mut body = place.open(object, Some(range)).await?;
+    let mut bytes = Vec::with_capacity(length);
+    while let Some(part) = body.next().await {
+        let part = part?;
+        if bytes.len() + part.len() > length {
+            return Err(ReadError::failed("more arrived than was asked for"));
+        }
+        bytes.extend_from_slice(&part);
+    }
+    if bytes.len() < length {
+        return Err(ReadError::failed(format!("{} bytes arrived of {length}", bytes.len())));
+    }
+    Ok(bytes)
+}

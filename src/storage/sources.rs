@@ -1,0 +1,269 @@
+//! [`Sources`]: which URIs may be read by whom, and the places that they name.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use url::Url;
+
+use super::{
+    Artifacts, StorageError,
+    allow::Rule,
+    bucket::Bucket,
+    hub::{Hub, HubConfig},
+    place::Place,
+    scheme::{Location, SCHEMES},
+    web::Web,
+};
+use crate::{
+    fault::Fault,
+    job::Tenant,
+    outbound::Guard,
+    spec::{Objection, ObjectionCode},
+};
+
+/// Which URIs may be read, and how.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Folders that `file://` URIs must lie in; none for anywhere.
+    pub roots: Vec<PathBuf>,
+    /// Places that are open; see [`Sources::remote_open`].
+    pub rules: Vec<Rule>,
+    /// Without rules: whether every bucket that the server's credentials reach is open. Web servers and the hub are.
+    pub remote_open: bool,
+    /// Which addresses of web servers may be talked to.
+    pub guard: Guard,
+    /// The model hub.
+    pub hub: HubConfig,
+    /// Where uploads are; there are none without it.
+    pub uploads: Option<Artifacts>,
+    /// The most bytes of one input.
+    pub max_bytes: u64,
+    /// Buckets that were opened: each keeps its connections and the credentials of a role.
+    pub buckets: OpenBuckets,
+}
+
+/// Buckets by URI.
+#[derive(Clone, Debug, Default)]
+pub struct OpenBuckets(Arc<Mutex<BTreeMap<String, Bucket>>>);
+
+/// Where an input is.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// On this machine.
+    Local(PathBuf),
+    /// In a place, at a path.
+    Remote {
+        place: Arc<dyn Place>,
+        path: String,
+        /// The URI of exactly what is read.
+        uri: String,
+    },
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Sources {
+            roots: Vec::new(),
+            rules: Vec::new(),
+            remote_open: true,
+            guard: Guard::default(),
+            hub: HubConfig::default(),
+            uploads: None,
+            max_bytes: u64::MAX,
+            buckets: OpenBuckets::default(),
+        }
+    }
+}
+
+impl Sources {
+    /// The same with these folders, and no others, open to `file://` URIs; without any, every file is.
+    #[must_use]
+    pub fn with_roots(self, roots: impl IntoIterator<Item = PathBuf>) -> Self {
+        let roots = roots.into_iter().map(|root| root.canonicalize().unwrap_or(root));
+        Sources { roots: roots.collect(), ..self }
+    }
+
+    /// The URI of an absolute local path; `None` of a relative one.
+    pub fn file_uri(path: &Path) -> Option<String> {
+        Url::from_file_path(path).ok().map(String::from)
+    }
+
+    /// What is wrong with a tenant's URI that can be told without reading anything.
+    pub fn objection(&self, tenant: &Tenant, pointer: &str, uri: &str) -> Option<Objection> {
+        let error = self.admit(tenant, uri).err()?;
+        let objection = Objection::new(pointer, ObjectionCode::InvalidUri, format!("{error} ({})", error.code()));
+        let objection = match error {
+            StorageError::Scheme { .. } => objection.allowed(SCHEMES),
+            _ => objection,
+        };
+        Some(match error.hint() {
+            Some(hint) => objection.hint(hint),
+            None => objection,
+        })
+    }
+
+    /// What a URI names, if the tenant may read it as far as its text tells.
+    fn admit(&self, tenant: &Tenant, uri: &str) -> Result<Location, StorageError> {
+        let location = Location::parse(uri)?;
+        let not_allowed = |reason: &str| StorageError::NotAllowed { uri: uri.to_owned(), reason: reason.to_owned() };
+        match &location {
+            Location::File(_) => return Ok(location),
+            Location::Upload(_) if self.uploads.is_some() => return Ok(location),
+            Location::Upload(_) => return Err(not_allowed("there are no uploads here")),
+            Location::Web(url) => {
+                self.guard
+                    .check(url.as_str())
+                    .map_err(|reason| StorageError::Address { uri: uri.to_owned(), reason })?;
+            }
+            Location::Bucket { .. } if self.rules.is_empty() && !self.remote_open => {
+                return Err(not_allowed("no bucket is open on this server"));
+            }
+            Location::Bucket { .. } | Location::Hub(_) => {}
+        }
+        let place = location.canonical();
+        if self.rules.is_empty() || self.rules.iter().any(|rule| rule.opens(tenant, &place)) {
+            return Ok(location);
+        }
+        Err(not_allowed("it is not among the places that are open to you"))
+    }
+
+    /// The local path of a `file://` input. Local files are used where they are, never copied.
+    pub fn locate(&self, uri: &str) -> Result<PathBuf, StorageError> {
+        match Location::parse(uri)? {
+            Location::File(path) => self.local(uri, &path),
+            _ => Err(StorageError::Scheme { scheme: uri.split(':').next().unwrap_or_default().to_owned() }),
+        }
+    }
+
+    fn local(&self, uri: &str, path: &Path) -> Result<PathBuf, StorageError> {
+        // Links are resolved before the folders are compared, so none leads outside.
+        let path = path.canonicalize().map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+                StorageError::NotFound { uri: uri.to_owned() }
+            }
+            std::io::ErrorKind::PermissionDenied => StorageError::Denied { uri: uri.to_owned(), source: source.into() },
+            _ => StorageError::Unreachable { uri: uri.to_owned(), source: source.into() },
+        });
+        // Whether a file outside is there is nobody's business.
+        let outside = || StorageError::NotAllowed {
+            uri: uri.to_owned(),
+            reason: "it is outside the folders that are open".to_owned(),
+        };
+        let path = if self.roots.is_empty() { path? } else { path.map_err(|error| self.hidden(uri, error))? };
+        if !self.roots.is_empty() && !self.roots.iter().any(|root| path.starts_with(root)) {
+            return Err(outside());
+        }
+        Ok(path)
+    }
+
+    /// What is told of a file that cannot be read, where only some folders are open.
+    fn hidden(&self, uri: &str, error: StorageError) -> StorageError {
+        let inside = Location::parse(uri).is_ok_and(|location| match location {
+            Location::File(path) => {
+                // As written, but for links of the roots themselves.
+                let parent = path.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
+                parent.is_some_and(|parent| self.roots.iter().any(|root| parent.starts_with(root)))
+            }
+            _ => false,
+        });
+        if inside {
+            return error;
+        }
+        StorageError::NotAllowed { uri: uri.to_owned(), reason: "it is outside the folders that are open".to_owned() }
+    }
+
+    /// Where a tenant's input is.
+    pub(super) async fn open(&self, tenant: &Tenant, uri: &str) -> Result<Origin, StorageError> {
+        let remote = |place: Arc<dyn Place>, path: String, uri: String| Ok(Origin::Remote { place, path, uri });
+        match self.admit(tenant, uri)? {
+            Location::File(path) => Ok(Origin::Local(self.local(uri, &path)?)),
+            Location::Bucket { scheme, bucket, key } => {
+                let place = Arc::new(self.bucket(scheme, &bucket)?);
+                remote(place, key.to_string(), uri.to_owned())
+            }
+            Location::Web(url) => remote(Arc::new(Web::new(self.guard)), url.to_string(), uri.to_owned()),
+            Location::Hub(at) => {
+                let hub = Hub::open(&self.hub, self.guard, &at, uri).await?;
+                let below = if at.path.as_ref().is_empty() { String::new() } else { format!("/{}", at.path) };
+                let pinned = format!("{}{below}", hub.pinned);
+                remote(Arc::new(hub), at.path.to_string(), pinned)
+            }
+            Location::Upload(key) => {
+                let Some(uploads) = &self.uploads else {
+                    return Err(StorageError::NotFound { uri: uri.to_owned() });
+                };
+                let key = Artifacts::upload_key(tenant, &key);
+                match (uploads.folder(), uploads.bucket()) {
+                    // A place of our own: no root need open it.
+                    (Some(folder), _) => Sources::default().local(uri, &folder.join(key.as_ref())).map(Origin::Local),
+                    (None, Some(bucket)) => remote(Arc::new(bucket), key.to_string(), uri.to_owned()),
+                    (None, None) => Err(StorageError::NotFound { uri: uri.to_owned() }),
+                }
+            }
+        }
+    }
+
+    fn bucket(&self, scheme: &str, name: &str) -> Result<Bucket, StorageError> {
+        let mut buckets = self.buckets.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = format!("{scheme}://{name}");
+        if let Some(bucket) = buckets.get(&key) {
+            return Ok(bucket.clone());
+        }
+        let bucket = Bucket::open(scheme, name, "")?;
+        buckets.insert(key, bucket.clone());
+        Ok(bucket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn only_files_inside_the_roots_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inside, outside) = (folder.path().join("in"), folder.path().join("out"));
+        for dir in [&inside, &outside] {
+            fs::create_dir(dir).unwrap();
+            fs::write(dir.join("a b.onnx"), "x").unwrap();
+        }
+        symlink(&outside, inside.join("link")).unwrap();
+        let sources = Sources::default().with_roots([inside.clone()]);
+        let uri = |path: &Path| Sources::file_uri(path).unwrap();
+        assert!(sources.locate(&uri(&inside.join("a b.onnx"))).is_ok());
+        for hidden in [
+            uri(&outside.join("a b.onnx")),
+            uri(&outside.join("no such file")),
+            uri(&inside.join("link/a b.onnx")),
+            uri(&inside.join("link/no such file")),
+            format!("{}/../out/a%20b.onnx", uri(&inside)),
+            format!("{}/%2e%2e/out/a%20b.onnx", uri(&inside)),
+        ] {
+            assert!(matches!(sources.locate(&hidden), Err(StorageError::NotAllowed { .. })), "{hidden}");
+        }
+        assert!(matches!(sources.locate(&uri(&inside.join("no"))), Err(StorageError::NotFound { .. })));
+        assert!(Sources::default().locate(&uri(&outside.join("a b.onnx"))).is_ok());
+    }
+
+    #[test]
+    fn rules_say_who_may_read_what() {
+        let rules = ["a=s3://team-a/", "s3://shared", "https://models.example.com/", "hf://owner/"];
+        let sources = Sources { rules: rules.map(|rule| rule.parse().unwrap()).into(), ..Sources::default() };
+        let (a, b): (Tenant, Tenant) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let open = |tenant, uri| sources.objection(tenant, "/model/uri", uri).is_none();
+        assert!(open(&a, "s3://team-a/x") && !open(&b, "s3://team-a/x"));
+        assert!(open(&a, "s3://shared/x") && open(&b, "s3://shared/x") && !open(&b, "s3://shared2/x"));
+        assert!(open(&b, "https://models.example.com/m.onnx") && !open(&b, "https://example.com/m.onnx"));
+        assert!(open(&b, "hf://owner/name") && !open(&b, "hf://other/name") && !open(&b, "gs://shared/x"));
+        let closed = Sources { remote_open: false, ..Sources::default() };
+        assert!(closed.objection(&a, "", "s3://shared/x").unwrap().message.contains("uri_not_allowed"));
+        assert_eq!(closed.objection(&a, "", "https://example.com/x"), None);
+        assert_eq!(closed.objection(&a, "", "file:///m.onnx"), None);
+        assert!(closed.objection(&a, "", "upload://x").is_some());
+    }
+}
