@@ -105,15 +105,26 @@ pub(super) fn read_error(error: Error) -> ReadError {
     }
 }
 
+/// An ETag without its quotes: Azure's lists leave them out.
+fn tag(e_tag: Option<String>) -> Option<String> {
+    e_tag.map(|tag| tag.trim_matches('"').to_owned())
+}
+
 fn object(meta: ObjectMeta) -> Object {
     let (path, size) = (meta.location.to_string(), Some(meta.size));
-    Object { path, size, tag: meta.e_tag, ranges: true, sha256: None }
+    Object { path, size, tag: tag(meta.e_tag), ranges: true, sha256: None }
 }
 
 #[async_trait]
 impl Place for Bucket {
     async fn head(&self, path: &str) -> Result<Object, ReadError> {
-        Ok(object(self.store.head(&Key::from(path)).await.map_err(read_error)?))
+        let key = Key::from(path);
+        match self.store.head(&key).await.map_err(read_error) {
+            Ok(meta) => Ok(object(meta)),
+            Err(ReadError::NotFound) => Err(ReadError::NotFound),
+            // An answer to HEAD has no body to say why.
+            Err(error) => Err(self.store.get_range(&key, 0..1).await.map_err(read_error).err().unwrap_or(error)),
+        }
     }
 
     async fn list(&self, path: &str) -> Result<Vec<(String, Object)>, ReadError> {
@@ -127,11 +138,15 @@ impl Place for Bucket {
     }
 
     async fn open(&self, object: &Object, range: Option<Range<u64>>) -> Result<Body, ReadError> {
-        let options =
-            GetOptions { range: range.map(GetRange::Bounded), if_match: object.tag.clone(), ..GetOptions::default() };
+        let options = GetOptions {
+            range: range.map(GetRange::Bounded),
+            if_match: object.tag.as_ref().map(|tag| format!("\"{tag}\"")),
+            ..GetOptions::default()
+        };
         let got = self.store.get_opts(&Key::from(object.path.as_str()), options).await.map_err(read_error)?;
         // Not every server heeds the condition.
-        if object.tag.is_some() && got.meta.e_tag.is_some() && got.meta.e_tag != object.tag {
+        let found = tag(got.meta.e_tag.clone());
+        if object.tag.is_some() && found.is_some() && found != object.tag {
             return Err(ReadError::Changed);
         }
         Ok(Box::pin(got.into_stream().map_err(read_error)))

@@ -8,7 +8,7 @@ use std::{
     io::{Read, Seek, SeekFrom, Write},
     ops::Range,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt, stream};
@@ -29,6 +29,8 @@ const PART: u64 = 8 << 20;
 const AT_ONCE: usize = 4;
 /// Tries of a part, beside those that the place's own client makes.
 const TRIES: u32 = 6;
+/// After which no other try is made: those of the client may take long as well.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Brings files.
 #[derive(Debug)]
@@ -64,10 +66,18 @@ impl Transfer<'_> {
 
     /// Some bytes of a file.
     pub(super) async fn part(&self, object: &Object, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
+        self.retried(|| read(self.place, object, range.clone())).await
+    }
+
+    /// Asks the place, again if it seems worth it.
+    pub(super) async fn retried<T, F: Future<Output = Result<T, ReadError>>>(
+        &self,
+        ask: impl Fn() -> F,
+    ) -> Result<T, StorageError> {
         let mut tries = Tries::default();
         loop {
-            match read(self.place, object, range.clone()).await {
-                Ok(bytes) => return Ok(bytes),
+            match ask().await {
+                Ok(answer) => return Ok(answer),
                 Err(error) => tries.next(error).await.map_err(|error| error.at(self.uri))?,
             }
         }
@@ -168,18 +178,26 @@ impl Transfer<'_> {
 }
 
 /// The waits between tries.
-#[derive(Default)]
-struct Tries(u32);
+struct Tries {
+    count: u32,
+    began: Instant,
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        Tries { count: 0, began: Instant::now() }
+    }
+}
 
 impl Tries {
     /// Waits, if another try is worth it.
     async fn next(&mut self, error: ReadError) -> Result<(), ReadError> {
-        self.0 += 1;
-        if !error.passes() || self.0 >= TRIES {
+        self.count += 1;
+        if !error.passes() || self.count >= TRIES || self.began.elapsed() > PATIENCE {
             return Err(error);
         }
         tracing::debug!(?error, "a part is tried again");
-        tokio::time::sleep(Duration::from_millis(100 << self.0)).await;
+        tokio::time::sleep(Duration::from_millis(100 << self.count)).await;
         Ok(())
     }
 }

@@ -113,7 +113,7 @@ impl Sources {
             Location::File(_) => return Ok(location),
             Location::Upload(_) if self.uploads.is_some() => return Ok(location),
             Location::Upload(_) => return Err(not_allowed("there are no uploads here")),
-            Location::Web(url) => {
+            Location::Web(url) if !self.names(tenant, &location.canonical()) => {
                 self.guard
                     .check(url.as_str())
                     .map_err(|reason| StorageError::Address { uri: uri.to_owned(), reason })?;
@@ -121,13 +121,17 @@ impl Sources {
             Location::Bucket { .. } if self.rules.is_empty() && !self.remote_open => {
                 return Err(not_allowed("no bucket is open on this server"));
             }
-            Location::Bucket { .. } | Location::Hub(_) => {}
+            Location::Bucket { .. } | Location::Hub(_) | Location::Web(_) => {}
         }
-        let place = location.canonical();
-        if self.rules.is_empty() || self.rules.iter().any(|rule| rule.opens(tenant, &place)) {
+        if self.rules.is_empty() || self.names(tenant, &location.canonical()) {
             return Ok(location);
         }
         Err(not_allowed("it is not among the places that are open to you"))
+    }
+
+    /// Whether a rule opens a place to a tenant.
+    fn names(&self, tenant: &Tenant, place: &str) -> bool {
+        self.rules.iter().any(|rule| rule.opens(tenant, place))
     }
 
     /// The local path of a `file://` input. Local files are used where they are, never copied.
@@ -184,7 +188,12 @@ impl Sources {
                 let place = Arc::new(self.bucket(scheme, &bucket)?);
                 remote(place, key.to_string(), uri.to_owned())
             }
-            Location::Web(url) => remote(Arc::new(Web::new(self.guard)), url.to_string(), uri.to_owned()),
+            Location::Web(url) => {
+                let web = Web::new(self.guard);
+                let named = self.names(tenant, url.as_str());
+                let web = if named { web.with_named(&url) } else { web };
+                remote(Arc::new(web), url.to_string(), uri.to_owned())
+            }
             Location::Hub(at) => {
                 let hub = Hub::open(&self.hub, self.guard, &at, uri).await?;
                 let below = if at.path.as_ref().is_empty() { String::new() } else { format!("/{}", at.path) };

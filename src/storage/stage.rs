@@ -89,7 +89,7 @@ impl Stager<'_> {
         let source = Source { stager: self, place, uri: pinned.trim_end_matches('/').to_owned(), folder };
         let file = match path.is_empty() || uri.ends_with('/') {
             true => None,
-            false => match source.watched(source.place.head(&path)).await {
+            false => match source.ask(|| source.place.head(&path)).await {
                 Ok(object) => Some(object),
                 Err(StorageError::NotFound { .. }) => None,
                 Err(error) => return Err(error),
@@ -134,8 +134,10 @@ impl Source<'_> {
         Transfer { place: &*self.place, uri, limit, control, meter: None }
     }
 
-    async fn watched<T>(&self, work: impl Future<Output = Result<T, ReadError>>) -> Result<T, StorageError> {
-        self.transfer(&self.uri).watched(async { work.await.map_err(|error| error.at(&self.uri)) }).await
+    /// Asks the place, until the job is to stop.
+    async fn ask<T, F: Future<Output = Result<T, ReadError>>>(&self, ask: impl Fn() -> F) -> Result<T, StorageError> {
+        let transfer = self.transfer(&self.uri);
+        transfer.watched(transfer.retried(ask)).await
     }
 
     /// A file, and those that it refers to.
@@ -155,9 +157,10 @@ impl Source<'_> {
         for name in companions(&target)? {
             self.check_name(&name)?;
             let beside = self.place.beside(path, &name);
-            let missing = |error: ReadError| error.at(&self.uri_of(&name));
-            let object = self.place.head(&beside);
-            let object = self.transfer(&self.uri).watched(async { object.await.map_err(missing) }).await?;
+            let object = self.ask(|| self.place.head(&beside)).await.map_err(|error| match error {
+                StorageError::NotFound { .. } => StorageError::NotFound { uri: self.uri_of(&name) },
+                error => error,
+            })?;
             loads.push(Load { name, object });
         }
         let shards = self.shards(loads, want).await?;
@@ -171,7 +174,7 @@ impl Source<'_> {
 
     /// A folder of a model, or of data.
     async fn folder(&self, path: &str, want: Want) -> Result<Brought, StorageError> {
-        let mut files = self.watched(self.place.list(path)).await?;
+        let mut files = self.ask(|| self.place.list(path)).await?;
         if files.is_empty() || files.len() > MOST_FILES {
             let reason = format!("{} files are more than {MOST_FILES}", files.len());
             let error = if files.is_empty() { ReadError::NotFound } else { ReadError::failed(reason) };

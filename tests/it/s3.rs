@@ -1,82 +1,15 @@
 //! Artifacts in an S3 bucket: a real server (moto's), processes that share nothing but it and Postgres.
 
-use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use ptqd::digest::sha256_hex;
 use serde_json::{Value, json};
 
 use crate::{
     restart::wait_for_phase,
-    support::{Client, Process, eventually, fixture, needed, program, schema, serve, uri, work},
+    support::{Cloud, Process, eventually, fixture, program, schema, serve, uri, work},
     weights_only::in_shards,
 };
-
-/// An S3 server with one bucket; it ends with this.
-struct S3 {
-    server: Child,
-    url: String,
-}
-
-impl S3 {
-    fn start() -> Self {
-        let mut server = Command::new(needed("PTQD_TEST_PYTHON"))
-            .args(["-u", "-m", "moto.server", "-p", "0"])
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("Python starts");
-        let mut lines = BufReader::new(server.stderr.take().expect("stderr")).lines();
-        let url = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| Some(line.split_once("Running on ")?.1.trim().to_owned()))
-            .expect("moto's address");
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        let s3 = S3 { server, url };
-        assert_eq!(s3.client().send("PUT", "/results", &[], None).status, 200);
-        s3
-    }
-
-    fn client(&self) -> Client {
-        Client::new(self.url.clone())
-    }
-
-    /// The keys in the bucket.
-    fn keys(&self) -> Vec<String> {
-        let text = String::from_utf8(self.client().get("/results?list-type=2").2).unwrap();
-        text.split("<Key>").skip(1).map(|part| part.split('<').next().unwrap().to_owned()).collect()
-    }
-
-    /// Uploads that were begun and neither finished nor abandoned.
-    fn uploads(&self) -> usize {
-        String::from_utf8(self.client().get("/results?uploads").2).unwrap().matches("<UploadId>").count()
-    }
-
-    /// The program with this as its artifact store.
-    fn program(&self, command: &str, data: &Path, database: Option<&str>) -> Command {
-        self.program_at("s3://results/team/ptqd", command, data, database)
-    }
-
-    fn program_at(&self, place: &str, command: &str, data: &Path, database: Option<&str>) -> Command {
-        let mut program = program(command, data, database);
-        program.args(["--artifacts", place]);
-        program.env("AWS_ENDPOINT", &self.url).env("AWS_ALLOW_HTTP", "true").env("AWS_REGION", "us-east-1");
-        program.env("AWS_ACCESS_KEY_ID", "testing").env("AWS_SECRET_ACCESS_KEY", "testing");
-        program
-    }
-}
-
-impl Drop for S3 {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
 
 fn int8(model: &Path) -> Value {
     json!({"model": {"uri": uri(model)}, "quantize": {"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]}})
@@ -84,15 +17,15 @@ fn int8(model: &Path) -> Value {
 
 #[test]
 fn a_job_leaves_its_files_in_the_bucket_and_takes_them_along_when_it_goes() {
-    let (s3, folder) = (S3::start(), tempfile::tempdir().unwrap());
+    let (s3, folder) = (Cloud::moto(), tempfile::tempdir().unwrap());
     let server = serve(s3.program("serve", folder.path(), None));
     let client = &server.client;
     assert_eq!(client.json("/readyz")["store"], "ok");
     let job = client.wait(&client.submit(&int8(&fixture("vit.safetensors"))));
     assert_eq!(job["status"], "succeeded", "{:#}", job["error"]);
     let artifacts = job["result"]["artifacts"].as_array().unwrap();
-    assert_eq!(s3.keys().len(), artifacts.len());
-    assert!(s3.keys().iter().all(|key| key.starts_with("team/ptqd/qj_")), "{:?}", s3.keys());
+    assert_eq!(s3.keys("team").len(), artifacts.len());
+    assert!(s3.keys("team").iter().all(|key| key.starts_with("team/ptqd/qj_")), "{:?}", s3.keys("team"));
     for artifact in artifacts {
         let file = client.send("GET", artifact["href"].as_str().unwrap(), &[], None);
         assert_eq!((file.status, json!(sha256_hex(&file.body))), (200, artifact["sha256"].clone()));
@@ -101,12 +34,12 @@ fn a_job_leaves_its_files_in_the_bucket_and_takes_them_along_when_it_goes() {
     }
     assert!(!folder.path().join("artifacts").exists(), "nothing is kept here");
     let gone = client.send("DELETE", &format!("/v1/jobs/{}", job["id"].as_str().unwrap()), &[], None);
-    assert_eq!((gone.status, s3.keys()), (204, Vec::<String>::new()));
+    assert_eq!((gone.status, s3.keys("team")), (204, Vec::<String>::new()));
 }
 
 #[test]
 fn workers_share_a_checkpoint_through_the_bucket() {
-    let (s3, folder, url) = (S3::start(), tempfile::tempdir().unwrap(), schema("s3"));
+    let (s3, folder, url) = (Cloud::moto(), tempfile::tempdir().unwrap(), schema("s3"));
     let server = serve({
         let mut program = s3.program("serve", &folder.path().join("server"), Some(&url));
         program.args(["--workers", "0"]);
@@ -131,7 +64,7 @@ fn workers_share_a_checkpoint_through_the_bucket() {
         let (_, _, body) = client.get(artifact["href"].as_str().unwrap());
         assert_eq!(json!(sha256_hex(&body)), artifact["sha256"], "{artifact}");
     }
-    let kept = s3.keys().len();
+    let kept = s3.keys("team").len();
     assert_eq!(kept, job["result"]["artifacts"].as_array().unwrap().len());
 
     // Cancelled in the middle: neither an object nor half an upload is left.
@@ -140,15 +73,15 @@ fn workers_share_a_checkpoint_through_the_bucket() {
     std::thread::sleep(Duration::from_millis(300));
     client.send("POST", &format!("/v1/jobs/{id}/cancel"), &[], None);
     client.wait(&id);
-    eventually("nothing is left of it", Duration::from_secs(10), || (s3.keys().len(), s3.uploads()) == (kept, 0));
+    eventually("nothing is left of it", Duration::from_secs(10), || (s3.keys("team").len(), s3.uploads()) == (kept, 0));
     drop(workers);
 }
 
 #[test]
 fn a_store_that_is_away_is_told_and_the_job_tried_again() {
-    let (s3, folder) = (S3::start(), tempfile::tempdir().unwrap());
+    let (s3, folder) = (Cloud::moto(), tempfile::tempdir().unwrap());
     // A bucket that is not there.
-    let server = serve(s3.program_at("s3://missing/x", "serve", folder.path(), None));
+    let server = serve(s3.program_at(&s3.url, "s3://missing/x", "serve", folder.path(), None));
     let ready = server.client.send("GET", "/readyz", &[], None);
     assert_eq!((ready.status, &ready.json()["ready"]), (503, &json!(false)), "{:#}", ready.json());
     let mut job = int8(&fixture("vit.safetensors"));

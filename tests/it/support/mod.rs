@@ -1,9 +1,11 @@
 //! What tests share: fixtures, a running server, a client, the reference tools.
 
 mod browser;
+mod cloud;
 mod golden;
 mod local;
 mod process;
+mod proxy;
 mod python;
 mod repeated;
 mod server;
@@ -11,9 +13,11 @@ mod server;
 use std::path::{Path, PathBuf};
 
 pub use browser::Browser;
+pub use cloud::{Cloud, serve_router};
 pub use golden::Golden;
 pub use local::{data, local_job, run_local};
 pub use process::{Postgres, Process, eventually, program, schema, serve, start_server, work};
+pub use proxy::{Line, OVERLOADED, Proxy};
 pub use python::python;
 pub use repeated::repeated;
 pub use server::{Client, Server};
