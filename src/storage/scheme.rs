@@ -125,7 +125,11 @@ fn key(uri: &str, text: &str) -> Result<Key, StorageError> {
     if text.contains(['?', '#', '\\']) {
         return Err(malformed("`?`, `#` and `\\` cannot be part of a key here".to_owned()));
     }
-    let key = Key::parse(text.trim_end_matches('/')).map_err(|e| malformed(e.to_string()))?;
+    let text = text.strip_suffix('/').unwrap_or(text);
+    if text.starts_with('/') || text.ends_with('/') {
+        return Err(malformed("a key has no empty parts".to_owned()));
+    }
+    let key = Key::parse(text).map_err(|e| malformed(e.to_string()))?;
     if key.parts().any(|part| matches!(part.as_ref(), "." | "..")) {
         return Err(malformed("a key has no `.` or `..`".to_owned()));
     }

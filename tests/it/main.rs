@@ -27,6 +27,7 @@ mod golden_casts;
 mod golden_onnx;
 mod golden_weights;
 mod graph_weights;
+mod hostile;
 mod old_databases;
 mod page;
 mod restart;
