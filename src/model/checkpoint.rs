@@ -67,6 +67,7 @@ impl Shard {
     ///
     /// Borrowed from the file unless the tensor has strides; then the range begins and ends between elements.
     pub fn read(&self, tensor: &TensorInfo, bytes: Range<usize>) -> Cow<'_, [u8]> {
+        self.map.count_read(bytes.len());
         let stored = self.map.as_ref().get(tensor.range.clone()).unwrap_or_default();
         match &tensor.strides {
             None => Cow::Borrowed(stored.get(bytes).unwrap_or_default()),

@@ -22,6 +22,7 @@ mod cluster;
 mod command_line;
 mod engine;
 mod faults;
+mod full_disks;
 mod golden_calibration;
 mod golden_casts;
 mod golden_onnx;
