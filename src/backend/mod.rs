@@ -153,6 +153,8 @@ pub struct RunInputs {
     pub engine: EngineConfig,
     /// What buffers may take, beside mapped files.
     pub memory: Arc<MemoryBudget>,
+    /// A folder of what calibrations saw, for those that would see the same.
+    pub statistics: Option<PathBuf>,
 }
 
 /// What a run made and measured.

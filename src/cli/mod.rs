@@ -2,6 +2,7 @@
 
 mod config;
 mod demo;
+mod health;
 mod inputs;
 mod keys;
 mod migrate;
@@ -9,6 +10,7 @@ mod openapi;
 mod quantize;
 mod serve;
 mod table;
+mod version;
 mod watch;
 
 use std::{error::Error, io::Write, process::ExitCode};
@@ -24,7 +26,7 @@ use crate::{
 
 /// Post-training quantization as a service.
 #[derive(Debug, Parser)]
-#[command(name = "ptqd", version, about, propagate_version = true)]
+#[command(name = "ptqd", version = version::SHORT, about, propagate_version = true)]
 struct Cli {
     /// What to log, e.g. `info` or `ptqd=debug`.
     #[arg(long, env = "PTQD_LOG", global = true, value_name = "FILTER")]
@@ -79,6 +81,8 @@ enum Command {
     Migrate(crate::config::StorageConfig),
     /// Print an example of the configuration file, or check one.
     Config(config::ConfigArgs),
+    /// Ask the server on this machine whether it is ready; the exit code tells.
+    Health(health::HealthArgs),
     /// Make, list and revoke API keys.
     Keys(keys::KeysArgs),
 }
@@ -93,6 +97,8 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let full = arguments.iter().any(|argument| argument == "--version");
+    let program = if full { program.long_version(version::long()) } else { program };
     let matches = program.clone().get_matches_from(arguments);
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
@@ -118,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Openapi => openapi::run(),
         Command::Migrate(config) => migrate::run(&config),
         Command::Config(args) => config::run(&args, cli.config.as_deref(), &program),
+        Command::Health(args) => health::run(&args),
         Command::Keys(args) => keys::run(&args),
     };
     traces::flush();

@@ -153,7 +153,13 @@ fn local_job(
     let evaluation = evaluation.transpose()?;
     Ok(LocalJob {
         model,
-        inputs: RunInputs { calibration, evaluation, engine: args.compute.engine(), memory: args.compute.memory() },
+        inputs: RunInputs {
+            calibration,
+            evaluation,
+            engine: args.compute.engine(),
+            memory: args.compute.memory(),
+            statistics: None,
+        },
         spec: parsed.spec,
         warnings: parsed.warnings,
         quality_gate: QualityGate::default(),

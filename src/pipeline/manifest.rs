@@ -1,20 +1,14 @@
 //! `manifest.json`: what went in, what came out, with digests. Written last.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read},
-    iter,
-    path::Path,
-};
+use std::{fs, io, iter, path::Path};
 
 use rayon::prelude::*;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{LocalJob, PipelineError, PlannedJob, ShardDone, write_json};
 use crate::{
-    control::Control,
-    digest::{hex, sha256_hex},
+    control::{Cancelled, Control},
+    digest::{sha256_file, sha256_hex},
     model,
     report::{Artifact, Report, media_type},
     spec::Decision,
@@ -119,18 +113,11 @@ fn listed(
 
 fn sized(path: &Path, wanted: bool, control: &Control<'_>) -> Result<(u64, Option<String>), PipelineError> {
     let read = |source| PipelineError::Read { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(read)?;
-    let size = file.metadata().map_err(read)?.len();
     if !wanted {
-        return Ok((size, None));
+        return Ok((fs::metadata(path).map_err(read)?.len(), None));
     }
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        control.checkpoint()?;
-        match file.read(&mut buffer).map_err(read)? {
-            0 => return Ok((size, Some(hex(&hasher.finalize())))),
-            n => hasher.update(&buffer[..n]),
-        }
+    match sha256_file(path, || control.checkpoint().is_ok()).map_err(read)? {
+        Some((size, sha256)) => Ok((size, Some(sha256))),
+        None => Err(Cancelled.into()),
     }
 }

@@ -44,6 +44,13 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// Whether it names a host, and not just a scheme.
+    pub(super) fn names_host(&self) -> bool {
+        self.prefix.split_once("://").is_some_and(|(_, rest)| !rest.trim_matches('/').is_empty())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +64,7 @@ mod tests {
         assert!(team.opens(&a, "s3://team-a/x/m.onnx"));
         assert!(!team.opens(&b, "s3://team-a/x/m.onnx"));
         assert!(!team.opens(&a, "s3://team-a/xy/m.onnx"));
+        assert!(!"https://".parse::<Rule>().unwrap().names_host() && all.names_host());
         assert!("hf://".parse::<Rule>().unwrap().opens(&a, "hf://owner/name/"));
         for wrong in ["", "models", "s3:models", "a b=s3://x", "ftp://x", "file:///x", "=s3://x", "upload://x"] {
             assert!(wrong.parse::<Rule>().is_err(), "{wrong}");

@@ -1,7 +1,8 @@
 //! [`Cache`]: inputs that were brought here before, by their digests.
 //!
 //! `objects/<sha256>` are the files, `names/<digest of URI, size and version>` say which of them a URI was last time. A job
-//! that uses one has a link to it of its own: to remove one from the cache takes nothing from anybody.
+//! that uses one has a link to it of its own: to remove one from the cache takes nothing from anybody. `statistics/` is for
+//! what calibrations saw; who writes there names the files.
 
 use std::{
     fs::{self, File},
@@ -18,16 +19,28 @@ use crate::digest::sha256_hex;
 pub struct Cache {
     objects: PathBuf,
     names: PathBuf,
+    statistics: PathBuf,
     limit: u64,
 }
 
 impl Cache {
     /// In a folder on the same disk as the scratch space, with at most `limit` bytes.
     pub fn open(folder: &Path, limit: u64) -> io::Result<Self> {
-        let cache = Cache { objects: folder.join("objects"), names: folder.join("names"), limit };
-        fs::create_dir_all(&cache.objects)?;
-        fs::create_dir_all(&cache.names)?;
+        let cache = Cache {
+            objects: folder.join("objects"),
+            names: folder.join("names"),
+            statistics: folder.join("statistics"),
+            limit,
+        };
+        for folder in [&cache.objects, &cache.names, &cache.statistics] {
+            fs::create_dir_all(folder)?;
+        }
         Ok(cache)
+    }
+
+    /// The folder for what calibrations saw. What is written there counts.
+    pub fn statistics(&self) -> PathBuf {
+        self.statistics.clone()
     }
 
     /// The name that a version of a file has here; none of one whose versions cannot be told apart.
@@ -69,7 +82,7 @@ impl Cache {
     /// Removes what was used longest ago, until the rest is within the limit.
     pub(super) fn trim(&self) -> io::Result<()> {
         let mut kept = Vec::new();
-        for entry in fs::read_dir(&self.objects)? {
+        for entry in fs::read_dir(&self.objects)?.chain(fs::read_dir(&self.statistics)?) {
             let entry = entry?;
             // Another process may be trimming as well.
             if let Ok(metadata) = entry.metadata() {

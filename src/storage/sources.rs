@@ -113,7 +113,7 @@ impl Sources {
             Location::File(_) => return Ok(location),
             Location::Upload(_) if self.uploads.is_some() => return Ok(location),
             Location::Upload(_) => return Err(not_allowed("there are no uploads here")),
-            Location::Web(url) if !self.names(tenant, &location.canonical()) => {
+            Location::Web(url) if !self.trusts(tenant, url) => {
                 self.guard
                     .check(url.as_str())
                     .map_err(|reason| StorageError::Address { uri: uri.to_owned(), reason })?;
@@ -127,6 +127,11 @@ impl Sources {
             return Ok(location);
         }
         Err(not_allowed("it is not among the places that are open to you"))
+    }
+
+    /// Whether a rule names the very server of a URL, which may then be anywhere.
+    fn trusts(&self, tenant: &Tenant, url: &Url) -> bool {
+        self.rules.iter().any(|rule| rule.names_host() && rule.opens(tenant, url.as_str()))
     }
 
     /// Whether a rule opens a place to a tenant.
@@ -190,8 +195,7 @@ impl Sources {
             }
             Location::Web(url) => {
                 let web = Web::new(self.guard);
-                let named = self.names(tenant, url.as_str());
-                let web = if named { web.with_named(&url) } else { web };
+                let web = if self.trusts(tenant, &url) { web.with_named(&url) } else { web };
                 remote(Arc::new(web), url.to_string(), uri.to_owned())
             }
             Location::Hub(at) => {

@@ -8,7 +8,7 @@ use crate::{
     engine::EngineConfig,
     job::JobSpec,
     pipeline::LocalJob,
-    storage::{RemoteShards, Stager, StorageError, Want},
+    storage::{Cache, RemoteShards, Stager, StorageError, Want},
 };
 
 /// Samples per forward pass where neither the job nor the model says.
@@ -58,7 +58,7 @@ pub(super) async fn stage(
     let memory = Arc::new(MemoryBudget::new(memory_bytes));
     let job = LocalJob {
         model: model.path,
-        inputs: RunInputs { calibration, evaluation, engine, memory },
+        inputs: RunInputs { calibration, evaluation, engine, memory, statistics: stager.cache.map(Cache::statistics) },
         spec: checked.quantize,
         warnings: checked.warnings,
         quality_gate: spec.quality_gate,

@@ -20,6 +20,7 @@ mod checkpoint;
 mod clouds;
 mod cluster;
 mod command_line;
+mod deploy;
 mod engine;
 mod faults;
 mod full_disks;

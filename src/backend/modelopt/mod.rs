@@ -9,6 +9,7 @@ mod options;
 mod placement;
 mod prepare;
 mod ranges;
+mod reuse;
 mod rewrite;
 mod study;
 
@@ -136,7 +137,7 @@ impl Prepared for Opened {
             Some((source, data, split)) => {
                 let (batch, peak) = memory::fit(&self.model, data, source.batch_size, &inputs.engine, control)?;
                 predicted = Some(peak);
-                Some(Data::Given { data, samples: split.calibration.clone(), batch })
+                Some(Data::Given { source, data, samples: split.calibration.clone(), batch })
             }
             None => self.options.random.then_some(Data::Random),
         };

@@ -37,6 +37,7 @@ pub fn local_job(model: &Path, quantize: &Value) -> LocalJob {
                 brake: Brake::default(),
             },
             memory: Arc::new(MemoryBudget::default()),
+            statistics: None,
         },
         quality_gate: QualityGate::default(),
         digests: false,

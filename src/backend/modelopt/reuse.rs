@@ -1,0 +1,101 @@
+//! [`Kept`]: what an earlier calibration saw that would see the same now, so that the data need not run again.
+//!
+//! The same is: bytes of the model and of the data, samples, how the graph is prepared, which tensors are watched and how,
+//! the versions of this program and of the engine, its threads and its batch. Another dtype, or another algorithm that
+//! looks at the same, is not something else.
+
+use std::{
+    collections::BTreeMap,
+    fs, iter,
+    path::{Path, PathBuf},
+};
+
+use serde_json::json;
+
+use super::{Opened, calibrate::Data, ranges::Watch};
+use crate::{
+    backend::{BackendError, RunInputs},
+    calibration::Record,
+    control::{Cancelled, Control},
+    digest::{sha256_file, sha256_hex},
+    engine::{self, Session},
+    model,
+};
+
+/// The place of a record.
+#[derive(Debug)]
+pub(super) struct Kept(PathBuf);
+
+impl Kept {
+    /// Where the record of a calibration is, or would be; `None` where none is kept.
+    pub(super) fn find(
+        opened: &Opened,
+        watched: &BTreeMap<String, Watch>,
+        data: &Data<'_>,
+        inputs: &RunInputs,
+        control: &Control<'_>,
+    ) -> Result<Option<Self>, BackendError> {
+        let (Some(folder), Data::Given { source, samples, batch, .. }) = (&inputs.statistics, data) else {
+            return Ok(None);
+        };
+        engine::available(&inputs.engine)?;
+        let beside = model::companions(&opened.path).unwrap_or_default();
+        let parent = opened.path.parent().unwrap_or(Path::new(""));
+        let files = iter::once(opened.path.clone()).chain(beside.iter().map(|name| parent.join(name)));
+        let digests = |files: Vec<PathBuf>| -> Result<Option<Vec<String>>, BackendError> {
+            let mut digests = Vec::new();
+            for file in files {
+                match sha256_file(&file, || control.checkpoint().is_ok()) {
+                    Ok(Some((_, sha256))) => digests.push(sha256),
+                    Ok(None) => return Err(Cancelled.into()),
+                    // What cannot be read is told by whoever needs it.
+                    Err(_) => return Ok(None),
+                }
+            }
+            Ok(Some(digests))
+        };
+        let (Some(model), Some(data)) = (digests(files.collect())?, digests(all_files(&source.path))?) else {
+            return Ok(None);
+        };
+        let watched: BTreeMap<&String, String> =
+            watched.iter().map(|(name, watch)| (name, format!("{watch:?}"))).collect();
+        let key = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "engine": Session::engine_version(),
+            "threads": inputs.engine.threads,
+            "model": model,
+            "prepared": opened.preparation,
+            "data": data,
+            "samples": [samples.start, samples.end],
+            "batch": batch,
+            "preprocess": source.preprocess,
+            "watched": watched,
+        });
+        Ok(Some(Kept(folder.join(format!("{}.json", sha256_hex(key.to_string().as_bytes()))))))
+    }
+
+    /// The record, if there is one that can be read.
+    pub(super) fn read(&self) -> Option<Record> {
+        Record::read(&self.0).ok().flatten()
+    }
+
+    /// Keeps a record. One that cannot be kept is made again the next time, and that is all.
+    pub(super) fn write(&self, record: &Record) {
+        let partial = self.0.with_extension(format!("{}.partial", std::process::id()));
+        let written = fs::write(&partial, json!(record).to_string()).and_then(|()| fs::rename(&partial, &self.0));
+        if written.is_err() {
+            let _ = fs::remove_file(partial);
+        }
+    }
+}
+
+/// A file, or every file below a folder, sorted by path.
+fn all_files(path: &Path) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    entries.iter().flat_map(|entry| all_files(entry)).collect()
+}
