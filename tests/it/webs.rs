@@ -388,14 +388,17 @@ fn what_was_brought_once_is_not_brought_again() {
     server.client.run(&job, &folder.path().join("b"));
     assert_eq!(served.load(Ordering::Relaxed), 2);
     assert!(lasting(&folder.path().join("a")) == lasting(&folder.path().join("b")));
-    // Nor is the data run through the model again; nor for another dtype.
+    // Nor is the data run through the model again; nor for another algorithm that looks at the same.
     let reused = |job: &Value| job["warnings"].as_array().unwrap().iter().any(|w| w["code"] == "calibration_reused");
     let again = server.client.run(&job, &folder.path().join("d"));
     assert!(reused(&again), "{:#}", again["warnings"]);
-    let mut fp8 = job.clone();
-    fp8["quantize"]["layers"][0]["weights"]["dtype"] = json!("fp8_e4m3fn");
-    fp8["quantize"]["layers"][0]["activations"]["dtype"] = json!("fp8_e4m3fn");
-    assert!(reused(&server.client.run(&fp8, &folder.path().join("e"))));
+    let with = |algorithm: &str| {
+        let mut job = job.clone();
+        job["quantize"]["algorithm"] = json!(algorithm);
+        job
+    };
+    assert!(!reused(&server.client.run(&with("entropy"), &folder.path().join("e"))), "histograms are new");
+    assert!(reused(&server.client.run(&with("percentile"), &folder.path().join("g"))));
     let mut fewer = job.clone();
     fewer["calibration"]["max_samples"] = json!(100);
     assert!(!reused(&server.client.run(&fewer, &folder.path().join("f"))));

@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -16,8 +17,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests/fixtures"
 ptqd = pathlib.Path(sys.argv[1]).resolve()
 folder = tempfile.mkdtemp()
+# Few lines: nobody reads them.
 server = subprocess.Popen([ptqd, "serve", "--listen", "127.0.0.1:0", "--data-dir", folder, "--threads", "1"],
-                          stderr=subprocess.PIPE, text=True)
+                          stderr=subprocess.PIPE, text=True, env={**os.environ, "PTQD_LOG": "warn"})
 url = next(line for line in server.stderr if "listening on" in line).split("listening on ")[1].split()[0]
 
 

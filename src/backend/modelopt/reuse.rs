@@ -1,8 +1,8 @@
 //! [`Kept`]: what an earlier calibration saw that would see the same now, so that the data need not run again.
 //!
 //! The same is: bytes of the model and of the data, samples, how the graph is prepared, which tensors are watched and how,
-//! the versions of this program and of the engine, its threads and its batch. Another dtype, or another algorithm that
-//! looks at the same, is not something else.
+//! the versions of this program and of the engine, its threads and its batch. Another dtype that the same operators can say,
+//! or another algorithm that looks at the same, is not something else.
 
 use std::{
     collections::BTreeMap,
