@@ -26,6 +26,7 @@ use super::documented;
         (name = "jobs", description = "Submit jobs and follow them."),
         (name = "results", description = "Plans, reports and artifacts."),
         (name = "catalogue", description = "What can be asked for."),
+        (name = "uploads", description = "Files for the service itself to keep."),
         (name = "webhooks", description = "Being told instead of asking."),
         (name = "operations", description = "The service itself.")
     ),
