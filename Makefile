@@ -38,7 +38,8 @@ check:
 setup:
 	@tests/tools/setup test
 
-# After a change of the API, or of a setting.
+# After a change of the API, of a setting, or of an error.
 openapi:
 	cargo run --quiet -- openapi >openapi/openapi.json
 	cargo run --quiet -- config example >ptqd.example.toml
+	python3 tests/tools/error_catalogue.py . >docs/errors.md

@@ -102,7 +102,7 @@ pub(super) fn finished(mut document: Document) -> Document {
     let schemas = document.components.iter_mut().flat_map(|components| components.schemas.values_mut());
     schemas.for_each(open_objects);
     for (path, item) in &mut document.paths.paths {
-        let operations = [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten();
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten();
         for operation in operations {
             if path.starts_with("/v1/") || path == "/metrics" {
                 share(operation);

@@ -62,6 +62,9 @@ impl From<UploadError> for ApiError {
         match &error {
             UploadError::NotFound => ApiError::NotFound { what: "such upload" },
             UploadError::Name => invalid_name(),
+            UploadError::Empty => ApiError::Failed(Box::new(
+                Failure::plain("empty_upload", error.to_string(), false).with_hint("send the file as the body"),
+            )),
             UploadError::TooLarge { .. } => ApiError::TooLarge,
             UploadError::Digest { .. } => {
                 let failure = Failure::plain("digest_mismatch", error.to_string(), false);
@@ -96,7 +99,7 @@ fn check(name: &str) -> Result<(), ApiError> {
 /// name puts it into a folder, so that a model of several files can be uploaded.
 #[utoipa::path(put, path = "/v1/uploads/{name}", operation_id = "put_upload", tag = "uploads", params(
     ("name" = String, Path, description = "The file's name.", pattern = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$"),
-    ("Repr-Digest" = inline(Option<String>), Header, nullable = false,
+    ("Repr-Digest" = inline(Option<String>), Header, nullable = false, pattern = r"^sha-256=:[A-Za-z0-9+/]{43}=:$",
      example = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
      description = "The file's SHA-256 (RFC 9530): what arrives with another one is not kept."),
 ), request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file's bytes."), responses(

@@ -39,6 +39,9 @@ pub enum UploadError {
     /// The name is not one that a file can have.
     #[error("the name is not one that a file can have")]
     Name,
+    /// There is nothing in it.
+    #[error("the upload has no bytes")]
+    Empty,
     /// It is larger than the server takes.
     #[error("the upload has more than {limit} bytes")]
     TooLarge {

@@ -64,7 +64,7 @@ impl Uploads for Artifacts {
         let key = Self::upload_key(tenant, &path);
         let (hasher, part) = (Sha256::new(), BytesMut::new());
         let mut state = Gathered { body, part, hasher, size: 0, limit, sha256, ended: false };
-        let first = state.next().await?;
+        let first = Some(state.next().await?.ok_or(UploadError::Empty)?);
         let (digest, size) = match (first, state.ended) {
             (first, true) => {
                 let found = state.finish()?;

@@ -128,6 +128,8 @@ examples = {
     "WebhookView": hook,
     "WebhookList": call("GET", "/v1/webhooks"),
     "DeliveryList": call("GET", f"/v1/webhooks/{hook['id']}/deliveries"),
+    "UploadView": call("PUT", "/v1/uploads/calibration.npz", (FIXTURES / "calibration.npz").read_bytes()),
+    "UploadList": call("GET", "/v1/uploads"),
     "KeyRequest": {"name": "ci", "scopes": ["jobs:write"], "expires_in_days": 90},
     "KeyView": key,
     "KeyList": call("GET", "/v1/keys"),
