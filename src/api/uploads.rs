@@ -125,10 +125,8 @@ async fn put(
     }
     let sha256 = headers.get("repr-digest").or_else(|| headers.get("content-digest")).map(|value| {
         let digest = value.to_str().ok().and_then(digest);
-        digest.ok_or_else(|| ApiError::Malformed {
-            detail: "the digest is not `sha-256=:…:` (RFC 9530)".to_owned(),
-            pointer: None,
-        })
+        let unreadable = "the digest is not `sha-256=:…:` (RFC 9530)";
+        digest.ok_or_else(|| ApiError::Failed(Box::new(Failure::plain("invalid_digest", unreadable, false))))
     });
     let new = NewUpload { name, limit, sha256: sha256.transpose()? };
     let body = Box::pin(body.into_data_stream().map_err(std::io::Error::other));

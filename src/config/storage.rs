@@ -30,10 +30,10 @@ pub struct StorageConfig {
     #[arg(long = "file-root", env = "PTQD_FILE_ROOTS", value_name = "DIR", value_delimiter = ':')]
     pub file_roots: Vec<PathBuf>,
 
-    /// A place that inputs may come from, and everything below it: s3://bucket/prefix/, hf://owner/,
-    /// https://models.example.com/; with `TENANT=` before it for one tenant alone; may be given more than once. With one,
-    /// whatever is not named is closed, and web servers that are named may be anywhere. Without any, web servers and the hub are open, and buckets are unless the server
-    /// listens beyond this machine.
+    /// A place that inputs may come from, and everything below it, such as s3://bucket/prefix/ or hf://owner/; with `TENANT=`
+    /// before it for one tenant alone; may be given more than once. With one, whatever is not named is closed, and web
+    /// servers that are named may be anywhere. Without any, web servers and the hub are open, and buckets are unless the
+    /// server listens beyond this machine.
     #[arg(long = "allow-source", env = "PTQD_ALLOW_SOURCES", value_name = "URI", value_delimiter = ',')]
     pub allow_sources: Vec<String>,
 

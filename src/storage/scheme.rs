@@ -9,7 +9,7 @@ use url::Url;
 
 use super::StorageError;
 
-/// The schemes of [`Location::parse`].
+/// The schemes of URIs.
 pub const SCHEMES: [&str; 8] = ["az", "file", "gs", "hf", "http", "https", "s3", "upload"];
 
 /// Parameters that carry a secret in the URLs that stores sign or services hand out.

@@ -86,6 +86,7 @@ PLAIN = {
     "scratch_unusable": "The scratch folder cannot be used.",
     "disk_full": "A disk, or a quota, is full.",
     "digest_mismatch": "An upload does not have the SHA-256 that was promised.",
+    "invalid_digest": "The digest of an upload cannot be read.",
     "empty_upload": "An upload has no bytes.",
     "invalid_name": "An upload has a name that no file should have.",
     "plan_unavailable": "The plan could not be made at the moment.",
