@@ -151,6 +151,28 @@ fn azure_signs_urls_too() {
     assert_eq!((status, json!(sha256_hex(&body))), (200, artifact["sha256"].clone()));
 }
 
+/// No server checks Google's signatures: the URL has what its documents ask for.
+#[test]
+fn google_signs_urls_too() {
+    let (cloud, folder) = (Cloud::gcs(), tempfile::tempdir().unwrap());
+    let server = serve(cloud.program("serve", folder.path(), None));
+    let job = server.client.wait(&server.client.submit(&int8(&uri(&fixture("vit.safetensors")))));
+    let href = job["result"]["artifacts"][0]["href"].as_str().unwrap();
+    drop(server);
+    // An account that signs by itself is one that wants tokens, which nobody gives here; signing needs none.
+    let mut account = python("service_account.py", &[Path::new(&cloud.url)]);
+    account["disable_oauth"] = json!(false);
+    let mut program = cloud.program("serve", folder.path(), None);
+    program.args(["--presign-seconds", "60"]).env("GOOGLE_SERVICE_ACCOUNT_KEY", account.to_string());
+    let server = serve(program);
+    let plain: ureq::Agent = ureq::Agent::config_builder().max_redirects(0).build().into();
+    let sent = plain.get(format!("{}{href}", server.client.url)).call().unwrap();
+    let url = sent.headers()["location"].to_str().unwrap();
+    let asked =
+        ["X-Goog-Algorithm=GOOG4-RSA-SHA256", "X-Goog-Expires=60", "X-Goog-Signature=", "X-Goog-Credential=ptqd"];
+    assert!(url.starts_with(&cloud.url) && asked.iter().all(|part| url.contains(part)), "{url}");
+}
+
 /// A server of jobs behind a line to its store, and a checkpoint in it.
 fn behind(cloud: &Cloud, folder: &Path, rows: usize) -> (Proxy, Process) {
     let checkpoint = in_shards(folder, 4, rows);
@@ -162,9 +184,22 @@ fn behind(cloud: &Cloud, folder: &Path, rows: usize) -> (Proxy, Process) {
 
 #[test]
 fn a_line_that_is_cut_again_and_again_costs_time_and_nothing_else() {
+    cut(&Cloud::s3s());
+}
+
+#[test]
+fn so_does_one_to_azure() {
+    cut(&Cloud::azurite());
+}
+
+#[test]
+fn and_one_to_google() {
+    cut(&Cloud::gcs());
+}
+
+fn cut(cloud: &Cloud) {
     let folder = tempfile::tempdir().unwrap();
-    let cloud = Cloud::s3s();
-    let (proxy, server) = behind(&cloud, folder.path(), 5120);
+    let (proxy, server) = behind(cloud, folder.path(), 5120);
     let whole = server.client.run(&int8(&cloud.uri("models/llama/")), &folder.path().join("whole"));
     // In the middle of parts, of answers, of everything.
     proxy.set(Line::Cut { after: 3 << 20, times: 12 });
@@ -204,9 +239,17 @@ fn a_slow_line_is_waited_for_and_a_job_on_it_cancelled_at_once() {
 
 #[test]
 fn a_storm_passes_or_is_told() {
+    storm(&Cloud::s3s());
+}
+
+#[test]
+fn so_does_one_over_azure() {
+    storm(&Cloud::azurite());
+}
+
+fn storm(cloud: &Cloud) {
     let folder = tempfile::tempdir().unwrap();
-    let cloud = Cloud::s3s();
-    let (proxy, server) = behind(&cloud, folder.path(), 2048);
+    let (proxy, server) = behind(cloud, folder.path(), 2048);
     let client = &server.client;
     // Two seconds of overload: the job does not notice.
     proxy.set(Line::Answer(OVERLOADED));
@@ -245,12 +288,23 @@ fn credentials_that_are_not_valid_are_told_as_such() {
     assert_eq!(failed["error"]["code"], "input_denied", "{:#}", failed["error"]);
     assert!(!failed.to_string().contains("another"), "the secret is told");
 
+    // Azure, with the key of another account.
+    let azure = Cloud::azurite();
+    azure.put("models/m.safetensors", fs::read(fixture("vit.safetensors")).unwrap());
+    let mut program = crate::support::program("serve", &folder.path().join("azure"), None);
+    program.envs(azure.env(&azure.url)).env("AZURE_STORAGE_ACCOUNT_KEY", "YW5vdGhlciBrZXk=");
+    let wrong = serve(program);
+    let mut azure_once = int8(&azure.uri("models/m.safetensors"));
+    azure_once["max_attempts"] = json!(1);
+    let failed = wrong.client.wait(&wrong.client.submit(&azure_once));
+    assert_eq!(failed["error"]["code"], "input_denied", "{:#}", failed["error"]);
+
     // A token that has run out, as S3 says it.
     const EXPIRED: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/xml\r\ncontent-length: 96\r\nconnection: \
         close\r\n\r\n<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>      ";
     let proxy = Proxy::before(&cloud.url);
-    let program = cloud.program_at(&proxy.url, &cloud.uri("team"), "serve", &folder.path().join("expired"), None);
-    let server = serve(program);
+    let expired = cloud.program_at(&proxy.url, &cloud.uri("team"), "serve", &folder.path().join("expired"), None);
+    let server = serve(expired);
     proxy.set(Line::Answer(EXPIRED));
     let mut local = int8(&uri(&fixture("vit.safetensors")));
     local["max_attempts"] = json!(1);

@@ -4,7 +4,7 @@ use std::{
     fs,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -21,7 +21,7 @@ use ptqd::digest::sha256_hex;
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Client, Server, data, fixture, local_job, program, run_local, serve, serve_router, uri},
+    support::{Client, Server, data, eventually, fixture, local_job, program, run_local, serve, serve_router, uri},
     weights_only::{in_shards, lasting},
 };
 
@@ -134,6 +134,55 @@ fn a_file_that_changes_on_the_way_is_not_mixed() {
     job["max_attempts"] = json!(1);
     let failed = server.client.wait(&server.client.submit(&job));
     assert_eq!((&failed["error"]["code"], &failed["error"]["retryable"]), (&json!("input_changed"), &json!(true)));
+}
+
+#[test]
+fn a_download_that_was_killed_goes_on_where_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    // 48 MB in one file: six parts.
+    let model = in_shards(folder.path(), 1, 6144).join("model-00001-of-00001.safetensors");
+    let bytes = Arc::new(fs::read(&model).unwrap());
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&starts);
+    let slow = move |headers: HeaderMap| {
+        let (bytes, told) = (Arc::clone(&bytes), Arc::clone(&told));
+        async move {
+            let range = headers.get(header::RANGE).unwrap().to_str().unwrap().to_owned();
+            let start: usize = range.trim_start_matches("bytes=").split('-').next().unwrap().parse().unwrap();
+            if range != "bytes=0-0" {
+                told.lock().unwrap().push(start);
+                // Later parts are later, so that there is a time between them.
+                tokio::time::sleep(std::time::Duration::from_millis(start as u64 / 20_000)).await;
+            }
+            file(&bytes, "\"v1\"", &headers)
+        }
+    };
+    let url = serve_router(Router::new().route("/m.safetensors", get(slow)));
+    let data = folder.path().join("data");
+    let start = || {
+        let mut program = program("serve", &data, None);
+        program.arg("--sources-private");
+        serve(program)
+    };
+    let mut server = start();
+    let id = server.client.submit(&int8(&format!("{url}/m.safetensors")));
+    // The partial file has some parts, and not all.
+    let partial = || {
+        let inputs = fs::read_dir(data.join("scratch").join(&id).join("inputs/model")).into_iter().flatten().flatten();
+        inputs.map(|entry| entry.metadata().map_or(0, |m| m.len())).max().unwrap_or(0)
+    };
+    eventually("two parts are here", std::time::Duration::from_secs(30), || partial() >= 16 << 20);
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    assert!(partial() < 48 << 20, "the kill came too late");
+    starts.lock().unwrap().clear();
+    let server = start();
+    let job = server.client.wait(&id);
+    assert_eq!((&job["status"], &job["attempt"]), (&json!("succeeded"), &json!(2)), "{:#}", job["error"]);
+    let first = starts.lock().unwrap().iter().min().copied().unwrap();
+    assert!(first >= 16 << 20, "it began again at {first}");
+    let sha256 = &server.client.json(&format!("/v1/jobs/{id}/artifacts/manifest.json"))["inputs"]["model"][0]["sha256"];
+    assert_eq!(sha256, &json!(sha256_hex(&fs::read(&model).unwrap())));
 }
 
 /// A hub with one repository of models, one of data, and one that wants a token; its large files are elsewhere.
