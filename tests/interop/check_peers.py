@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-FIXTURES = os.path.join(os.path.dirname(__file__), "..", "fixtures")
+FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures")
 SLACK_DB = 0.5
 
 
@@ -107,7 +107,9 @@ def modelopt_tool(model, method, _, folder):
 def peer(tool, model, method, nodes, folder):
     """The file that a tool makes, in a process of its own: ModelOpt changes onnxruntime's tool where it is imported."""
     arguments = json.dumps([model, method, nodes, folder])
-    made = subprocess.run([sys.executable, __file__, "--tool", tool, arguments], capture_output=True, text=True)
+    # There: the tools leave files of their own where they run.
+    command = [sys.executable, os.path.abspath(__file__), "--tool", tool, arguments]
+    made = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     if made.returncode != 0:
         sys.exit(f"{tool} {method} failed on {model}:\n{made.stderr[-2000:]}")
     return made.stdout.strip().splitlines()[-1]
