@@ -46,15 +46,25 @@ pub(super) struct Transfer<'a> {
 }
 
 impl Transfer<'_> {
-    /// Brings a file to `target`, which appears whole or not at all. Its SHA-256.
-    pub(super) async fn bring(&self, object: &Object, target: &Path) -> Result<String, StorageError> {
-        let partial = partial(target, object);
+    /// Brings a file to `target`, which appears whole or not at all. Its SHA-256. What arrives is kept in the folder
+    /// `partials` for whoever tries again.
+    pub(super) async fn bring(&self, object: &Object, target: &Path, partials: &Path) -> Result<String, StorageError> {
+        let partial = partials.join(self.partial(object));
         let resumes = object.tag.is_some() && object.ranges;
         let sink = Sink::open(partial.clone(), resumes).await?;
         self.told(sink.at)?;
         let digest = self.watched(self.pour(object, sink)).await?;
-        fs::rename(&partial, target).map_err(StorageError::local(target))?;
+        // Both names, so that a later attempt finds it; on a disk that knows one only, that of the target.
+        fs::hard_link(&partial, target)
+            .or_else(|_| fs::rename(&partial, target))
+            .map_err(StorageError::local(target))?;
         Ok(digest)
+    }
+
+    /// The name of the file that the bytes arrive in. Another version of the file has another name.
+    fn partial(&self, object: &Object) -> String {
+        let version = format!("{} {} {:?} {:?}", self.uri, object.path, object.tag, object.size);
+        sha256_hex(version.as_bytes())
     }
 
     /// Fills a file that is there and has the right size. Its SHA-256.
@@ -200,13 +210,6 @@ impl Tries {
         tokio::time::sleep(Duration::from_millis(100 << self.count)).await;
         Ok(())
     }
-}
-
-/// Where the bytes of a file lie until all are there. Another version of the file has another name.
-fn partial(target: &Path, object: &Object) -> PathBuf {
-    let version = sha256_hex(format!("{:?} {:?}", object.tag, object.size).as_bytes());
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!(".{}.{}.partial", name.chars().take(100).collect::<String>(), &version[..12]))
 }
 
 /// A file being written, and the digest of what is in it.

@@ -85,7 +85,11 @@ impl Stager<'_> {
             Origin::Remote { place, path, uri } => (place, path, uri),
         };
         let folder = self.folder.join("inputs").join(role);
-        fs::create_dir_all(&folder).map_err(StorageError::local(&folder))?;
+        // What an earlier attempt left may be of another version; what is not comes back from where it arrived.
+        let _ = fs::remove_dir_all(&folder);
+        for folder in [&folder, &self.partials()] {
+            fs::create_dir_all(folder).map_err(StorageError::local(folder))?;
+        }
         let source = Source { stager: self, place, uri: pinned.trim_end_matches('/').to_owned(), folder };
         let file = match path.is_empty() || uri.ends_with('/') {
             true => None,
@@ -103,8 +107,8 @@ impl Stager<'_> {
             Some(object) => source.file(&path, object, want).await?,
             None => source.folder(&path, want).await?,
         };
-        if let Some(cache) = self.cache {
-            cache.trim().map_err(StorageError::local(&path))?;
+        if let Some(Err(error)) = self.cache.map(Cache::trim) {
+            tracing::warn!(%error, "the cache of inputs could not be trimmed");
         }
         let shards = shards.map(|files| RemoteShards {
             place: Arc::clone(&source.place),
@@ -114,6 +118,11 @@ impl Stager<'_> {
             folder: source.folder.clone(),
         });
         Ok(Staged { path, origin: Some(source.uri), shards })
+    }
+
+    /// Where files arrive.
+    fn partials(&self) -> PathBuf {
+        self.folder.join("arriving")
     }
 }
 
@@ -264,7 +273,7 @@ impl Source<'_> {
             let meter = &meter;
             async move {
                 let transfer = Transfer { meter: Some(meter), ..self.transfer(&uri) };
-                let sha256 = transfer.bring(&object, &target).await?;
+                let sha256 = transfer.bring(&object, &target, &self.stager.partials()).await?;
                 if let Some(cache) = self.stager.cache {
                     cache.keep(&uri, &object, &target, &sha256);
                 }

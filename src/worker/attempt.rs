@@ -41,11 +41,10 @@ pub(super) async fn run(shop: &Workshop, claim: Claim, stop: watch::Receiver<boo
         }
         Err(error) => (Err(unusable_scratch(&error).into()), None),
     };
-    // The recorder ends with the last sender, so no progress event follows the event of the end.
-    let _ = recorder.await;
     let how = match (made, flag.why()) {
         (Ok(how), _) => how,
         (_, Stop::Lost) => {
+            let _ = recorder.await;
             heart.abort();
             shop.tidy(&lease).await;
             return tracing::warn!("the lease was lost");
@@ -69,6 +68,9 @@ pub(super) async fn run(shop: &Workshop, claim: Claim, stop: watch::Receiver<boo
     if let Some(scratch) = scratch.filter(|_| part || !matches!(how, Finish::Retry(..) | Finish::Released)) {
         scratch.remove();
     }
+    // Only now: if the disk is full, the embedded database could not have written on. The recorder ends with the last sender,
+    // so no progress event follows the event of the end.
+    let _ = recorder.await;
     finish(shop, &lease, how).await;
     heart.abort();
 }

@@ -30,7 +30,8 @@ pub(super) async fn record(
                 (Update::Phase(phase.name().to_owned()), false)
             }
             Notice::Progress(phase, progress) => {
-                let last = progress.units_done >= progress.units_total;
+                // Of something whose end is not known, no progress is the last.
+                let last = progress.units_total > 0 && progress.units_done >= progress.units_total;
                 if !last && last_progress.is_some_and(|at| at.elapsed() < PROGRESS_INTERVAL) {
                     continue;
                 }

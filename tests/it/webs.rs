@@ -168,7 +168,7 @@ fn a_download_that_was_killed_goes_on_where_it_ended() {
     let id = server.client.submit(&int8(&format!("{url}/m.safetensors")));
     // The partial file has some parts, and not all.
     let partial = || {
-        let inputs = fs::read_dir(data.join("scratch").join(&id).join("inputs/model")).into_iter().flatten().flatten();
+        let inputs = fs::read_dir(data.join("scratch").join(&id).join("arriving")).into_iter().flatten().flatten();
         inputs.map(|entry| entry.metadata().map_or(0, |m| m.len())).max().unwrap_or(0)
     };
     eventually("two parts are here", std::time::Duration::from_secs(30), || partial() >= 16 << 20);
