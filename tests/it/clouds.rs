@@ -188,6 +188,11 @@ fn a_line_that_is_cut_again_and_again_costs_time_and_nothing_else() {
 }
 
 #[test]
+fn so_does_one_to_the_other_server() {
+    cut(&Cloud::moto());
+}
+
+#[test]
 fn so_does_one_to_azure() {
     cut(&Cloud::azurite());
 }
@@ -213,9 +218,22 @@ fn cut(cloud: &Cloud) {
 
 #[test]
 fn a_slow_line_is_waited_for_and_a_job_on_it_cancelled_at_once() {
+    slow(&Cloud::moto());
+}
+
+#[test]
+fn so_is_one_to_azure() {
+    slow(&Cloud::azurite());
+}
+
+#[test]
+fn so_is_one_to_google() {
+    slow(&Cloud::gcs());
+}
+
+fn slow(cloud: &Cloud) {
     let folder = tempfile::tempdir().unwrap();
-    let cloud = Cloud::moto();
-    let (proxy, server) = behind(&cloud, folder.path(), 8192);
+    let (proxy, server) = behind(cloud, folder.path(), 5120);
     let client = &server.client;
     proxy.set(Line::Slow(24e6));
     let job = client.wait(&client.submit(&int8(&cloud.uri("models/llama/"))));
@@ -245,6 +263,11 @@ fn a_storm_passes_or_is_told() {
 #[test]
 fn so_does_one_over_azure() {
     storm(&Cloud::azurite());
+}
+
+#[test]
+fn so_does_one_over_google() {
+    storm(&Cloud::gcs());
 }
 
 fn storm(cloud: &Cloud) {
@@ -313,6 +336,29 @@ fn credentials_that_are_not_valid_are_told_as_such() {
         let error = &failed["error"];
         assert_eq!(error["code"], code, "{error:#}");
         assert!(error["message"].as_str().unwrap().contains("ExpiredToken"), "{error:#}");
+    }
+}
+
+/// Tokens that have run out, as Azure and Google say it.
+#[test]
+fn expired_tokens_of_others_are_told_as_such() {
+    const AZURE: &str = "HTTP/1.1 403 Server failed to authenticate the request\r\nx-ms-error-code: AuthenticationFailed\r\n\
+        content-length: 0\r\nconnection: close\r\n\r\n";
+    const GOOGLE: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let folder = tempfile::tempdir().unwrap();
+    for (cloud, answer) in [(Cloud::azurite(), AZURE), (Cloud::gcs(), GOOGLE)] {
+        let proxy = Proxy::before(&cloud.url);
+        let data = folder.path().join(cloud.name);
+        let server = serve(cloud.program_at(&proxy.url, &cloud.uri("team"), "serve", &data, None));
+        proxy.set(Line::Answer(answer));
+        for (model, code) in
+            [(cloud.uri("models/m.safetensors"), "input_denied"), (uri(&fixture("vit.safetensors")), "store_failed")]
+        {
+            let mut job = int8(&model);
+            job["max_attempts"] = json!(1);
+            let failed = server.client.wait(&server.client.submit(&job));
+            assert_eq!(failed["error"]["code"], code, "{}: {:#}", cloud.name, failed["error"]);
+        }
     }
 }
 
