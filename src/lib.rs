@@ -48,11 +48,11 @@ pub mod cli;
 #[cfg(feature = "service")]
 pub mod config;
 #[cfg(feature = "service")]
+pub mod database;
+#[cfg(feature = "service")]
 pub mod outbound;
 #[cfg(feature = "service")]
 pub mod storage;
-#[cfg(feature = "service")]
-pub mod store;
 #[cfg(feature = "service")]
 pub mod telemetry;
 #[cfg(feature = "service")]

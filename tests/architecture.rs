@@ -38,7 +38,7 @@ const MAY_NAME: [(&str, &[&str]); 27] = [
     ("webhook", &["job"]),
     // shell
     ("config", &["engine"]),
-    ("store", &["access", "config", "job", "webhook"]),
+    ("database", &["access", "config", "job", "webhook"]),
     ("storage", &["config", "job", "model", "outbound", "report", "spec"]),
     ("telemetry", &["config"]),
     ("traces", &[]),
@@ -47,7 +47,19 @@ const MAY_NAME: [(&str, &[&str]); 27] = [
     ("api", &["access", "backend", "dataset", "job", "numeric", "report", "spec", "webhook"]),
     (
         "app",
-        &["api", "backend", "config", "engine", "job", "outbound", "storage", "store", "telemetry", "traces", "worker"],
+        &[
+            "api",
+            "backend",
+            "config",
+            "engine",
+            "job",
+            "outbound",
+            "storage",
+            "database",
+            "telemetry",
+            "traces",
+            "worker",
+        ],
     ),
     (
         "cli",
@@ -66,7 +78,7 @@ const MAY_NAME: [(&str, &[&str]); 27] = [
             "report",
             "spec",
             "storage",
-            "store",
+            "database",
             "telemetry",
             "traces",
         ],
@@ -74,13 +86,13 @@ const MAY_NAME: [(&str, &[&str]); 27] = [
 ];
 const LEAVES: [&str; 3] = ["control", "digest", "fault"];
 const SHELL: [&str; 10] =
-    ["config", "store", "storage", "outbound", "telemetry", "traces", "worker", "api", "app", "cli"];
+    ["config", "database", "storage", "outbound", "telemetry", "traces", "worker", "api", "app", "cli"];
 
 /// A text that may stand only in files whose path begins with one of these.
 const ONLY_IN: [(&str, &[&str]); 11] = [
     ("axum::", &["api/", "app/"]),
-    ("tokio::", &["api/", "app/", "cli/", "outbound/", "storage/", "store/", "worker/"]),
-    ("sqlx::", &["store/"]),
+    ("tokio::", &["api/", "app/", "cli/", "outbound/", "storage/", "database/", "worker/"]),
+    ("sqlx::", &["database/"]),
     ("object_store::", &["storage/"]),
     ("utoipa", &["api/"]),
     ("StatusCode", &["api/"]),

@@ -22,7 +22,7 @@ use super::{
     problem::Problem,
     views::{self, ArtifactView},
 };
-use crate::job::{Job, JobResult, Stored};
+use crate::job::{Job, JobResult, StoredArtifact};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(download))
@@ -131,7 +131,7 @@ pub(super) fn result<'a>(job: &'a Job, what: &'static str) -> Result<&'a JobResu
 }
 
 /// An artifact by name: only names that the job lists exist, so none can lead elsewhere.
-pub(super) fn stored<'a>(result: &'a JobResult, name: &str) -> Result<&'a Stored, ApiError> {
+pub(super) fn stored<'a>(result: &'a JobResult, name: &str) -> Result<&'a StoredArtifact, ApiError> {
     let found = result.artifacts.iter().find(|stored| stored.artifact.name == name);
     found.ok_or(ApiError::NotFound { what: "such file" })
 }

@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiState, access::Reader, error::ApiError, jobs::find, problem::Problem};
-use crate::job::{Event, JobId, News, NewsStream, Tenant, hear};
+use crate::job::{Event, JobId, Notification, NotificationStream, Tenant, wait_for};
 
 /// How often a stream looks for itself: news may be missed.
 const LOOK: Duration = Duration::from_secs(2);
@@ -131,10 +131,10 @@ async fn events(
         return Ok(Json(EventPage { events, next_after }).into_response());
     }
     let last_seen: i64 = text(header::HeaderName::from_static("last-event-id")).parse().unwrap_or(0);
-    let news = state.jobs.news();
+    let notifications = state.jobs.notifications();
     let draining = state.draining.clone();
     let (tenant, pending) = (reader.0.tenant, VecDeque::new());
-    let start = Follow { state, tenant, job: job.id, seen: last_seen, pending, news, draining };
+    let start = Follow { state, tenant, job: job.id, seen: last_seen, pending, notifications, draining };
     let stream = stream::unfold(start, |mut at| async move { Some((Ok::<_, Infallible>(at.next().await?), at)) });
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
 }
@@ -146,7 +146,7 @@ struct Follow {
     job: JobId,
     seen: i64,
     pending: VecDeque<Event>,
-    news: NewsStream,
+    notifications: NotificationStream,
     draining: watch::Receiver<bool>,
 }
 
@@ -184,9 +184,9 @@ impl Follow {
 
     /// Waits for something new; news may be missed, so not for ever.
     async fn news_of_job(&mut self) {
-        let wanted = News::Event(self.job.clone());
+        let wanted = Notification::Event(self.job.clone());
         tokio::select! {
-            () = hear(&mut self.news, &wanted) => {}
+            () = wait_for(&mut self.notifications, &wanted) => {}
             () = tokio::time::sleep(LOOK) => {}
             _ = self.draining.wait_for(|draining| *draining) => {}
         }

@@ -5,13 +5,12 @@
 mod access;
 mod artifacts;
 mod backends;
-mod change;
 mod conditional;
 mod create;
-mod documents;
 mod error;
 mod events;
 mod health;
+mod job_actions;
 mod jobs;
 mod keys;
 mod limits;
@@ -20,6 +19,7 @@ mod page;
 mod plans;
 mod preprocess;
 mod problem;
+mod reports;
 mod request;
 mod uploads;
 mod views;
@@ -117,9 +117,9 @@ fn documented() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(openapi::head())
         .merge(create::routes())
         .merge(jobs::routes())
-        .merge(change::routes())
+        .merge(job_actions::routes())
         .merge(events::routes())
-        .merge(documents::routes())
+        .merge(reports::routes())
         .merge(artifacts::routes())
         .merge(uploads::routes())
         .merge(plans::routes())

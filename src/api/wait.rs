@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::{ApiState, error::ApiError};
-use crate::job::{Job, JobId, News, Tenant, hear};
+use crate::job::{Job, JobId, Notification, Tenant, wait_for};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -42,7 +42,7 @@ pub(super) async fn until(
     let end = Instant::now() + wait;
     // Listened to before the first look, so that nothing falls between the two.
     let mut draining = state.draining.clone();
-    let (mut news, wanted) = (state.jobs.news(), News::Event(id.clone()));
+    let (mut notifications, wanted) = (state.jobs.notifications(), Notification::Event(id.clone()));
     loop {
         let job = state.jobs.get(tenant, id).await?;
         let Some(job) = job else { return Ok(None) };
@@ -51,7 +51,7 @@ pub(super) async fn until(
             return Ok(Some(job));
         }
         tokio::select! {
-            () = hear(&mut news, &wanted) => {}
+            () = wait_for(&mut notifications, &wanted) => {}
             _ = draining.wait_for(|draining| *draining) => {}
             () = tokio::time::sleep_until(end.min(Instant::now() + LOOK)) => {}
         }

@@ -3,9 +3,9 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use crate::{
+    database::OpenError,
     job::StoreError,
     storage::{ParseRuleError, StorageError},
-    store::OpenError,
 };
 
 /// Why the service does not start.

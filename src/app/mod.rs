@@ -1,7 +1,7 @@
 //! The composition root: makes stores, workers and the server from the configuration, and ends them in order.
 
 mod error;
-mod parts;
+mod services;
 
 use std::{fs::File, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio::{
 
 pub use error::AppError;
 
-use self::parts::{LocalPlanner, Stores, access, disk};
+use self::services::{LocalPlanner, Resources, access, disk};
 use crate::{
     api::{self, Access, ApiState},
     config::{ServeConfig, WorkerConfig},
@@ -39,7 +39,7 @@ pub struct App {
 impl App {
     /// Starts API and workers.
     pub async fn serve(config: &ServeConfig) -> Result<Self, AppError> {
-        let stores = Stores::open(&config.worker).await?;
+        let stores = Resources::open(&config.worker).await?;
         let (stop, stopped) = watch::channel(false);
         let sources = stores.sources(&config.worker.storage, config.listen.ip().is_loopback())?;
         let listener = TcpListener::bind(config.listen)
@@ -100,7 +100,7 @@ impl App {
 
     /// Starts workers alone.
     pub async fn work(config: &WorkerConfig, count: usize) -> Result<Self, AppError> {
-        let stores = Stores::open(config).await?;
+        let stores = Resources::open(config).await?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         // The server has looked at every job already.

@@ -8,7 +8,7 @@ use super::{BACKENDS, Backend, Capabilities, OptionKind, find};
 use crate::{
     calibration::{self, CALIBRATORS},
     numeric::DType,
-    spec::{Half, Mode, Objection, ObjectionCode::*, QuantizeSpec, Warning, nearest, pointer_token},
+    spec::{Mode, Objection, ObjectionCode::*, QuantizeSpec, TensorRule, Warning, nearest, pointer_token},
 };
 
 /// Algorithms of TAO Quant's schema that only make sense for int4 weights.
@@ -169,7 +169,7 @@ impl Check<'_> {
         }
     }
 
-    fn dtype(&mut self, capabilities: &Capabilities, pointer: &str, half: Half, supported: &[DType]) {
+    fn dtype(&mut self, capabilities: &Capabilities, pointer: &str, half: TensorRule, supported: &[DType]) {
         if half.dtype.dtype().is_some_and(|dtype| !supported.contains(&dtype)) {
             let message = format!("backend `{}` does not make {}", capabilities.name, half.dtype.name());
             let allowed = supported.iter().map(|d| d.spec().name).chain(["native"]);

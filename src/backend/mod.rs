@@ -5,8 +5,10 @@
 
 mod check;
 mod error;
+mod evaluate;
+mod graph;
+mod layouts;
 mod modelopt;
-mod onnx;
 mod stored;
 mod stream;
 mod torchao;
@@ -244,13 +246,13 @@ pub trait Sharded {
     fn shard_names(&self) -> Vec<&str>;
 
     /// Begins to quantize these shards into the folder `out`.
-    fn desk<'a>(
+    fn shard_run<'a>(
         &'a self,
         shards: Vec<usize>,
         inputs: &'a RunInputs,
         out: &Path,
         control: &'a Control<'_>,
-    ) -> Result<Box<dyn ShardDesk + 'a>, BackendError>;
+    ) -> Result<Box<dyn ShardRun + 'a>, BackendError>;
 
     /// Writes what else there is into the folder `out`, given what each shard left. The outcome is the one that
     /// [`Prepared::run`] has; the shards themselves are not looked at.
@@ -258,7 +260,7 @@ pub trait Sharded {
 }
 
 /// Where shards are quantized. Of a shard, nothing but its header is read before its turn, and nothing at all after.
-pub trait ShardDesk: Sync {
+pub trait ShardRun: Sync {
     /// Writes one shard.
     fn shard(&self, at: usize) -> Result<ShardPart, BackendError>;
 

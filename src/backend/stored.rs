@@ -8,7 +8,7 @@ use crate::{
 
 /// A weight that is going to be quantized.
 #[derive(Clone, Debug)]
-pub(super) struct Chosen {
+pub(super) struct WeightScheme {
     /// How.
     pub(super) scheme: Scheme,
     /// Its cells.
@@ -42,7 +42,7 @@ pub(super) enum ZeroPointForm {
 
 /// The tensors that take the place of a weight.
 #[derive(Clone, Debug)]
-pub(super) struct Stored {
+pub(super) struct EncodedWeight {
     /// The codes.
     pub(super) codes: OutTensor,
     /// How they lie in it.
@@ -57,7 +57,7 @@ pub(super) struct Stored {
     pub(super) constants: Vec<(OutTensor, Vec<u8>)>,
 }
 
-impl Stored {
+impl EncodedWeight {
     /// All of them.
     pub(super) fn tensors(&self) -> impl Iterator<Item = &OutTensor> {
         let zero_points = self.zero_points.iter().map(|z| &z.tensor);

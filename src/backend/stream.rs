@@ -17,12 +17,12 @@ use rayon::prelude::*;
 
 use super::{
     BackendError,
-    stored::{Chosen, Stored, ZeroPointForm, ZeroPoints},
+    stored::{EncodedWeight, WeightScheme, ZeroPointForm, ZeroPoints},
 };
 use crate::{
     control::{MemoryBudget, OverBudget, PhaseMeter, Reservation},
     numeric::FloatFormat,
-    quant::{Block, ErrorStats, Extent, PART_ELEMENTS, Packing, QParams, Rect, kernels::Isa, qparams},
+    quant::{Block, ErrorStats, MinMax, PART_ELEMENTS, Packing, QParams, Rect, kernels::Isa, qparams},
     tensor::Channels,
 };
 
@@ -46,9 +46,9 @@ pub(super) struct Weight<'a> {
     /// Its name, for errors.
     pub(super) name: &'a str,
     /// How it is quantized.
-    pub(super) chosen: &'a Chosen,
+    pub(super) chosen: &'a WeightScheme,
     /// Where its codes go.
-    pub(super) stored: &'a Stored,
+    pub(super) stored: &'a EncodedWeight,
     /// Its elements.
     pub(super) read: Read<'a>,
 }
@@ -97,7 +97,7 @@ impl<'a> Buffers<'a> {
             match self.budget.reserve(BUFFER_BYTES) {
                 Ok(_reserved) => {
                     self.made.store(true, Ordering::Relaxed);
-                    return Ok(Buffer { codes: vec![], packed: vec![], extents: vec![], params: vec![], _reserved });
+                    return Ok(Buffer { codes: vec![], packed: vec![], ranges: vec![], params: vec![], _reserved });
                 }
                 Err(error) if !self.made.load(Ordering::Relaxed) => return Err(error),
                 Err(_) => std::thread::yield_now(),
@@ -114,7 +114,7 @@ impl<'a> Buffers<'a> {
 struct Buffer<'a> {
     codes: Vec<u8>,
     packed: Vec<u8>,
-    extents: Vec<Extent>,
+    ranges: Vec<MinMax>,
     params: Vec<QParams>,
     _reserved: Reservation<'a>,
 }
@@ -227,10 +227,10 @@ impl<'a, 'b> Stream<'a, 'b> {
         rect: &Rect,
         params: Option<&[QParams]>,
     ) -> Result<Part, BackendError> {
-        let Chosen { scheme, grid, format } = weight.chosen;
+        let WeightScheme { scheme, grid, format } = weight.chosen;
         let failed = |source| BackendError::Weight { tensor: weight.name.to_owned(), source };
         let cells = grid.cells_of(rect);
-        let Buffer { codes, packed, extents, params: own, .. } = buffer;
+        let Buffer { codes, packed, ranges, params: own, .. } = buffer;
         let rows = weight.rows(rect);
         let row = |row: usize| rows.row(row);
         let block = Block { format: *format, grid, rect, isa: Isa::best(), row: &row };
@@ -238,10 +238,10 @@ impl<'a, 'b> Stream<'a, 'b> {
         match params {
             Some(all) => grid.runs(&cells).for_each(|run| own.extend_from_slice(&all[run])),
             None => {
-                extents.clear();
-                extents.resize(cells.elements(), Extent::EMPTY);
-                block.observe(scheme, extents).map_err(failed)?;
-                own.extend(extents.iter().map(|&extent| qparams(extent, scheme, *format)));
+                ranges.clear();
+                ranges.resize(cells.elements(), MinMax::EMPTY);
+                block.observe(scheme, ranges).map_err(failed)?;
+                own.extend(ranges.iter().map(|&range| qparams(range, scheme, *format)));
                 self.write_scales(weight, &cells, own, packed)?;
             }
         }
@@ -352,31 +352,31 @@ impl<'a, 'b> Stream<'a, 'b> {
 
     /// A weight whose cells are larger than a part: one pass for the extents, one for the codes.
     fn two_passes(&self, weight: &Weight<'_>) -> Result<ErrorStats, BackendError> {
-        let Chosen { scheme, grid, format } = weight.chosen;
+        let WeightScheme { scheme, grid, format } = weight.chosen;
         let (down, across) = grid.cells();
         let pieces = grid.pieces(PART_ELEMENTS);
-        let cell_bytes = (size_of::<Extent>() + size_of::<QParams>()) * down * across;
+        let cell_bytes = (size_of::<MinMax>() + size_of::<QParams>()) * down * across;
         let _reserved = self.buffers.budget.reserve(cell_bytes as u64)?;
-        let extents = Mutex::new(vec![Extent::EMPTY; down * across]);
+        let ranges = Mutex::new(vec![MinMax::EMPTY; down * across]);
         self.each(&pieces, |rect| {
             let cells = grid.cells_of(rect);
-            let _reserved = self.buffers.budget.reserve((size_of::<Extent>() * cells.elements()) as u64)?;
-            let mut own = vec![Extent::EMPTY; cells.elements()];
+            let _reserved = self.buffers.budget.reserve((size_of::<MinMax>() * cells.elements()) as u64)?;
+            let mut own = vec![MinMax::EMPTY; cells.elements()];
             let rows = weight.rows(rect);
             let row = |row: usize| rows.row(row);
             Block { format: *format, grid, rect, isa: Isa::best(), row: &row }
                 .observe(scheme, &mut own)
                 .map_err(|source| BackendError::Weight { tensor: weight.name.to_owned(), source })?;
             // Minimum and maximum do not depend on the order in which parts come.
-            let mut all = extents.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = ranges.lock().unwrap_or_else(PoisonError::into_inner);
             for (run, part) in grid.runs(&cells).zip(own.chunks(cells.columns.len().max(1))) {
-                all[run].iter_mut().zip(part).for_each(|(cell, &extent)| cell.merge(extent));
+                all[run].iter_mut().zip(part).for_each(|(cell, &range)| cell.merge(range));
             }
             Ok(())
         })?;
-        let extents = extents.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let params: Vec<QParams> = extents.iter().map(|&extent| qparams(extent, scheme, *format)).collect();
-        drop(extents);
+        let ranges = ranges.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let params: Vec<QParams> = ranges.iter().map(|&range| qparams(range, scheme, *format)).collect();
+        drop(ranges);
         let all = Rect { rows: 0..down, columns: 0..across };
         self.write_scales(weight, &all, &params, &mut Vec::new())?;
         if let Some(place) = &weight.stored.zero_points {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Histogram, Observer};
-use crate::quant::kernels::{Isa, finite_extent};
+use crate::quant::kernels::{Isa, finite_min_max};
 
 /// What is kept of all values that a tensor had: a function of their multiset alone, in fixed memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,15 +63,15 @@ impl Observer for Statistics {
         // What is read twice is still in a cache.
         const PART: usize = 1 << 18;
         for part in values.chunks(PART) {
-            let extent = finite_extent(Isa::best(), part);
+            let range = finite_min_max(Isa::best(), part);
             self.count += part.len() as u64;
-            self.not_finite += extent.not_finite;
-            if extent.min > extent.max {
+            self.not_finite += range.not_finite;
+            if range.min > range.max {
                 continue;
             }
-            self.widen(extent.min, extent.max);
+            self.widen(range.min, range.max);
             if let Some(histogram) = &mut self.histogram {
-                histogram.observe(part, extent.max.max(-extent.min));
+                histogram.observe(part, range.max.max(-range.min));
             }
         }
     }

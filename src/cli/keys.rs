@@ -8,8 +8,8 @@ use super::{block_on, print, say};
 use crate::{
     access::{ApiKey, KeySecret, Scope, Scopes},
     config::StorageConfig,
+    database,
     job::Tenant,
-    store,
 };
 
 #[derive(Args, Debug)]
@@ -57,7 +57,7 @@ pub(super) fn run(args: &KeysArgs) -> Result<ExitCode, Box<dyn Error>> {
         std::fs::create_dir_all(&args.storage.data_dir)?;
     }
     block_on(async {
-        let keys = store::open(&url, 2).await?.keys;
+        let keys = database::open(&url, 2).await?.keys;
         match &args.command {
             KeysCommand::Create { name, tenant, scopes, expires_in_days } => {
                 let mut random = [0; 38];

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::{
     control::MemoryBudget,
-    engine::{Brake, EngineConfig},
+    engine::{Canceller, EngineConfig},
 };
 
 /// The engine and the threads.
@@ -58,7 +58,12 @@ impl ComputeConfig {
             .filter(|path| Path::exists(path));
         let library = self.onnxruntime.clone().or(beside).unwrap_or_else(|| LIBRARY.into());
         let given = self.engine_memory_mib.map(|mib| mib.saturating_mul(1 << 20));
-        EngineConfig { library, threads: self.threads(), memory: given.or_else(free_memory), brake: Brake::default() }
+        EngineConfig {
+            library,
+            threads: self.threads(),
+            memory: given.or_else(free_memory),
+            canceller: Canceller::default(),
+        }
     }
 }
 

@@ -5,20 +5,20 @@
 //! Knows nothing of models: which array goes to which input is the engine's question.
 
 mod array;
+mod data_checks;
 mod error;
 mod folder;
 mod images;
 mod npy;
 mod npy_header;
-mod oddities;
 mod preprocess;
 mod safetensors;
 
 use std::{collections::BTreeMap, path::Path};
 
 pub use array::{Array, Element, Values};
+pub use data_checks::{DataWarning, data_checks};
 pub use error::DatasetError;
-pub use oddities::{Oddity, oddities};
 pub use preprocess::{Color, Layout, Preprocess, Size};
 
 /// The name of the only array of a `.npy` file and of a folder of images, which have none.

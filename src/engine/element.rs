@@ -8,19 +8,19 @@ use ort::{
     value::{IntoTensorElementType, PrimitiveTensorElementType, TensorElementType},
 };
 
-use super::{Slots, Switches, change::Replace, observer::Observe};
+use super::{Gates, Slots, observer::Observe, transform::Replace};
 use crate::{calibration::Observer, numeric::FloatFormat};
 
 /// The domain of our operators.
 pub(super) const DOMAIN: &str = "ptqd";
 
 /// The domain to register with a session whose graph has them.
-pub(super) fn domain<O: Observer>(slots: &Slots<O>, switches: &Switches) -> ort::Result<OperatorDomain> {
+pub(super) fn domain<O: Observer>(slots: &Slots<O>, gates: &Gates) -> ort::Result<OperatorDomain> {
     OperatorDomain::new(DOMAIN)?
         .add(Observe::<f32, O>(slots.clone(), PhantomData))?
         .add(Observe::<f16, O>(slots.clone(), PhantomData))?
-        .add(Replace::<f32>(switches.clone(), PhantomData))?
-        .add(Replace::<f16>(switches.clone(), PhantomData))
+        .add(Replace::<f32>(gates.clone(), PhantomData))?
+        .add(Replace::<f16>(gates.clone(), PhantomData))
 }
 
 /// The slot that a node's attribute names.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{change, element::DOMAIN, observer};
+use super::{element::DOMAIN, observer, transform};
 use crate::{
     model::onnx::{GraphIndex, Model, OnnxError, attribute_int, new_node, proto::NodeProto},
     numeric::FloatFormat,
@@ -39,7 +39,7 @@ pub fn with_observers(model: &Model, watched: &[(&String, FloatFormat)]) -> Resu
 
 /// An input of a node whose values are replaced.
 #[derive(Clone, Copy, Debug)]
-pub struct ChangedInput {
+pub struct TransformedInput {
     /// The node's position in the graph.
     pub node: usize,
     /// Which of its inputs.
@@ -49,7 +49,7 @@ pub struct ChangedInput {
 }
 
 /// A copy of a model in which each of these inputs goes through a change of its own; the position in `inputs` is its slot.
-pub fn with_changes(model: &Model, inputs: &[ChangedInput]) -> Result<Model, OnnxError> {
+pub fn with_transforms(model: &Model, inputs: &[TransformedInput]) -> Result<Model, OnnxError> {
     let mut model = model.clone();
     model.import(DOMAIN, 1);
     let graph = model.graph_mut();
@@ -60,7 +60,7 @@ pub fn with_changes(model: &Model, inputs: &[ChangedInput]) -> Result<Model, Onn
             continue;
         };
         let output = index.claim(&format!("{input}.changed"));
-        let node = in_slot(change::op(changed.format), input, &output, slot);
+        let node = in_slot(transform::op(changed.format), input, &output, slot);
         before.entry(changed.node).or_default().push(node);
         *input = output;
     }

@@ -3,8 +3,7 @@
 //! The engine is ONNX Runtime, loaded at run time from a path that is handed in. Knows nothing of rules or backends.
 
 mod binding;
-mod brake;
-mod change;
+mod canceller;
 mod element;
 mod error;
 mod insert;
@@ -13,18 +12,19 @@ mod observer;
 mod prefetch;
 mod random;
 mod session;
+mod transform;
 
 use std::path::PathBuf;
 
 pub use binding::{Batch, Binding, InputInfo};
-pub use brake::Brake;
-pub use change::{Change, Switch, Switches};
+pub use canceller::Canceller;
 pub use error::EngineError;
-pub use insert::{ChangedInput, with_changes, with_observers};
+pub use insert::{TransformedInput, with_observers, with_transforms};
 pub use observer::Slots;
 pub use prefetch::{each_batch, in_lanes};
 pub use random::random_inputs;
 pub use session::{Optimisation, Output, Session};
+pub use transform::{Gate, Gates, TensorTransform};
 
 /// Where the engine is and how much of the machine it may use.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct EngineConfig {
     /// Bytes that a job may take to run a model; `None` for any number.
     pub memory: Option<u64>,
     /// Stops what runs.
-    pub brake: Brake,
+    pub canceller: Canceller,
 }
 
 /// Whether the engine can be used: loads its library if that has not been done.

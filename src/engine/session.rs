@@ -11,7 +11,7 @@ use ort::{
     value::ValueType,
 };
 
-use super::{Batch, EngineConfig, EngineError, InputInfo, Slots, Switches, element, library};
+use super::{Batch, EngineConfig, EngineError, Gates, InputInfo, Slots, element, library};
 use crate::calibration::Observer;
 
 /// A model ready to run on the CPU.
@@ -61,17 +61,17 @@ impl Session {
         slots: &Slots<O>,
         config: &EngineConfig,
     ) -> Result<Self, EngineError> {
-        Self::load_changed(model, slots, &Switches::default(), config)
+        Self::load_changed(model, slots, &Gates::default(), config)
     }
 
     /// Loads a model whose graph has observers and changes.
     pub fn load_changed<O: Observer>(
         model: &Path,
         slots: &Slots<O>,
-        switches: &Switches,
+        gates: &Gates,
         config: &EngineConfig,
     ) -> Result<Self, EngineError> {
-        Self::load_with(model, Optimisation::Extended, || element::domain(slots, switches).map(Some), config)
+        Self::load_with(model, Optimisation::Extended, || element::domain(slots, gates).map(Some), config)
     }
 
     fn load_with(
@@ -110,7 +110,7 @@ impl Session {
             }
             other => Err(EngineError::InputUnsupported { input: input.name().to_owned(), found: format!("{other:?}") }),
         });
-        let options = config.brake.options().map_err(load)?;
+        let options = config.canceller.options().map_err(load)?;
         Ok(Session { inputs: inputs.collect::<Result<_, _>>()?, session, options })
     }
 

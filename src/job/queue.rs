@@ -64,7 +64,7 @@ pub enum Finish {
 
 /// A job as whoever cleans up sees it.
 #[derive(Clone, Debug)]
-pub struct Remains {
+pub struct JobFootprint {
     /// Whether it has ended.
     pub ended: bool,
     /// The keys of its artifacts.
@@ -99,13 +99,13 @@ pub trait Queue: std::fmt::Debug + Send + Sync {
     async fn announce(&self, worker: &Worker) -> Result<(), StoreError>;
 
     /// Says that it is gone.
-    async fn leave(&self, worker: &str) -> Result<(), StoreError>;
+    async fn unregister(&self, worker: &str) -> Result<(), StoreError>;
 
     /// How many workers that were alive lately can run a backend within this much memory.
-    async fn able(&self, backend: &str, bytes: u64) -> Result<u64, StoreError>;
+    async fn capable_workers(&self, backend: &str, bytes: u64) -> Result<u64, StoreError>;
 
     /// What is known of a job of any tenant; nothing of one that is not there.
-    async fn remains(&self, job: &JobId) -> Result<Option<Remains>, StoreError>;
+    async fn footprint(&self, job: &JobId) -> Result<Option<JobFootprint>, StoreError>;
 
     /// Jobs whose artifacts may hold what nobody refers to: those that were deleted, and those that ended no longer ago
     /// than this.

@@ -10,7 +10,7 @@ use crate::{control::Progress, fault::Warning, report::Artifact};
 
 /// An artifact, and where it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stored {
+pub struct StoredArtifact {
     /// What it is.
     #[serde(flatten)]
     pub artifact: Artifact,
@@ -25,7 +25,7 @@ pub struct JobResult {
     /// Where the artifacts lie in the store: the prefix of their keys.
     pub prefix: String,
     /// The artifacts, the manifest last.
-    pub artifacts: Vec<Stored>,
+    pub artifacts: Vec<StoredArtifact>,
     /// The report's summary.
     pub summary: Value,
     /// The report's verdict on the quality gate.
@@ -39,7 +39,7 @@ impl JobResult {
     }
 
     /// The key of an artifact in the store.
-    pub fn key(&self, stored: &Stored) -> String {
+    pub fn key(&self, stored: &StoredArtifact) -> String {
         format!("{}/{}", stored.prefix.as_ref().unwrap_or(&self.prefix), stored.artifact.name)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Event, Job, JobId, JobSpec, JobStatus, NewsStream, Tenant};
+use super::{Event, Job, JobId, JobSpec, JobStatus, NotificationStream, Tenant};
 use crate::fault::Warning;
 
 /// Why the store did not do what it was asked.
@@ -162,5 +162,5 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// What happens from now on. A hint, not a log: news may be missed, so whoever waits looks for himself now and then.
-    fn news(&self) -> NewsStream;
+    fn notifications(&self) -> NotificationStream;
 }

@@ -12,7 +12,7 @@ use ureq::Agent;
 use super::Guard;
 use crate::{
     fault::chain,
-    job::{JobStore, News, hear},
+    job::{JobStore, Notification, wait_for},
     telemetry,
     webhook::{Attempted, Delivery, WAITS, Webhook, WebhookStore, sign},
 };
@@ -41,7 +41,7 @@ impl Sender {
     /// Sends until `stop` becomes true.
     pub async fn work(self, mut stop: watch::Receiver<bool>) {
         let agent = self.guard.agent(PATIENCE);
-        let mut news = self.jobs.news();
+        let mut notifications = self.jobs.notifications();
         let mut under_way = JoinSet::new();
         loop {
             while under_way.len() < AT_ONCE {
@@ -60,7 +60,7 @@ impl Sender {
             }
             let full = under_way.len() >= AT_ONCE;
             tokio::select! {
-                () = hear(&mut news, &News::Delivery), if !full => {}
+                () = wait_for(&mut notifications, &Notification::Delivery), if !full => {}
                 () = tokio::time::sleep(LOOK) => {}
                 Some(_) = under_way.join_next() => {}
                 _ = stop.wait_for(|stop| *stop) => return,

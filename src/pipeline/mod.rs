@@ -28,7 +28,7 @@ use crate::{
 };
 
 pub use error::PipelineError;
-pub use shards::{ShardBelt, ShardDone, join, run_on_belt, run_shard};
+pub use shards::{ShardDone, ShardPipeline, join, run_shard, run_streamed};
 
 /// A job whose inputs lie on the local disk.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Finished, LocalJob, PipelineError, PlannedJob, Purpose, finish, listened, manifest, on_threads, plan};
 use crate::{
-    backend::{ShardDesk, ShardPart, Sharded},
+    backend::{ShardPart, ShardRun, Sharded},
     control::Control,
     report::Artifact,
 };
@@ -42,7 +42,7 @@ fn sharded<'a>(planned: &'a PlannedJob<'_>) -> Result<&'a dyn Sharded, PipelineE
 
 /// Whoever brings the shards of a checkpoint, one after the other, and takes away what becomes of them. Until a shard is
 /// brought its file holds its header alone.
-pub trait ShardBelt: Sync {
+pub trait ShardPipeline: Sync {
     /// Waits until a shard's file is whole. Its SHA-256, if that was seen on the way.
     fn bring(&self, source: &str) -> Result<Option<String>, PipelineError>;
 
@@ -50,13 +50,13 @@ pub trait ShardBelt: Sync {
     fn take(&self, done: &ShardDone) -> Result<(), PipelineError>;
 }
 
-/// Runs a job whose shards come and go on a belt. What is left in the folder `out` is all but the shards; the artifacts are
+/// Runs a job whose shards come and go on a remote. What is left in the folder `out` is all but the shards; the artifacts are
 /// those of the whole job.
-pub fn run_on_belt(
+pub fn run_streamed(
     job: &LocalJob,
     out: &Path,
     control: &Control<'_>,
-    belt: &dyn ShardBelt,
+    remote: &dyn ShardPipeline,
 ) -> Result<(Finished, Vec<ShardDone>), PipelineError> {
     on_threads(job, || {
         let mut shards = Vec::new();
@@ -65,14 +65,14 @@ pub fn run_on_belt(
             planned.announce(control)?;
             let sharded = sharded(&planned)?;
             let names = sharded.shard_names();
-            let desk = sharded.desk((0..names.len()).collect(), &job.inputs, out, control)?;
+            let shard_run = sharded.shard_run((0..names.len()).collect(), &job.inputs, out, control)?;
             for (at, name) in names.into_iter().enumerate() {
-                let sha256 = belt.bring(name)?;
-                let done = one_shard(job, &*desk, at, sha256, out, control)?;
-                belt.take(&done)?;
+                let sha256 = remote.bring(name)?;
+                let done = one_shard(job, &*shard_run, at, sha256, out, control)?;
+                remote.take(&done)?;
                 shards.push(done);
             }
-            desk.close()?;
+            shard_run.close()?;
             let parts: Vec<ShardPart> = shards.iter().map(|done: &ShardDone| done.part.clone()).collect();
             let outcome = sharded.join(&parts, out, control)?;
             Ok((planned, outcome))
@@ -95,9 +95,9 @@ pub fn run_shard(
         if at >= sharded.shard_bytes().len() {
             return Err(PipelineError::PlanChanged);
         }
-        let desk = sharded.desk(vec![at], &job.inputs, out, control)?;
-        let done = one_shard(job, &*desk, at, None, out, control)?;
-        desk.close()?;
+        let shard_run = sharded.shard_run(vec![at], &job.inputs, out, control)?;
+        let done = one_shard(job, &*shard_run, at, None, out, control)?;
+        shard_run.close()?;
         Ok(done)
     })
 }
@@ -105,14 +105,14 @@ pub fn run_shard(
 /// `sha256` is that of the shard's file, if it is known.
 fn one_shard(
     job: &LocalJob,
-    desk: &dyn ShardDesk,
+    shard_run: &dyn ShardRun,
     at: usize,
     sha256: Option<String>,
     out: &Path,
     control: &Control<'_>,
 ) -> Result<ShardDone, PipelineError> {
     let began = Instant::now();
-    let part = desk.shard(at)?;
+    let part = shard_run.shard(at)?;
     let seconds = began.elapsed().as_secs_f64();
     let artifact = manifest::artifact(out, part.name.clone(), job.digests, control)?;
     let folder = if job.model.is_dir() { Some(job.model.as_path()) } else { job.model.parent() };

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use half::{bf16, f16};
 
 use super::{
-    ErrorStats, Extent, Grid, QParams, QuantError, Rect, Scheme,
+    ErrorStats, Grid, MinMax, QParams, QuantError, Rect, Scheme,
     kernels::{self, Isa},
 };
 use crate::numeric::{Element, ElementVisitor, FloatFormat, SourceFloat};
@@ -32,12 +32,12 @@ impl std::fmt::Debug for Block<'_, '_> {
 
 impl<'d> Block<'_, 'd> {
     /// Widens the extents of the cells that the part touches, row by row of cells, by what the part holds.
-    pub fn observe(&self, scheme: &Scheme, extents: &mut [Extent]) -> Result<(), QuantError> {
-        self.check(extents.len(), self.rect.elements())?;
+    pub fn observe(&self, scheme: &Scheme, ranges: &mut [MinMax]) -> Result<(), QuantError> {
+        self.check(ranges.len(), self.rect.elements())?;
         match self.format {
-            FloatFormat::F32 => self.observe_as::<f32>(scheme, extents),
-            FloatFormat::F16 => self.observe_as::<f16>(scheme, extents),
-            FloatFormat::Bf16 => self.observe_as::<bf16>(scheme, extents),
+            FloatFormat::F32 => self.observe_as::<f32>(scheme, ranges),
+            FloatFormat::F16 => self.observe_as::<f16>(scheme, ranges),
+            FloatFormat::Bf16 => self.observe_as::<bf16>(scheme, ranges),
         }
     }
 
@@ -80,27 +80,27 @@ impl<'d> Block<'_, 'd> {
         (row / self.grid.cell_rows - self.rect.rows.start / self.grid.cell_rows) * across
     }
 
-    fn observe_as<S: SourceFloat>(&self, scheme: &Scheme, extents: &mut [Extent]) -> Result<(), QuantError> {
+    fn observe_as<S: SourceFloat>(&self, scheme: &Scheme, ranges: &mut [MinMax]) -> Result<(), QuantError> {
         let across = self.grid.cells_of(self.rect).columns.len();
         let size = S::FORMAT.size();
         for row in self.rect.rows.clone() {
             let bytes = self.row(row)?;
             let first = self.first_cell(row, across);
-            let cells = &mut extents[first..first + across];
+            let cells = &mut ranges[first..first + across];
             if self.grid.cell_columns == 1 {
-                if !kernels::extent_columns::<S>(self.isa, &bytes, cells) {
+                if !kernels::min_max_columns::<S>(self.isa, &bytes, cells) {
                     return Err(self.not_finite::<S>(row, &bytes));
                 }
                 continue;
             }
             for (cell, segment) in cells.iter_mut().zip(self.segments()) {
                 let values = &bytes[segment.start * size..segment.end * size];
-                let extent = if scheme.rule.is_asymmetric() {
-                    kernels::extent::<S>(self.isa, values)
+                let range = if scheme.rule.is_asymmetric() {
+                    kernels::min_max::<S>(self.isa, values)
                 } else {
-                    kernels::absmax::<S>(self.isa, values).map(Extent::symmetric)
+                    kernels::absmax::<S>(self.isa, values).map(MinMax::symmetric)
                 };
-                cell.merge(extent.ok_or_else(|| self.not_finite::<S>(row, &bytes))?);
+                cell.merge(range.ok_or_else(|| self.not_finite::<S>(row, &bytes))?);
             }
         }
         Ok(())

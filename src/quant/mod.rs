@@ -18,7 +18,7 @@ pub use block::Block;
 pub use error_stats::{ErrorBits, ErrorStats};
 pub use grid::{Grid, Rect};
 pub use pack::Packing;
-pub use qparams::{Extent, QParams, qparams, scale_for};
+pub use qparams::{MinMax, QParams, qparams, scale_for};
 pub use scheme::{Granularity, Quotient, ScaleRule, Scheme};
 pub use simulate::{one_cell, simulate};
 pub use tensor::{PART_ELEMENTS, QuantError, Quantized, quantize};

@@ -1,28 +1,28 @@
-//! From the extent of a block to its scale and zero point, the degenerate cases spelled out.
+//! From the range of a block to its scale and zero point, the degenerate cases spelled out.
 
 use super::Scheme;
 use crate::numeric::FloatFormat;
 
 /// The smallest and the largest value of a block.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Extent {
+pub struct MinMax {
     /// The smallest.
     pub min: f32,
     /// The largest.
     pub max: f32,
 }
 
-impl Extent {
-    /// Of nothing: the neutral element of [`Extent::merge`].
-    pub const EMPTY: Extent = Extent { min: f32::INFINITY, max: f32::NEG_INFINITY };
+impl MinMax {
+    /// Of nothing: the neutral element of [`MinMax::merge`].
+    pub const EMPTY: MinMax = MinMax { min: f32::INFINITY, max: f32::NEG_INFINITY };
 
     /// Of values whose largest magnitude is `amax`, nothing else being known.
     pub fn symmetric(amax: f32) -> Self {
-        Extent { min: -amax, max: amax }
+        MinMax { min: -amax, max: amax }
     }
 
     /// That of both together.
-    pub fn merge(&mut self, other: Extent) {
+    pub fn merge(&mut self, other: MinMax) {
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
     }
@@ -47,13 +47,13 @@ pub struct QParams {
 /// Symmetric: the scale is [`scale_for`] the largest magnitude. Asymmetric: the range is widened to include 0,
 /// `scale = (max − min) / steps`, rounded to the scale's format and not below the rule's floor, and
 /// `zero_point = round(least − min / scale)`, saturated.
-pub fn qparams(extent: Extent, scheme: &Scheme, source: FloatFormat) -> QParams {
+pub fn qparams(range: MinMax, scheme: &Scheme, source: FloatFormat) -> QParams {
     if !scheme.rule.is_asymmetric() {
-        return QParams { scale: scale_for(extent.amax(), scheme, source), zero_point: 0 };
+        return QParams { scale: scale_for(range.amax(), scheme, source), zero_point: 0 };
     }
-    let (min, max) = (extent.min.min(0.0), extent.max.max(0.0));
+    let (min, max) = (range.min.min(0.0), range.max.max(0.0));
     let spec = scheme.dtype.spec();
-    // Halved first: the extent of finite values may itself be infinite.
+    // Halved first: the range of finite values may itself be infinite.
     let half = max / 2.0 - min / 2.0;
     let scale = rounded(half / (scheme.rule.divisor(scheme.dtype) / 2.0), scheme, source);
     let zero_point = (spec.min - min / scale).round_ties_even().clamp(spec.min, spec.max);
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn an_asymmetric_range_includes_zero_and_is_never_infinite() {
         let scheme = Scheme { rule: ScaleRule::RangeOverSteps, ..Scheme::onnx(DType::Int4, Granularity::PerTensor) };
-        let of = |min, max| qparams(Extent { min, max }, &scheme, FloatFormat::F32);
+        let of = |min, max| qparams(MinMax { min, max }, &scheme, FloatFormat::F32);
         assert_eq!(of(-1.0, 14.0), QParams { scale: 1.0, zero_point: -7 });
         assert_eq!(of(15.0, 30.0), QParams { scale: 2.0, zero_point: -8 });
         assert_eq!(of(-30.0, -15.0), QParams { scale: 2.0, zero_point: 7 });

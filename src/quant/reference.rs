@@ -1,12 +1,12 @@
 //! The same arithmetic as the kernels, one value at a time, written to be read. The oracle of every fast path.
 
-use super::{ErrorStats, Extent, Grid, QParams, Quotient, Scheme, qparams};
+use super::{ErrorStats, Grid, MinMax, QParams, Quotient, Scheme, qparams};
 use crate::numeric::{Element, FloatFormat, SourceFloat};
 
-/// The extent of some values, or `None` if one is NaN or infinite.
-pub fn extent<S: SourceFloat>(row: &[S]) -> Option<Extent> {
-    row.iter().map(|x| x.to_f32()).try_fold(Extent::EMPTY, |mut all, x| {
-        all.merge(Extent { min: x, max: x });
+/// The range of some values, or `None` if one is NaN or infinite.
+pub fn min_max<S: SourceFloat>(row: &[S]) -> Option<MinMax> {
+    row.iter().map(|x| x.to_f32()).try_fold(MinMax::EMPTY, |mut all, x| {
+        all.merge(MinMax { min: x, max: x });
         x.is_finite().then_some(all)
     })
 }
@@ -27,11 +27,11 @@ pub fn quantize_matrix<S: SourceFloat, E: Element>(
 ) -> Option<(Vec<u8>, Vec<QParams>, ErrorStats)> {
     let (_, across) = grid.cells();
     let cell = |at: usize| at / grid.columns / grid.cell_rows * across + at % grid.columns / grid.cell_columns;
-    let mut extents = vec![Extent::EMPTY; grid.cells().0 * across];
+    let mut ranges = vec![MinMax::EMPTY; grid.cells().0 * across];
     for (at, value) in values.iter().enumerate() {
-        extents[cell(at)].merge(extent(&[*value])?);
+        ranges[cell(at)].merge(min_max(&[*value])?);
     }
-    let params: Vec<QParams> = extents.iter().map(|&extent| qparams(extent, scheme, S::FORMAT)).collect();
+    let params: Vec<QParams> = ranges.iter().map(|&range| qparams(range, scheme, S::FORMAT)).collect();
     let mut stats = ErrorStats::default();
     let code = |(at, value): (usize, &S)| {
         let (x, params) = (value.to_f32(), params[cell(at)]);

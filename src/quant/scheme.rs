@@ -48,7 +48,7 @@ impl Serialize for Granularity {
     }
 }
 
-/// How the extent of a block becomes its scale.
+/// How the range of a block becomes its scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ScaleRule {
     /// `amax / m`, where `m` is the largest code: 127 for int8 of modelopt, onnxruntime and TensorRT, 7 for int4, 448 for
@@ -64,7 +64,7 @@ pub enum ScaleRule {
 }
 
 impl ScaleRule {
-    /// What amax, or the extent, is divided by.
+    /// What amax, or the range, is divided by.
     pub fn divisor(self, dtype: DType) -> f32 {
         let spec = dtype.spec();
         match self {
@@ -119,7 +119,7 @@ pub struct Scheme {
     pub dtype: DType,
     /// Which elements share a scale.
     pub granularity: Granularity,
-    /// How the extent becomes a scale; whether there is a zero point.
+    /// How the range becomes a scale; whether there is a zero point.
     pub rule: ScaleRule,
     /// How values are divided by it.
     pub quotient: Quotient,

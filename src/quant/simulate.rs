@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-use super::{Block, ErrorStats, Extent, Grid, PART_ELEMENTS, QParams, QuantError, Rect, Scheme, kernels::Isa, qparams};
+use super::{Block, ErrorStats, Grid, MinMax, PART_ELEMENTS, QParams, QuantError, Rect, Scheme, kernels::Isa, qparams};
 use crate::numeric::{Element, ElementVisitor, FloatFormat};
 
 /// Writes to `decoded` what the codes of `values` stand for, and says what that costs. `params` has one entry for each cell
@@ -62,11 +62,10 @@ pub fn simulate(
 fn find(values: &[f32], grid: &Grid, scheme: &Scheme) -> Result<Vec<QParams>, QuantError> {
     let whole = grid.whole();
     let (down, across) = grid.cells();
-    let mut extents = vec![Extent::EMPTY; down * across];
+    let mut ranges = vec![MinMax::EMPTY; down * across];
     let row = |row: usize| row_bytes(values, grid, &whole, row);
-    Block { format: FloatFormat::F32, grid, rect: &whole, isa: Isa::best(), row: &row }
-        .observe(scheme, &mut extents)?;
-    Ok(extents.into_iter().map(|extent| qparams(extent, scheme, FloatFormat::F32)).collect())
+    Block { format: FloatFormat::F32, grid, rect: &whole, isa: Isa::best(), row: &row }.observe(scheme, &mut ranges)?;
+    Ok(ranges.into_iter().map(|range| qparams(range, scheme, FloatFormat::F32)).collect())
 }
 
 fn row_bytes(values: &[f32], grid: &Grid, rect: &Rect, row: usize) -> Cow<'static, [u8]> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-use super::{Block, ErrorStats, Extent, Granularity, Grid, QParams, Rect, Scheme, kernels::Isa, qparams};
+use super::{Block, ErrorStats, Granularity, Grid, MinMax, QParams, Rect, Scheme, kernels::Isa, qparams};
 use crate::{
     numeric::FloatFormat,
     tensor::{Channels, Shape, TensorView},
@@ -100,24 +100,24 @@ fn quantize_matrix(format: FloatFormat, bytes: &[u8], grid: &Grid, scheme: &Sche
             Cow::Borrowed(&bytes[start..start + columns.len() * format.size()])
         }
     };
-    let observed: Vec<Result<Vec<Extent>, QuantError>> = pieces
+    let observed: Vec<Result<Vec<MinMax>, QuantError>> = pieces
         .par_iter()
         .map(|rect| {
-            let mut extents = vec![Extent::EMPTY; grid.cells_of(rect).elements()];
+            let mut ranges = vec![MinMax::EMPTY; grid.cells_of(rect).elements()];
             let row = row_of(rect);
-            Block { format, grid, rect, isa, row: &row }.observe(scheme, &mut extents)?;
-            Ok(extents)
+            Block { format, grid, rect, isa, row: &row }.observe(scheme, &mut ranges)?;
+            Ok(ranges)
         })
         .collect();
-    let mut extents = vec![Extent::EMPTY; down * across];
+    let mut ranges = vec![MinMax::EMPTY; down * across];
     for (rect, observed) in pieces.iter().zip(observed) {
         let cells = grid.cells_of(rect);
         // The first bad piece is the one named, whichever thread was first.
         for (run, part) in grid.runs(&cells).zip(observed?.chunks(cells.columns.len().max(1))) {
-            extents[run].iter_mut().zip(part).for_each(|(cell, &extent)| cell.merge(extent));
+            ranges[run].iter_mut().zip(part).for_each(|(cell, &range)| cell.merge(range));
         }
     }
-    let params: Vec<QParams> = extents.iter().map(|&extent| qparams(extent, scheme, format)).collect();
+    let params: Vec<QParams> = ranges.iter().map(|&range| qparams(range, scheme, format)).collect();
 
     let mut codes = vec![0; grid.rows * grid.columns];
     let mut rest = &mut codes[..];

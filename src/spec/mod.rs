@@ -15,7 +15,7 @@ pub use objection::{Objection, ObjectionCode, pointer_token};
 pub use parse::{Parsed, find_section, parse, parse_text};
 pub use pattern::{Pattern, PatternError};
 pub use plan::{Decision, Layer, LayerPlan, PatternUse, Plan, Resolved, Support, resolve};
-pub use quantize::{Choice, Half, LayerRule, Mode, NATIVE, QuantizeSpec};
+pub use quantize::{Choice, LayerRule, Mode, NATIVE, QuantizeSpec, TensorRule};
 pub use reason::Reason;
 pub use suggest::nearest;
 

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Choice, Half, LayerRule, Mode, NATIVE, Objection,
+    Choice, LayerRule, Mode, NATIVE, Objection,
     ObjectionCode::{self, *},
-    Pattern, QuantizeSpec, Warning, nearest, pointer_token,
+    Pattern, QuantizeSpec, TensorRule, Warning, nearest, pointer_token,
 };
 use crate::numeric::DType;
 
@@ -251,7 +251,7 @@ impl Parser {
         }
     }
 
-    fn half(&mut self, map: &Map<String, Value>, base: &str, key: &str) -> Option<Half> {
+    fn half(&mut self, map: &Map<String, Value>, base: &str, key: &str) -> Option<TensorRule> {
         let pointer = format!("{base}/{key}");
         let half = match map.get(key)? {
             Value::Null => return None,
@@ -288,7 +288,7 @@ impl Parser {
         };
         let name = self.string(half, &pointer, "dtype").unwrap_or_default();
         let dtype = self.choice(&name, &format!("{pointer}/dtype"))?;
-        Some(Half { dtype, quant_axis })
+        Some(TensorRule { dtype, quant_axis })
     }
 
     fn choice(&mut self, name: &str, pointer: &str) -> Option<Choice> {

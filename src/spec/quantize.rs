@@ -64,7 +64,7 @@ impl Serialize for Choice {
 
 /// What a rule says of the weights, or of the activations, of the layers that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Half {
+pub struct TensorRule {
     /// The dtype.
     pub dtype: Choice,
     /// TAO's `quant_axis`; null lets the backend choose.
@@ -79,10 +79,10 @@ pub struct LayerRule {
     pub module_name: Pattern,
     /// What to do with their weights; `None` leaves earlier rules standing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub weights: Option<Half>,
+    pub weights: Option<TensorRule>,
     /// What to do with their activations; `None` leaves earlier rules standing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub activations: Option<Half>,
+    pub activations: Option<TensorRule>,
     /// The calibration algorithm of their activations, as given; `None` leaves earlier rules and the section's standing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<String>,

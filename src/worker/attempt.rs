@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Workshop,
+    WorkerContext,
     lease::{self, Stop, StopFlag},
-    make::{Unmade, make},
     notices,
+    run::{TaskError, run_task},
     scratch::Scratch,
 };
 use crate::{
@@ -18,26 +18,20 @@ use crate::{
 };
 
 /// Runs the attempt to its end and records how it ended.
-pub(super) async fn run(shop: &Workshop, claim: Claim, stop: watch::Receiver<bool>) {
+pub(super) async fn run(ctx: &WorkerContext, claim: Claim, stop: watch::Receiver<bool>) {
     let Claim { lease, tenant, max_attempts, spec, work, time_left, .. } = claim;
     tracing::info!("task started");
     let limit = spec.timeout_seconds;
     let part = work != Work::Whole;
     let flag = Arc::new(StopFlag::default());
-    let heart = tokio::spawn(lease::keep(
-        Arc::clone(&shop.queue),
-        lease.clone(),
-        shop.lease,
-        time_left,
-        Arc::clone(&flag),
-        stop,
-    ));
+    let heart =
+        tokio::spawn(lease::keep(Arc::clone(&ctx.queue), lease.clone(), ctx.lease, time_left, Arc::clone(&flag), stop));
     let (sender, receiver) = mpsc::unbounded_channel();
     let shard = matches!(work, Work::Shard { .. });
-    let recorder = tokio::spawn(notices::record(Arc::clone(&shop.queue), lease.clone(), shard, shop.lease, receiver));
-    let (made, scratch) = match Scratch::open(&shop.scratch, &lease) {
+    let recorder = tokio::spawn(notices::record(Arc::clone(&ctx.queue), lease.clone(), shard, ctx.lease, receiver));
+    let (made, scratch) = match Scratch::open(&ctx.scratch, &lease) {
         Ok(scratch) => {
-            (make(shop, (&lease, &tenant), (spec, work), &flag, sender, scratch.path()).await, Some(scratch))
+            (run_task(ctx, (&lease, &tenant), (spec, work), &flag, sender, scratch.path()).await, Some(scratch))
         }
         Err(error) => (Err(unusable_scratch(&error).into()), None),
     };
@@ -46,19 +40,19 @@ pub(super) async fn run(shop: &Workshop, claim: Claim, stop: watch::Receiver<boo
         (_, Stop::Lost) => {
             let _ = recorder.await;
             heart.abort();
-            shop.tidy(&lease).await;
+            ctx.tidy(&lease).await;
             return tracing::warn!("the lease was lost");
         }
         (_, Stop::Cancelled) => Finish::Cancelled,
         (_, Stop::Shutdown) => Finish::Released,
-        (Err(Unmade { failure, .. }), Stop::Deadline) => {
+        (Err(TaskError { failure, .. }), Stop::Deadline) => {
             let message = format!("the job ran longer than its limit of {} s", limit.unwrap_or_default());
             let failure = Failure { phase: failure.phase, ..Failure::plain("timed_out", message, false) };
             Finish::TimedOut(failure.with_hint("raise `timeout_seconds`, or use fewer samples"))
         }
-        (Err(Unmade { failure, needs_bytes }), Stop::No) => match elsewhere(shop, needs_bytes).await {
+        (Err(TaskError { failure, needs_bytes }), Stop::No) => match elsewhere(ctx, needs_bytes).await {
             Some(needs_bytes) => Finish::TooSmall { needs_bytes },
-            None => match shop.retry.wait(&failure, lease.attempt, max_attempts, jitter(&lease)) {
+            None => match ctx.retry.wait(&failure, lease.attempt, max_attempts, jitter(&lease)) {
                 Some(wait) => Finish::Retry(failure, wait),
                 None => Finish::Failed(failure),
             },
@@ -71,15 +65,15 @@ pub(super) async fn run(shop: &Workshop, claim: Claim, stop: watch::Receiver<boo
     // Only now: if the disk is full, the embedded database could not have written on. The recorder ends with the last sender,
     // so no progress event follows the event of the end.
     let _ = recorder.await;
-    finish(shop, &lease, how).await;
+    finish(ctx, &lease, how).await;
     heart.abort();
 }
 
 /// What a task needs, if it is more than this worker has and another one that is alive has it.
-async fn elsewhere(shop: &Workshop, needs_bytes: Option<u64>) -> Option<u64> {
+async fn elsewhere(ctx: &WorkerContext, needs_bytes: Option<u64>) -> Option<u64> {
     let needs = needs_bytes?;
     // Only a backend that runs models fails so.
-    shop.queue.able("modelopt", needs).await.is_ok_and(|count| count > 0).then_some(needs)
+    ctx.queue.capable_workers("modelopt", needs).await.is_ok_and(|count| count > 0).then_some(needs)
 }
 
 pub(super) fn unusable_scratch(error: &std::io::Error) -> Failure {
@@ -88,26 +82,26 @@ pub(super) fn unusable_scratch(error: &std::io::Error) -> Failure {
 }
 
 /// Records the end; tries again while the database is away, for as long as the lease may last.
-async fn finish(shop: &Workshop, lease: &Lease, how: Finish) {
+async fn finish(ctx: &WorkerContext, lease: &Lease, how: Finish) {
     for attempt in 0..6 {
-        match shop.queue.finish(lease, how.clone()).await {
+        match ctx.queue.finish(lease, how.clone()).await {
             Ok(true) => {
                 tracing::info!(outcome = outcome(&how), "task ended");
-                shop.told(&how);
+                ctx.record_outcome(&how);
                 if !matches!(how, Finish::Succeeded(_) | Finish::ShardDone(_) | Finish::FanOut(_)) {
-                    shop.tidy(lease).await;
+                    ctx.tidy(lease).await;
                 }
                 return;
             }
             Ok(false) => {
                 // Either another has the job, or an answer of the database was lost on its way: then what was published is
                 // in use.
-                shop.tidy(lease).await;
+                ctx.tidy(lease).await;
                 return tracing::warn!("the lease was gone before the end was recorded");
             }
             Err(error) => {
                 tracing::error!(error = chain(&error), "the end was not recorded");
-                tokio::time::sleep(shop.lease / 10 * (attempt + 1)).await;
+                tokio::time::sleep(ctx.lease / 10 * (attempt + 1)).await;
             }
         }
     }

@@ -72,7 +72,7 @@ impl Janitor {
         self.queue.prune(self.retention.events, KEYS).await?;
         // What deleted jobs left, and what attempts that never ended published for jobs that have.
         for job in self.queue.to_sweep(within).await? {
-            match self.queue.remains(&job).await? {
+            match self.queue.footprint(&job).await? {
                 None => {
                     self.artifacts.discard(job.as_str()).await;
                     self.queue.swept(&job).await?;

@@ -11,7 +11,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    engine::Brake,
+    engine::Canceller,
     job::{Held, Lease, Queue},
 };
 
@@ -40,7 +40,7 @@ pub(super) struct StopFlag {
     /// What the computation looks at.
     pub(super) cancel: AtomicBool,
     /// What stops the engine, which does not look.
-    pub(super) brake: Brake,
+    pub(super) canceller: Canceller,
     why: AtomicU8,
 }
 
@@ -53,7 +53,7 @@ impl StopFlag {
         }
         self.cancel.store(true, Ordering::Release);
         if first {
-            self.brake.pull();
+            self.canceller.cancel();
         }
     }
 

@@ -1,13 +1,13 @@
 //! Claim, stage, compute, publish, finish; a heartbeat beside it; and cleaning up after all of them.
 
 mod attempt;
-mod belt;
 mod janitor;
 mod lease;
-mod make;
 mod notices;
 mod plan;
+mod run;
 mod scratch;
+mod shard_pipeline;
 mod stage;
 
 use std::{sync::Arc, time::Duration};
@@ -22,14 +22,14 @@ pub use scratch::sweep;
 use crate::{
     engine::EngineConfig,
     fault::chain,
-    job::{Finish, JobStore, Lease, News, Queue, RetryPolicy, Worker, hear},
+    job::{Finish, JobStore, Lease, Notification, Queue, RetryPolicy, Worker, wait_for},
     storage::{Artifacts, Cache, Sources},
     telemetry,
 };
 
 /// What every worker of a process shares.
 #[derive(Debug)]
-pub struct Workshop {
+pub struct WorkerContext {
     /// Where tasks come from.
     pub queue: Arc<dyn Queue>,
     /// Where news comes from.
@@ -56,10 +56,10 @@ pub struct Workshop {
     pub retry: RetryPolicy,
 }
 
-impl Workshop {
+impl WorkerContext {
     /// Works until `stop` becomes true: then the task in hand is given back, for another worker or the next start.
     pub async fn work(self: Arc<Self>, who: Worker, mut stop: watch::Receiver<bool>) {
-        let mut news = self.jobs.news();
+        let mut notifications = self.jobs.notifications();
         self.announce(&who).await;
         while !*stop.borrow() {
             match self.queue.claim(&who, self.lease).await {
@@ -75,9 +75,9 @@ impl Workshop {
                 }
                 Ok(None) => {
                     self.announce(&who).await;
-                    // News that came while the queue was asked is in the stream already.
+                    // A notification that came while the queue was asked is in the stream already.
                     tokio::select! {
-                        () = hear(&mut news, &News::Queued) => {}
+                        () = wait_for(&mut notifications, &Notification::Queued) => {}
                         () = tokio::time::sleep(self.poll) => {}
                         _ = stop.changed() => {}
                     }
@@ -91,7 +91,7 @@ impl Workshop {
                 }
             }
         }
-        if let Err(error) = self.queue.leave(&who.name).await {
+        if let Err(error) = self.queue.unregister(&who.name).await {
             tracing::warn!(error = chain(&error), "the worker did not say that it goes");
         }
     }
@@ -114,7 +114,7 @@ impl Workshop {
     /// Removes what an attempt has published that nobody refers to; of a job that has ended, whatever nobody refers to.
     async fn tidy(&self, lease: &Lease) {
         let own = format!("{}/{}", lease.job, lease.token);
-        match self.queue.remains(&lease.job).await {
+        match self.queue.footprint(&lease.job).await {
             Ok(None) => self.artifacts.discard(lease.job.as_str()).await,
             Ok(Some(remains)) if remains.ended => self.artifacts.keep_only(lease.job.as_str(), &remains.keys).await,
             Ok(Some(remains)) if remains.outputs.iter().any(|output| output["prefix"] == *own) => {}
@@ -124,7 +124,7 @@ impl Workshop {
     }
 
     /// Counts how an attempt ended.
-    fn told(&self, how: &Finish) {
+    fn record_outcome(&self, how: &Finish) {
         let (outcome, code) = match how {
             Finish::Succeeded(_) => ("succeeded", ""),
             Finish::Failed(failure) => ("failed", failure.code.as_str()),

@@ -69,7 +69,7 @@ pub async fn sweep(root: &Path, queue: &dyn Queue) -> io::Result<()> {
         const ID_LENGTH: usize = 35;
         let job = name.get(..ID_LENGTH).and_then(|id| id.parse::<JobId>().ok());
         let waiting = match &job {
-            Some(id) => queue.remains(id).await.is_ok_and(|job| job.is_some_and(|job| !job.ended)),
+            Some(id) => queue.footprint(id).await.is_ok_and(|job| job.is_some_and(|job| !job.ended)),
             None => false,
         };
         let held = File::open(root.join(format!("{name}.lock"))).is_ok_and(|lock| lock.try_lock().is_err());

@@ -21,7 +21,7 @@ use std::{
 use ptqd::{
     calibration::Statistics,
     dataset::Dataset,
-    engine::{Binding, Brake, EngineConfig, Optimisation, Session, Slots, with_observers},
+    engine::{Binding, Canceller, EngineConfig, Optimisation, Session, Slots, with_observers},
     model::onnx::Model,
     numeric::FloatFormat,
 };
@@ -73,7 +73,7 @@ fn config() -> EngineConfig {
         library: env::var_os("ORT_DYLIB_PATH").expect("ORT_DYLIB_PATH; `make setup` says where").into(),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         memory: None,
-        brake: Brake::default(),
+        canceller: Canceller::default(),
     }
 }
 

@@ -36,7 +36,7 @@ impl<S: SourceFloat> ElementVisitor for Kernels<'_, '_, S> {
     fn visit<E: Element>(self) {
         let Kernels(group, row, dtype, _) = self;
         let scheme = Scheme::torchao(dtype, Granularity::PerTensor);
-        let extent = reference::extent(&reference::elements::<S>(row)).unwrap();
+        let extent = reference::min_max(&reference::elements::<S>(row)).unwrap();
         let params = qparams(extent, &scheme, S::FORMAT);
         let mut codes = vec![0; COLUMNS];
         for isa in Isa::present() {

@@ -4,7 +4,7 @@ use std::thread;
 
 use ptqd::{
     calibration::Statistics,
-    engine::{Brake, EngineConfig, Session, Slots, with_observers},
+    engine::{Canceller, EngineConfig, Session, Slots, with_observers},
     model::onnx::Model,
     numeric::FloatFormat,
 };
@@ -19,8 +19,12 @@ fn sessions_with_observers_load_at_the_same_time() {
     let watched = [(&"input".to_owned(), FloatFormat::F32)];
     let path = folder.path().join("observed.onnx");
     with_observers(&model, &watched).unwrap().write(&path).unwrap();
-    let config =
-        EngineConfig { library: needed("ORT_DYLIB_PATH").into(), threads: 1, memory: None, brake: Brake::default() };
+    let config = EngineConfig {
+        library: needed("ORT_DYLIB_PATH").into(),
+        threads: 1,
+        memory: None,
+        canceller: Canceller::default(),
+    };
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {

@@ -3,8 +3,8 @@
 use std::{borrow::Cow, time::Duration};
 
 use ptqd::{
+    database::{self, Database},
     job::{JobStatus, ListQuery, Tenant, Worker},
-    store::{self, Database},
 };
 use serde_json::json;
 use sqlx::{
@@ -95,14 +95,14 @@ async fn sqlite_of_version_1() {
         sqlx::query(AssertSqlSafe(row)).execute(&pool).await.unwrap();
     }
     pool.close().await;
-    opened_by_this_version(store::open(&url, 2).await.unwrap()).await;
+    opened_by_this_version(database::open(&url, 2).await.unwrap()).await;
     // A second time changes nothing, and a database of a later version is not touched.
-    let again = store::open(&url, 2).await.unwrap();
+    let again = database::open(&url, 2).await.unwrap();
     assert_eq!(again.jobs.stats().await.unwrap().tasks_running, 2);
     let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
     let later = Migration::new(9999, "later".into(), MigrationType::Simple, "select 1".into_sql_str(), false);
     connection.apply("_sqlx_migrations", &later).await.unwrap();
-    assert!(store::open(&url, 2).await.is_err());
+    assert!(database::open(&url, 2).await.is_err());
 }
 
 #[test]
@@ -115,6 +115,6 @@ fn postgres_of_version_1() {
             sqlx::query(AssertSqlSafe(row)).execute(&pool).await.unwrap();
         }
         pool.close().await;
-        opened_by_this_version(store::open(&url, 4).await.unwrap()).await;
+        opened_by_this_version(database::open(&url, 4).await.unwrap()).await;
     });
 }

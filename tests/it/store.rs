@@ -5,12 +5,12 @@ use std::time::Duration;
 use ptqd::{
     access::{KeySecret, Scope, Scopes},
     control::Progress,
+    database::{self, Database},
     fault::Warning,
     job::{
         Changed, Claim, Created, Cursor, Event, EventKind, Failure, Finish, Held, Idempotency, Job, JobId, JobResult,
-        JobStatus, ListQuery, NewJob, News, Tenant, Update, Work, Worker,
+        JobStatus, ListQuery, NewJob, Notification, Tenant, Update, Work, Worker,
     },
-    store::{self, Database},
     webhook::{Attempted, DeliveryStatus, Webhook, new_secret},
 };
 use serde_json::{Value, json};
@@ -257,7 +257,7 @@ async fn what_is_not_there_is_none(store: Store) {
     let id = JobId::from_uuid(7);
     assert!(store.jobs.get(&Tenant::default(), &id).await.unwrap().is_none());
     assert!(events(&store, &id).await.is_empty());
-    assert!(store.queue.remains(&id).await.unwrap().is_none());
+    assert!(store.queue.footprint(&id).await.unwrap().is_none());
     assert!(store.next(LEASE).await.is_none());
 }
 
@@ -442,11 +442,14 @@ async fn workers_take_what_they_are_able_to_do(store: Store) {
     let small = Worker { memory_bytes: Some(100), ..worker("small") };
     let lease = store.queue.claim(&small, LEASE).await.unwrap().unwrap().lease;
     store.queue.announce(&small).await.unwrap();
-    assert_eq!(store.queue.able("modelopt", 500).await.unwrap(), 0);
+    assert_eq!(store.queue.capable_workers("modelopt", 500).await.unwrap(), 0);
     let large = Worker { memory_bytes: Some(1000), ..worker("large") };
     store.queue.announce(&large).await.unwrap();
     assert_eq!(
-        (store.queue.able("modelopt", 500).await.unwrap(), store.queue.able("modelopt", 50).await.unwrap()),
+        (
+            store.queue.capable_workers("modelopt", 500).await.unwrap(),
+            store.queue.capable_workers("modelopt", 50).await.unwrap()
+        ),
         (1, 2)
     );
     assert!(store.queue.finish(&lease, Finish::TooSmall { needs_bytes: 500 }).await.unwrap());
@@ -454,8 +457,8 @@ async fn workers_take_what_they_are_able_to_do(store: Store) {
     assert_eq!((back.status, back.attempt), (JobStatus::Queued, 0));
     assert!(store.queue.claim(&small, LEASE).await.unwrap().is_none());
     assert!(store.queue.claim(&large, LEASE).await.unwrap().is_some());
-    store.queue.leave("large").await.unwrap();
-    assert_eq!(store.queue.able("modelopt", 500).await.unwrap(), 0);
+    store.queue.unregister("large").await.unwrap();
+    assert_eq!(store.queue.capable_workers("modelopt", 500).await.unwrap(), 0);
 }
 
 async fn a_job_taken_apart_is_joined_when_all_shards_are_done(store: Store) {
@@ -486,7 +489,7 @@ async fn a_job_taken_apart_is_joined_when_all_shards_are_done(store: Store) {
     for done in done.collect::<Vec<_>>() {
         assert!(done.await.unwrap());
     }
-    let remains = store.queue.remains(&job.id).await.unwrap().unwrap();
+    let remains = store.queue.footprint(&job.id).await.unwrap().unwrap();
     assert_eq!((remains.ended, remains.outputs.len()), (false, 3));
     let join = claim(&store).await;
     let outputs = vec![json!({"prefix": 0}), json!({"prefix": 1}), json!({"prefix": 2})];
@@ -537,14 +540,14 @@ async fn a_dead_shard_fails_its_job_with_the_cause(store: Store) {
 
 async fn news_comes_to_those_who_listen(store: Store) {
     use futures_util::StreamExt;
-    let mut news = store.jobs.news();
+    let mut notifications = store.jobs.notifications();
     // On Postgres the first news is that listening has begun.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let job = store.add(new_job(0)).await;
     let mut heard = Vec::new();
-    while !(heard.contains(&News::Queued) && heard.contains(&News::Event(job.id.clone()))) {
-        let next = tokio::time::timeout(Duration::from_secs(5), news.next()).await;
-        heard.push(next.expect("news within five seconds").expect("an endless stream"));
+    while !(heard.contains(&Notification::Queued) && heard.contains(&Notification::Event(job.id.clone()))) {
+        let next = tokio::time::timeout(Duration::from_secs(5), notifications.next()).await;
+        heard.push(next.expect("notifications within five seconds").expect("an endless stream"));
     }
 }
 
@@ -639,7 +642,7 @@ async fn what_is_old_goes(store: Store) {
 async fn sqlite() -> (Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("jobs.sqlite").display());
-    (store::open(&url, 10).await.expect("SQLite opens"), folder)
+    (database::open(&url, 10).await.expect("SQLite opens"), folder)
 }
 
 async fn postgres() -> (Store, ()) {
@@ -650,7 +653,7 @@ async fn postgres() -> (Store, ()) {
     sqlx::query(create).execute(&mut connection).await.expect("a schema");
     let separator = if url.contains('?') { '&' } else { '?' };
     let url = format!("{url}{separator}options=-csearch_path%3D{schema}");
-    (store::open(&url, 10).await.expect("Postgres opens"), ())
+    (database::open(&url, 10).await.expect("Postgres opens"), ())
 }
 
 macro_rules! conformance {
@@ -697,7 +700,7 @@ async fn tables_that_are_there_are_kept() {
     let id = store.add(new_job(0)).await.id;
     drop(store);
     let url = format!("sqlite://{}", folder.path().join("jobs.sqlite").display());
-    let again = store::open(&url, 10).await.unwrap();
+    let again = database::open(&url, 10).await.unwrap();
     assert_eq!(again.job(&id).await.id, id);
-    assert!(store::open("mysql://localhost/x", 1).await.is_err());
+    assert!(database::open("mysql://localhost/x", 1).await.is_err());
 }

@@ -2,15 +2,12 @@
 
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
-use super::{Opened, ranges::Watch, reuse::Kept};
+use super::{Opened, ranges::Watch, reuse::CachedStatistics};
 use crate::{
-    backend::{
-        BackendError, DataSource, RunInputs,
-        onnx::{evaluate::batches, weights::EngineFile},
-    },
+    backend::{BackendError, DataSource, RunInputs, evaluate::batches, graph::weights::EngineFile},
     calibration::{Record, Statistics, VERSION},
     control::{Control, Phase},
-    dataset::{Dataset, oddities},
+    dataset::{Dataset, data_checks},
     engine::{Binding, EngineConfig, Session, Slots, in_lanes, random_inputs, with_observers},
 };
 
@@ -36,8 +33,8 @@ pub(super) fn observe(
 ) -> Result<Record, BackendError> {
     const RANDOM_SAMPLES: usize = 16;
     const RANDOM_BATCH: usize = 8;
-    let kept = Kept::find(opened, watched, data, inputs, control)?;
-    if let (Some(record), Data::Given { data, samples, .. }) = (kept.as_ref().and_then(Kept::read), data) {
+    let kept = CachedStatistics::find(opened, watched, data, inputs, control)?;
+    if let (Some(record), Data::Given { data, samples, .. }) = (kept.as_ref().and_then(CachedStatistics::read), data) {
         tell_oddities(data, samples.clone(), control)?;
         let message = "an earlier job ran the same data through the same model: what it saw was used";
         control.warn("calibration_reused", message);
@@ -78,7 +75,7 @@ pub(super) fn observe(
 }
 
 fn tell_oddities(data: &Dataset, samples: Range<usize>, control: &Control<'_>) -> Result<(), BackendError> {
-    for (code, message) in oddities(data, samples)? {
+    for (code, message) in data_checks(data, samples)? {
         control.warn(code, message);
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Candidate, options::Options};
 use crate::{
-    backend::stored::Chosen,
+    backend::stored::WeightScheme,
     model::onnx::{
         GraphIndex, OnnxError,
         proto::{GraphProto, NodeProto},
@@ -48,7 +48,7 @@ pub(super) fn leave_unquantizable(
 }
 
 /// The ways in which each constant is to be quantized, with the layers that want each.
-type Ways = BTreeMap<String, BTreeMap<Scheme, (Chosen, Vec<usize>)>>;
+type Ways = BTreeMap<String, BTreeMap<Scheme, (WeightScheme, Vec<usize>)>>;
 
 fn ways(options: &Options, plan: &[LayerPlan], kept: impl Fn(usize) -> bool, candidates: &[Option<Candidate>]) -> Ways {
     let mut ways = Ways::new();
@@ -58,7 +58,7 @@ fn ways(options: &Options, plan: &[LayerPlan], kept: impl Fn(usize) -> bool, can
             continue;
         };
         let Ok((scheme, grid)) = options.weight_scheme(dtype, &candidate.shape, candidate.axis) else { continue };
-        let chosen = Chosen { scheme, grid, format: candidate.format };
+        let chosen = WeightScheme { scheme, grid, format: candidate.format };
         let of_constant = ways.entry(candidate.source.clone()).or_default();
         of_constant.entry(scheme).or_insert((chosen, Vec::new())).1.push(at);
     }
@@ -78,7 +78,7 @@ pub(super) fn choose(
     kept: impl Fn(usize) -> bool,
     graph: &mut GraphProto,
     candidates: &mut [Option<Candidate>],
-) -> Result<(BTreeMap<String, Chosen>, Vec<String>), OnnxError> {
+) -> Result<(BTreeMap<String, WeightScheme>, Vec<String>), OnnxError> {
     let ways = ways(options, plan, kept, candidates);
     let mut index = GraphIndex::new(graph)?;
     let counts = reads(graph, reads_values);

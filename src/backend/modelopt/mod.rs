@@ -11,7 +11,7 @@ mod prepare;
 mod ranges;
 mod reuse;
 mod rewrite;
-mod study;
+mod sensitivity;
 
 use std::{
     collections::BTreeSet,
@@ -21,13 +21,13 @@ use std::{
 use self::{
     calibrate::Data,
     options::{FORMATS, OPTIONS, Options, Placement},
-    placement::Edge,
+    placement::QdqSite,
     prepare::Preparation,
 };
 use super::{
     Backend, BackendError, Capabilities, Outcome, Prediction, Prepared, RunInputs,
-    onnx::{
-        evaluate::{self, Compared, Samples, Split},
+    evaluate::{self, Compared, Samples, Split},
+    graph::{
         inventory::{self, Candidate, Inventory},
         memory, weights,
     },
@@ -75,10 +75,10 @@ impl Backend for ModelOpt {
         let Inventory { layers, candidates, nodes } = inventory::inventory(&model, &FORMATS, inputs_only)?;
         let mut resolved = resolve(spec, &layers);
         constants::leave_unquantizable(spec, &options, model.graph(), &candidates, &mut resolved);
-        let edges = placement::place(spec, &options, model.graph(), &candidates, &nodes, &mut resolved)?;
+        let sites = placement::place(spec, &options, model.graph(), &candidates, &nodes, &mut resolved)?;
         let joins = options.placement == Placement::TensorRt;
-        let joined = if joins { placement::joined(model.graph(), &edges) } else { Vec::new() };
-        Ok(Box::new(Opened { path, model, preparation, candidates, nodes, edges, joined, resolved, options }))
+        let joined = if joins { placement::joined(model.graph(), &sites) } else { Vec::new() };
+        Ok(Box::new(Opened { path, model, preparation, candidates, nodes, sites, joined, resolved, options }))
     }
 }
 
@@ -93,7 +93,7 @@ struct Opened {
     /// The node of each layer.
     nodes: Vec<usize>,
     /// The inputs that get a Q/DQ pair.
-    edges: Vec<Edge>,
+    sites: Vec<QdqSite>,
     /// Tensors that are to share a range.
     joined: Vec<BTreeSet<String>>,
     resolved: Resolved,
@@ -164,7 +164,7 @@ impl Prepared for Opened {
             }
             let tries = self.options.sensitivity_layers(evaluated);
             let quantized = (&rewritten.steps[..], &mut rewritten.layers[..]);
-            let studied = study::study(self, quantized, &compared, samples, tries, inputs, control)?;
+            let studied = sensitivity::study(self, quantized, &compared, samples, tries, inputs, control)?;
             sensitivity = studied.sensitivity;
             if comparison.is_none() {
                 simulated = studied.comparison.is_some();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
-use super::{Opened, options::Options, placement::Edge};
+use super::{Opened, options::Options, placement::QdqSite};
 use crate::{
     calibration::{Calibrator, Record, Statistics},
     numeric::{DType, FloatFormat},
@@ -24,7 +24,7 @@ pub(super) struct Watch {
 
 /// The scale of a Q/DQ pair.
 #[derive(Clone, Debug)]
-pub(super) struct Chosen {
+pub(super) struct ActivationScale {
     /// The scale.
     pub(super) scale: f32,
     /// What is said about it.
@@ -32,26 +32,26 @@ pub(super) struct Chosen {
 }
 
 impl Opened {
-    /// The algorithm that chooses the range of an edge.
-    pub(super) fn algorithm(&self, edge: &Edge) -> &'static Calibrator {
-        self.options.algorithm(&self.resolved.plan.layers[edge.layer])
+    /// The algorithm that chooses the range of an site.
+    pub(super) fn algorithm(&self, site: &QdqSite) -> &'static Calibrator {
+        self.options.algorithm(&self.resolved.plan.layers[site.layer])
     }
 
     /// The tensors to watch.
     pub(super) fn watched(&self) -> BTreeMap<String, Watch> {
         let mut watched = BTreeMap::new();
-        for edge in &self.edges {
-            let fresh = Watch { histogram: false, format: edge.format };
-            let watch = watched.entry(edge.tensor.clone()).or_insert(fresh);
-            watch.histogram |= self.algorithm(edge).histogram;
+        for site in &self.sites {
+            let fresh = Watch { histogram: false, format: site.format };
+            let watch = watched.entry(site.tensor.clone()).or_insert(fresh);
+            watch.histogram |= self.algorithm(site).histogram;
         }
         watched
     }
 
-    /// The scale of each edge, in their order.
-    pub(super) fn scales(&self, record: &Record) -> Vec<Result<Chosen, Reason>> {
+    /// The scale of each site, in their order.
+    pub(super) fn scales(&self, record: &Record) -> Vec<Result<ActivationScale, Reason>> {
         let mut scales: Vec<_> =
-            self.edges.par_iter().map(|edge| self.scale(edge, record.tensors.get(&edge.tensor))).collect();
+            self.sites.par_iter().map(|site| self.scale(site, record.tensors.get(&site.tensor))).collect();
         for group in &self.joined {
             self.share_range(group, record, &mut scales);
         }
@@ -59,31 +59,32 @@ impl Opened {
     }
 
     /// Gives all tensors of a group the largest of their ranges, for each dtype.
-    fn share_range(&self, group: &BTreeSet<String>, record: &Record, scales: &mut [Result<Chosen, Reason>]) {
+    fn share_range(&self, group: &BTreeSet<String>, record: &Record, scales: &mut [Result<ActivationScale, Reason>]) {
         let mut largest: BTreeMap<DType, (f64, String)> = BTreeMap::new();
-        let members = |edge: &Edge| group.contains(&edge.tensor);
-        for (edge, chosen) in self.edges.iter().zip(&*scales).filter(|(edge, _)| members(edge)) {
-            let Ok(Chosen { report, .. }) = chosen else { continue };
-            let so_far = largest.entry(edge.dtype).or_insert((0.0, String::new()));
+        let members = |site: &QdqSite| group.contains(&site.tensor);
+        for (site, chosen) in self.sites.iter().zip(&*scales).filter(|(site, _)| members(site)) {
+            let Ok(ActivationScale { report, .. }) = chosen else { continue };
+            let so_far = largest.entry(site.dtype).or_insert((0.0, String::new()));
             if report.amax_chosen > so_far.0 {
-                *so_far = (report.amax_chosen, edge.tensor.clone());
+                *so_far = (report.amax_chosen, site.tensor.clone());
             }
         }
-        for (edge, chosen) in self.edges.iter().zip(scales).filter(|(edge, _)| members(edge)) {
-            let (Ok(Chosen { scale, report }), Some((amax, tensor))) = (chosen, largest.get(&edge.dtype)) else {
+        for (site, chosen) in self.sites.iter().zip(scales).filter(|(site, _)| members(site)) {
+            let (Ok(ActivationScale { scale, report }), Some((amax, tensor))) = (chosen, largest.get(&site.dtype))
+            else {
                 continue;
             };
             if report.amax_chosen < *amax {
-                *scale = scale_for(*amax as f32, &Options::activation_scheme(edge.dtype), edge.format);
+                *scale = scale_for(*amax as f32, &Options::activation_scheme(site.dtype), site.format);
                 report.amax_chosen = *amax;
                 report.clipped_fraction =
-                    record.tensors.get(&edge.tensor).and_then(|s| s.fraction_beyond(*amax as f32));
+                    record.tensors.get(&site.tensor).and_then(|s| s.fraction_beyond(*amax as f32));
                 report.range_of = Some(tensor.clone());
             }
         }
     }
 
-    fn scale(&self, edge: &Edge, statistics: Option<&Statistics>) -> Result<Chosen, Reason> {
+    fn scale(&self, site: &QdqSite, statistics: Option<&Statistics>) -> Result<ActivationScale, Reason> {
         let statistics = statistics.filter(|s| s.count > 0).ok_or(Reason::NoCalibration)?;
         if statistics.not_finite > 0 {
             return Err(Reason::NotFinite);
@@ -92,22 +93,22 @@ impl Opened {
         if observed == 0.0 {
             return Err(Reason::AmaxZero);
         }
-        let algorithm = self.algorithm(edge);
-        let amax = (algorithm.choose)(statistics, &self.options.target(edge.dtype)).ok_or(Reason::NoHistogram)?;
-        let scheme = Options::activation_scheme(edge.dtype);
+        let algorithm = self.algorithm(site);
+        let amax = (algorithm.choose)(statistics, &self.options.target(site.dtype)).ok_or(Reason::NoHistogram)?;
+        let scheme = Options::activation_scheme(site.dtype);
         let report = ActivationReport {
-            tensor: edge.tensor.clone(),
-            dtype: edge.dtype,
+            tensor: site.tensor.clone(),
+            dtype: site.dtype,
             algorithm: algorithm.name.to_owned(),
             amax_observed: f64::from(observed),
             amax_chosen: f64::from(amax),
-            scale_rule: scheme.rule.name(edge.dtype),
+            scale_rule: scheme.rule.name(site.dtype),
             clipped_fraction: statistics.fraction_beyond(amax),
             range_of: None,
             sqnr_db: None,
             beyond_fraction: None,
         };
-        Ok(Chosen { scale: scale_for(amax, &scheme, edge.format), report })
+        Ok(ActivationScale { scale: scale_for(amax, &scheme, site.format), report })
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Kept`]: what an earlier calibration saw that would see the same now, so that the data need not run again.
+//! [`CachedStatistics`]: what an earlier calibration saw that would see the same now, so that the data need not run again.
 //!
 //! The same is: bytes of the model and of the data, samples, how the graph is prepared, which tensors are watched and how,
 //! the versions of this program and of the engine, its threads and its batch. Another dtype that the same operators can say,
@@ -24,9 +24,9 @@ use crate::{
 
 /// The place of a record.
 #[derive(Debug)]
-pub(super) struct Kept(PathBuf);
+pub(super) struct CachedStatistics(PathBuf);
 
-impl Kept {
+impl CachedStatistics {
     /// Where the record of a calibration is, or would be; `None` where none is kept.
     pub(super) fn find(
         opened: &Opened,
@@ -71,7 +71,7 @@ impl Kept {
             "preprocess": source.preprocess,
             "watched": watched,
         });
-        Ok(Some(Kept(folder.join(format!("{}.json", sha256_hex(key.to_string().as_bytes()))))))
+        Ok(Some(CachedStatistics(folder.join(format!("{}.json", sha256_hex(key.to_string().as_bytes()))))))
     }
 
     /// The record, if there is one that can be read.

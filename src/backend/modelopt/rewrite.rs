@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{Opened, constants, ranges};
 use crate::{
-    backend::{BackendError, RunInputs, onnx::weights, stored::Chosen},
+    backend::{BackendError, RunInputs, graph::weights, stored::WeightScheme},
     calibration::Record,
     control::Control,
     model::onnx::QdqWriter,
@@ -22,12 +22,12 @@ pub(super) struct Rewritten {
     /// Constants that have a copy for each way of quantizing them.
     pub(super) copied: Vec<String>,
     /// What the graph computes otherwise now.
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<QuantizedInput>,
 }
 
 /// An input of a layer that is in low precision now.
 #[derive(Clone, Debug)]
-pub(super) struct Step {
+pub(super) struct QuantizedInput {
     /// The layer, as a position in the plan.
     pub(super) layer: usize,
     /// The node's position in the graph that was rewritten.
@@ -37,16 +37,16 @@ pub(super) struct Step {
     /// The tensor's element format.
     pub(super) format: FloatFormat,
     /// How.
-    pub(super) kind: StepKind,
+    pub(super) kind: QuantizedInputKind,
 }
 
 /// How an input is quantized.
 #[derive(Clone, Debug)]
-pub(super) enum StepKind {
+pub(super) enum QuantizedInputKind {
     /// An activation with this scale, and the number of its report among its layer's.
     Activation { scale: f32, dtype: DType, report: usize },
     /// A constant.
-    Weight(Chosen),
+    Weight(WeightScheme),
 }
 
 impl Rewritten {
@@ -67,12 +67,12 @@ pub(super) fn rewrite(
     let plan = &opened.resolved.plan.layers;
     let scales = record.map(|record| opened.scales(record)).unwrap_or_default();
     let mut native: BTreeMap<usize, Reason> = BTreeMap::new();
-    for (edge, scale) in opened.edges.iter().zip(&scales) {
+    for (site, scale) in opened.sites.iter().zip(&scales) {
         if let Err(reason) = scale {
             let message =
-                format!("layer `{}` stays native: {}", plan[edge.layer].name, ranges::explain(*reason, &edge.tensor));
+                format!("layer `{}` stays native: {}", plan[site.layer].name, ranges::explain(*reason, &site.tensor));
             control.warn(&reason.name(), message);
-            native.entry(edge.layer).or_insert(*reason);
+            native.entry(site.layer).or_insert(*reason);
         }
     }
     let kept = |layer: usize| !native.contains_key(&layer);
@@ -82,12 +82,12 @@ pub(super) fn rewrite(
     let mut writer = QdqWriter::new(model.graph_mut())?;
     let mut reports: BTreeMap<usize, Vec<_>> = BTreeMap::new();
     let mut steps = Vec::new();
-    for (edge, scale) in opened.edges.iter().zip(scales) {
-        let Some(found) = scale.ok().filter(|_| kept(edge.layer)) else { continue };
-        writer.quantize_activation(edge.node, edge.input, found.scale, edge.dtype, edge.format);
-        let reports = reports.entry(edge.layer).or_default();
-        let kind = StepKind::Activation { scale: found.scale, dtype: edge.dtype, report: reports.len() };
-        steps.push(Step { layer: edge.layer, node: edge.node, input: edge.input, format: edge.format, kind });
+    for (site, scale) in opened.sites.iter().zip(scales) {
+        let Some(found) = scale.ok().filter(|_| kept(site.layer)) else { continue };
+        writer.quantize_activation(site.node, site.input, found.scale, site.dtype, site.format);
+        let reports = reports.entry(site.layer).or_default();
+        let kind = QuantizedInputKind::Activation { scale: found.scale, dtype: site.dtype, report: reports.len() };
+        steps.push(QuantizedInput { layer: site.layer, node: site.node, input: site.input, format: site.format, kind });
         reports.push(found.report);
     }
     writer.finish();
@@ -108,12 +108,12 @@ pub(super) fn rewrite(
             if plan.weights.is_some() && layer.weights.is_none() {
                 layer.reason = Reason::Tied;
             }
-            steps.extend(chosen.get(&candidate.source).map(|chosen| Step {
+            steps.extend(chosen.get(&candidate.source).map(|chosen| QuantizedInput {
                 layer: at,
                 node: candidate.node,
                 input: candidate.weight_input,
                 format: chosen.format,
-                kind: StepKind::Weight(chosen.clone()),
+                kind: QuantizedInputKind::Weight(chosen.clone()),
             }));
         }
         layers.push((at, layer));

@@ -14,17 +14,12 @@ use std::{
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::{
-    choose::choose,
-    desk::Desk,
-    inventory,
-    layout::{self, Entry, Layout},
-    options::Options,
-};
+use super::{choose::choose, inventory, options::Options, shard_run::LocalShardRun};
 use crate::{
     backend::{
-        BackendError, Outcome, Prediction, Prepared, RunInputs, ShardDesk, ShardPart, Sharded,
-        stored::{Chosen, Stored},
+        BackendError, Outcome, Prediction, Prepared, RunInputs, ShardPart, ShardRun, Sharded,
+        layouts::{self, Entry, Layout},
+        stored::{EncodedWeight, WeightScheme},
     },
     control::{Control, Notice, Phase},
     model::{
@@ -42,7 +37,7 @@ const CONFIG: &str = "config.json";
 pub(super) struct OpenedCheckpoint {
     pub(super) checkpoint: Checkpoint,
     pub(super) resolved: Resolved,
-    pub(super) chosen: Vec<Option<Chosen>>,
+    pub(super) chosen: Vec<Option<WeightScheme>>,
     pub(super) ties: BTreeMap<usize, usize>,
     pub(super) layout: &'static dyn Layout,
     /// The model's config.json, if there is one.
@@ -56,7 +51,7 @@ impl OpenedCheckpoint {
         let model_type = config.as_ref().and_then(|config| config["model_type"].as_str());
         let mut resolved = resolve(spec, &inventory::layers(&checkpoint, model_type));
         let options = Options::new(spec);
-        let layout = options.layout.unwrap_or_else(|| layout::default(config.is_some()));
+        let layout = options.layout.unwrap_or_else(|| layouts::default(config.is_some()));
         let ties = inventory::ties(&checkpoint);
         let chosen = choose(spec, &options, layout, &checkpoint, &ties, &mut resolved);
         Ok(OpenedCheckpoint { checkpoint, resolved, chosen, ties, layout, config })
@@ -100,14 +95,14 @@ fn read_config(checkpoint: &Checkpoint) -> Result<Option<Value>, BackendError> {
 
 /// The tensors of a shard's new file.
 #[derive(Default)]
-pub(super) struct Places {
+pub(super) struct ShardLayout {
     /// All, in the order of the file.
     pub(super) tensors: Vec<OutTensor>,
     /// Those that make up each weight.
-    pub(super) stored: Vec<Stored>,
+    pub(super) stored: Vec<EncodedWeight>,
 }
 
-impl Places {
+impl ShardLayout {
     /// The bytes that each weight takes now.
     fn sizes(&self) -> Vec<u64> {
         self.stored.iter().map(|one| one.tensors().map(OutTensor::bytes).sum()).collect()
@@ -144,10 +139,10 @@ impl Prepared for OpenedCheckpoint {
 
     fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
         let count = self.checkpoint.shards.len();
-        let desk = Desk::new(self, (0..count).collect(), inputs, out, control)?;
-        let parts = in_lanes(count, |at| desk.shard(at))?;
-        let outcome = self.assemble(&desk.entries, &parts, out, control)?;
-        Box::new(desk).close()?;
+        let shard_run = LocalShardRun::new(self, (0..count).collect(), inputs, out, control)?;
+        let parts = in_lanes(count, |at| shard_run.shard(at))?;
+        let outcome = self.assemble(&shard_run.entries, &parts, out, control)?;
+        Box::new(shard_run).close()?;
         Ok(outcome)
     }
 
@@ -156,7 +151,7 @@ impl Prepared for OpenedCheckpoint {
         let before = self.checkpoint.shards.iter().map(Shard::file_bytes).sum();
         let mut after = 0;
         for at in 0..self.checkpoint.shards.len() {
-            after += self.places(&entries, self.range(at))?.tensors.iter().map(OutTensor::bytes).sum::<u64>();
+            after += self.shard_layout(&entries, self.range(at))?.tensors.iter().map(OutTensor::bytes).sum::<u64>();
         }
         Ok(Prediction { weights: Some((before, after)), peak: None })
     }
@@ -176,14 +171,14 @@ impl Sharded for OpenedCheckpoint {
         self.checkpoint.shards.iter().map(|shard| shard.file_name.as_str()).collect()
     }
 
-    fn desk<'a>(
+    fn shard_run<'a>(
         &'a self,
         shards: Vec<usize>,
         inputs: &'a RunInputs,
         out: &Path,
         control: &'a Control<'_>,
-    ) -> Result<Box<dyn ShardDesk + 'a>, BackendError> {
-        Ok(Box::new(Desk::new(self, shards, inputs, out, control)?))
+    ) -> Result<Box<dyn ShardRun + 'a>, BackendError> {
+        Ok(Box::new(LocalShardRun::new(self, shards, inputs, out, control)?))
     }
 
     fn join(&self, parts: &[ShardPart], out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
@@ -205,7 +200,7 @@ impl OpenedCheckpoint {
         let (mut weight_map, mut total_size) = (serde_json::Map::new(), 0);
         for (at, (shard, part)) in self.checkpoint.shards.iter().zip(parts).enumerate() {
             let range = self.range(at);
-            let places = self.places(entries, range.clone())?;
+            let places = self.shard_layout(entries, range.clone())?;
             for tensor in &places.tensors {
                 weight_map.insert(tensor.name.clone(), json!(part.name));
                 total_size += tensor.bytes();
@@ -238,8 +233,8 @@ impl OpenedCheckpoint {
     }
 
     /// Where the tensors of a shard go in its new file.
-    pub(super) fn places(&self, entries: &[Entry<'_>], range: Range<usize>) -> Result<Places, BackendError> {
-        let mut places = Places::default();
+    pub(super) fn shard_layout(&self, entries: &[Entry<'_>], range: Range<usize>) -> Result<ShardLayout, BackendError> {
+        let mut places = ShardLayout::default();
         for entry in self.kept(entries, range) {
             match entry.chosen {
                 Some(chosen) => {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{layout::Layout, options::Options};
+use super::options::Options;
+use crate::backend::layouts::Layout;
 use crate::{
-    backend::stored::Chosen,
+    backend::stored::WeightScheme,
     model::checkpoint::Checkpoint,
     quant::{Grid, Scheme},
     spec::{Decision, Objection, ObjectionCode, QuantizeSpec, Reason, Resolved},
@@ -19,7 +20,7 @@ pub(super) fn choose(
     checkpoint: &Checkpoint,
     ties: &BTreeMap<usize, usize>,
     resolved: &mut Resolved,
-) -> Vec<Option<Chosen>> {
+) -> Vec<Option<WeightScheme>> {
     let mut chosen = Vec::new();
     let mut native = untie(ties, resolved);
     for (at, (plan, (_, tensor))) in resolved.plan.layers.iter().zip(checkpoint.tensors()).enumerate() {
@@ -31,7 +32,7 @@ pub(super) fn choose(
         let scheme = options.scheme(dtype, &tensor.shape);
         let one = scheme.and_then(|scheme| {
             let grid = Grid::new(&tensor.shape, scheme.granularity).ok_or(Reason::ShapeUnsupported)?;
-            let one = Chosen { scheme, grid, format };
+            let one = WeightScheme { scheme, grid, format };
             if layout.carries(&plan.op_type, &one) { Ok(one) } else { Err(Reason::LayoutUnsupported) }
         });
         native.extend(one.as_ref().err().map(|&reason| (at, reason)));

@@ -4,25 +4,24 @@
 
 mod checkpoint;
 mod choose;
-mod desk;
-mod graph;
 mod inventory;
-mod layout;
+mod journal;
+mod onnx;
 mod options;
-mod resume;
+mod shard_run;
 
 use std::path::Path;
 
-pub use resume::JOURNAL;
+pub use journal::JOURNAL;
 
 use self::{
     checkpoint::OpenedCheckpoint,
-    graph::OpenedGraph,
+    onnx::OpenedGraph,
     options::{OPTIONS, Options},
 };
 use super::{Backend, BackendError, Capabilities, Prepared};
 use crate::{
-    model::{onnx, safetensors, torch},
+    model::{safetensors, torch},
     numeric::DType,
     spec::{Mode, Objection, QuantizeSpec},
 };
@@ -52,7 +51,7 @@ impl Backend for TorchAo {
     }
 
     fn open(&self, spec: &QuantizeSpec, model: &Path) -> Result<Box<dyn Prepared>, BackendError> {
-        if (onnx::FORMAT.recognise)(model) {
+        if (crate::model::onnx::FORMAT.recognise)(model) {
             return Ok(Box::new(OpenedGraph::new(spec, model)?));
         }
         if (torch::FORMAT.recognise)(model) {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::layout::{self, Layout};
+use crate::backend::layouts::{self, Layout};
 use crate::{
     backend::{BackendOption, OptionKind},
     numeric::DType,
@@ -72,7 +72,7 @@ impl Options {
             group_size: option("group_size").and_then(Value::as_u64).map(|n| n as usize),
             max_rule: text("scale_rule") == Some("amax/127"),
             symmetric: option("symmetric").and_then(Value::as_bool).unwrap_or(true),
-            layout: text("layout").and_then(layout::find),
+            layout: text("layout").and_then(layouts::find),
         }
     }
 

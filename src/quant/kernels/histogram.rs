@@ -11,10 +11,10 @@ const BLOCK: usize = 1024;
 /// same count.
 const LANES: usize = 4;
 
-/// What [`finite_extent`] finds: the smallest and the largest finite value, and how many were not finite. The smallest is
+/// What [`finite_min_max`] finds: the smallest and the largest finite value, and how many were not finite. The smallest is
 /// above the largest where there is none.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FiniteExtent {
+pub struct FiniteMinMax {
     /// The smallest finite value.
     pub min: f32,
     /// The largest finite value.
@@ -23,11 +23,11 @@ pub struct FiniteExtent {
     pub not_finite: u64,
 }
 
-/// The extent of the finite ones among `values`.
-pub fn finite_extent(isa: Isa, values: &[f32]) -> FiniteExtent {
+/// The range of the finite ones among `values`.
+pub fn finite_min_max(isa: Isa, values: &[f32]) -> FiniteMinMax {
     // Few enough for counts of 32 bits.
     const FEW: usize = 1 << 24;
-    let mut all = FiniteExtent { min: f32::INFINITY, max: f32::NEG_INFINITY, not_finite: 0 };
+    let mut all = FiniteMinMax { min: f32::INFINITY, max: f32::NEG_INFINITY, not_finite: 0 };
     for part in values.chunks(FEW) {
         let (min, max, not_finite) = isa.run(Extremes(part));
         all.min = all.min.min(min);
@@ -181,13 +181,13 @@ mod tests {
         for len in [0, 1, 31, 32, 33, 1000] {
             let values = values(len);
             let finite = || values.iter().copied().filter(|x| x.is_finite());
-            let expected = FiniteExtent {
+            let expected = FiniteMinMax {
                 min: finite().fold(f32::INFINITY, f32::min),
                 max: finite().fold(f32::NEG_INFINITY, f32::max),
                 not_finite: (len - finite().count()) as u64,
             };
             for isa in Isa::present() {
-                assert_eq!(finite_extent(isa, &values), expected, "{isa:?} {len}");
+                assert_eq!(finite_min_max(isa, &values), expected, "{isa:?} {len}");
             }
         }
     }

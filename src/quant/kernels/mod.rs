@@ -5,15 +5,15 @@
 //! run in a fixed number of lanes, so a result depends on the row alone.
 
 mod columns;
-mod extent;
 mod histogram;
 mod isa;
+mod min_max;
 mod quantize;
 
 pub use columns::quantize_columns;
-pub use extent::{absmax, extent, extent_columns};
-pub use histogram::{BINS, FiniteExtent, count_magnitudes, finite_extent};
+pub use histogram::{BINS, FiniteMinMax, count_magnitudes, finite_min_max};
 pub use isa::Isa;
+pub use min_max::{absmax, min_max, min_max_columns};
 pub use quantize::{quantize, quantize_only};
 
 #[cfg(test)]
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
     use crate::{
         numeric::{DType, Element, ElementVisitor, FloatFormat, SourceFloat},
-        quant::{ErrorStats, Extent, Granularity, Grid, ScaleRule, Scheme, reference},
+        quant::{ErrorStats, Granularity, Grid, MinMax, ScaleRule, Scheme, reference},
     };
 
     fn bytes(format: FloatFormat, seed: u32, len: usize) -> Vec<u8> {
@@ -70,12 +70,12 @@ mod tests {
                 let (codes, params, slow) =
                     reference::quantize_matrix::<S, E>(&row, &rowwise, &scheme).expect("finite");
                 let symmetric = absmax::<S>(isa, self.0).expect("finite");
-                let extent = extent::<S>(isa, self.0).expect("finite");
+                let range = min_max::<S>(isa, self.0).expect("finite");
                 assert_eq!(
-                    Some(extent).filter(|_| !row.is_empty()),
-                    reference::extent(&row).filter(|_| !row.is_empty())
+                    Some(range).filter(|_| !row.is_empty()),
+                    reference::min_max(&row).filter(|_| !row.is_empty())
                 );
-                assert_eq!(symmetric, extent.amax());
+                assert_eq!(symmetric, range.amax());
                 let mut fast = vec![0; row.len()];
                 let stats = quantize::<S, E>(isa, self.0, params[0], scheme.quotient, &mut fast);
                 assert_eq!(fast, codes, "{} {:?} {:?}", E::SPEC.name, S::FORMAT, scheme.rule);
@@ -88,9 +88,9 @@ mod tests {
                 }
                 let (codes, params, slow) =
                     reference::quantize_matrix::<S, E>(&row, &columnwise, &scheme).expect("finite");
-                let mut extents = vec![Extent::EMPTY; row.len()];
-                assert!(extent_columns::<S>(isa, self.0, &mut extents));
-                assert!(extents.iter().zip(&row).all(|(e, x)| e.min == x.to_f32() && e.max == x.to_f32()));
+                let mut ranges = vec![MinMax::EMPTY; row.len()];
+                assert!(min_max_columns::<S>(isa, self.0, &mut ranges));
+                assert!(ranges.iter().zip(&row).all(|(e, x)| e.min == x.to_f32() && e.max == x.to_f32()));
                 same(&quantize_columns::<S, E>(isa, self.0, &params, scheme.quotient, &mut fast), &slow);
                 assert_eq!(fast, codes);
             }
@@ -118,8 +118,8 @@ mod tests {
     fn a_value_that_is_not_finite_is_seen_wherever_it_stands() {
         fn check<S: SourceFloat>(row: &[u8]) {
             for isa in Isa::present() {
-                assert_eq!((absmax::<S>(isa, row), extent::<S>(isa, row)), (None, None));
-                assert!(!extent_columns::<S>(isa, row, &mut [Extent::EMPTY; 67]));
+                assert_eq!((absmax::<S>(isa, row), min_max::<S>(isa, row)), (None, None));
+                assert!(!min_max_columns::<S>(isa, row, &mut [MinMax::EMPTY; 67]));
             }
         }
         for position in 0..67 {

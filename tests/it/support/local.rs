@@ -9,7 +9,7 @@ use std::{
 use ptqd::{
     backend::{DataSource, RunInputs},
     control::{Control, MemoryBudget},
-    engine::{Brake, EngineConfig},
+    engine::{Canceller, EngineConfig},
     pipeline::{self, LocalJob, PipelineError},
     report::QualityGate,
     spec::parse,
@@ -34,7 +34,7 @@ pub fn local_job(model: &Path, quantize: &Value) -> LocalJob {
                 library: needed("ORT_DYLIB_PATH").into(),
                 threads: 2,
                 memory: None,
-                brake: Brake::default(),
+                canceller: Canceller::default(),
             },
             memory: Arc::new(MemoryBudget::default()),
             statistics: None,

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Edge, wiring::op};
+use super::{QdqSite, wiring::op};
 use crate::model::onnx::proto::GraphProto;
 
 /// The groups of quantized tensors that are to share a range: the result of a Concat and those of its inputs that are
 /// quantized, groups with a member in common being one.
-pub(in crate::backend::modelopt) fn joined(graph: &GraphProto, edges: &[Edge]) -> Vec<BTreeSet<String>> {
-    let quantized: BTreeSet<&String> = edges.iter().map(|edge| &edge.tensor).collect();
+pub(in crate::backend::modelopt) fn joined(graph: &GraphProto, sites: &[QdqSite]) -> Vec<BTreeSet<String>> {
+    let quantized: BTreeSet<&String> = sites.iter().map(|site| &site.tensor).collect();
     let mut groups: Vec<BTreeSet<String>> = Vec::new();
     for node in graph.node.iter().filter(|node| op(node) == "Concat") {
         let Some(result) = node.output.first().filter(|output| quantized.contains(output)) else { continue };
@@ -43,7 +43,7 @@ mod tests {
             node: vec![concat(&["a", "b"], "c"), concat(&["c", "d"], "e"), concat(&["f", "g"], "h")],
             ..Default::default()
         };
-        let edge = |tensor: &str| Edge {
+        let site = |tensor: &str| QdqSite {
             layer: 0,
             node: 0,
             input: 0,
@@ -51,8 +51,8 @@ mod tests {
             format: FloatFormat::F32,
             dtype: DType::Int8,
         };
-        let edges: Vec<Edge> = ["a", "c", "e", "f"].into_iter().map(edge).collect();
+        let sites: Vec<QdqSite> = ["a", "c", "e", "f"].into_iter().map(site).collect();
         let group: BTreeSet<String> = ["a", "c", "e"].map(str::to_owned).into();
-        assert_eq!(joined(&graph, &edges), [group]);
+        assert_eq!(joined(&graph, &sites), [group]);
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 
 /// An input that gets a Q/DQ pair.
 #[derive(Clone, Debug)]
-pub(super) struct Edge {
+pub(super) struct QdqSite {
     /// The layer, as a position in the plan.
     pub(super) layer: usize,
     /// The node's position in the graph.
@@ -72,7 +72,7 @@ pub(super) fn place(
     candidates: &[Option<Candidate>],
     nodes: &[usize],
     resolved: &mut Resolved,
-) -> Result<Vec<Edge>, OnnxError> {
+) -> Result<Vec<QdqSite>, OnnxError> {
     let format = candidates.iter().flatten().map(|candidate| candidate.format).max().unwrap_or(FloatFormat::F32);
     let wiring = Wiring::new(graph)?;
     if options.placement == Placement::TensorRt {
@@ -81,17 +81,17 @@ pub(super) fn place(
         resolved.leave_native(spec, native);
     }
     let place = Place { spec, graph, wiring, candidates, nodes, resolved, format };
-    let mut edges = place.layers_with_weights();
+    let mut sites = place.layers_with_weights();
     let mut native = Vec::new();
     for (layer, inputs) in place.layers_without_weights() {
         match inputs {
-            Ok(inputs) => edges.extend(inputs.into_iter().filter_map(|input| place.edge(layer, input))),
+            Ok(inputs) => sites.extend(inputs.into_iter().filter_map(|input| place.site(layer, input))),
             Err(reason) => native.push((layer, reason)),
         }
     }
-    edges.sort_by_key(|edge| (edge.node, edge.input));
+    sites.sort_by_key(|site| (site.node, site.input));
     resolved.leave_native(spec, native);
-    Ok(edges)
+    Ok(sites)
 }
 
 impl Place<'_> {
@@ -110,17 +110,17 @@ impl Place<'_> {
         (self.is_quantized(layer) && plan.activations.is_some()).then_some(layer)
     }
 
-    fn edge(&self, layer: usize, input: usize) -> Option<Edge> {
+    fn site(&self, layer: usize, input: usize) -> Option<QdqSite> {
         let node = self.nodes[layer];
         let format = self.candidates[layer].as_ref().map_or(self.format, |candidate| candidate.format);
         let dtype = self.resolved.plan.layers[layer].activations?;
-        Some(Edge { layer, node, input, tensor: self.graph.node[node].input.get(input)?.clone(), format, dtype })
+        Some(QdqSite { layer, node, input, tensor: self.graph.node[node].input.get(input)?.clone(), format, dtype })
     }
 
-    fn layers_with_weights(&self) -> Vec<Edge> {
+    fn layers_with_weights(&self) -> Vec<QdqSite> {
         let layers =
             (0..self.nodes.len()).filter(|&layer| self.is_quantized(layer) && self.candidates[layer].is_some());
-        layers.filter_map(|layer| self.edge(layer, 0)).collect()
+        layers.filter_map(|layer| self.site(layer, 0)).collect()
     }
 
     /// For each layer without weights that the rules want quantized: which of its inputs are, or why none is.

@@ -1,0 +1,5 @@
+//! What both backends do with ONNX graphs: which nodes can be quantized, writing weights.
+
+pub(super) mod inventory;
+pub(super) mod memory;
+pub(super) mod weights;

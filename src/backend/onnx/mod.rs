@@ -1,6 +1,0 @@
-//! What both backends do with ONNX graphs: which nodes can be quantized, writing weights, comparing two models.
-
-pub(super) mod evaluate;
-pub(super) mod inventory;
-pub(super) mod memory;
-pub(super) mod weights;

@@ -1,0 +1,62 @@
+//! Notifications of one process: what its own transactions and, on Postgres, those of others made true.
+
+use futures_util::stream;
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::job::{Notification, NotificationStream};
+
+/// How much news a slow reader may be behind before he is told to look for himself.
+const BACKLOG: usize = 1024;
+
+/// Where news is told.
+pub(super) fn channel() -> broadcast::Sender<Notification> {
+    broadcast::channel(BACKLOG).0
+}
+
+/// What is told from now on.
+pub(super) fn stream_of(notifications: &broadcast::Sender<Notification>) -> NotificationStream {
+    Box::pin(stream::unfold(notifications.subscribe(), |mut heard| async {
+        match heard.recv().await {
+            Ok(notification) => Some((notification, heard)),
+            Err(RecvError::Lagged(_)) => Some((Notification::Lagged, heard)),
+            Err(RecvError::Closed) => None,
+        }
+    }))
+}
+
+/// A notification as Postgres carries it.
+pub(super) fn payload(notification: &Notification) -> String {
+    match notification {
+        Notification::Queued => "queued".to_owned(),
+        Notification::Delivery => "delivery".to_owned(),
+        Notification::Event(job) => job.to_string(),
+        Notification::Lagged => "missed".to_owned(),
+    }
+}
+
+/// The news that a payload holds. One that no version of ours sent is a reason to look.
+pub(super) fn read(payload: &str) -> Notification {
+    match payload {
+        "queued" => Notification::Queued,
+        "delivery" => Notification::Delivery,
+        job => job.parse().map_or(Notification::Lagged, Notification::Event),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::JobId;
+
+    #[test]
+    fn news_survives_the_way_through_postgres() {
+        for notification in [
+            Notification::Queued,
+            Notification::Delivery,
+            Notification::Event(JobId::from_uuid(7)),
+            Notification::Lagged,
+        ] {
+            assert_eq!(read(&payload(&notification)), notification);
+        }
+    }
+}
