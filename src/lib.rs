@@ -19,7 +19,7 @@
 //! | [`job`] | what a job is, and the ports to where jobs and artifacts are kept |
 //! | [`access`] | tenants' API keys and what they may do |
 //! | [`webhook`] | who is told of what, and how it is signed |
-//! | [`control`], [`fault`], [`digest`] | leaves that all share: progress and cancellation; what an error says of itself; SHA-256 |
+//! | [`control`], [`fault`], [`digest`], [`files`] | leaves that all share: progress and cancellation; what an error says of itself; SHA-256; files that appear whole |
 
 pub mod access;
 pub mod backend;
@@ -29,6 +29,7 @@ pub mod dataset;
 pub mod digest;
 pub mod engine;
 pub mod fault;
+pub mod files;
 pub mod job;
 pub mod model;
 pub mod numeric;

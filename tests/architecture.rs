@@ -16,12 +16,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Which modules each module may name, besides itself. Leaves that all may name: `control`, `digest`, `fault`.
-const MAY_NAME: [(&str, &[&str]); 27] = [
+/// Which modules each module may name, besides itself. Leaves that all may name: `control`, `digest`, `fault`,
+/// `files`.
+const MAY_NAME: [(&str, &[&str]); 28] = [
     // core
     ("fault", &[]),
     ("control", &[]),
     ("digest", &[]),
+    ("files", &[]),
     ("numeric", &[]),
     ("tensor", &["numeric"]),
     ("quant", &["numeric", "tensor"]),
@@ -84,7 +86,7 @@ const MAY_NAME: [(&str, &[&str]); 27] = [
         ],
     ),
 ];
-const LEAVES: [&str; 3] = ["control", "digest", "fault"];
+const LEAVES: [&str; 4] = ["control", "digest", "fault", "files"];
 const SHELL: [&str; 10] =
     ["config", "database", "storage", "outbound", "telemetry", "traces", "worker", "api", "app", "cli"];
 

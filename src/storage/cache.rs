@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::place::Object;
-use crate::digest::sha256_hex;
+use crate::{digest::sha256_hex, files::write_whole};
 
 /// The cache of a data folder. Any number of processes may share it.
 #[derive(Clone, Debug)]
@@ -72,9 +72,7 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         };
-        let partial = name.with_extension(format!("{}.partial", std::process::id()));
-        let named = linked.and_then(|()| fs::write(&partial, sha256)).and_then(|()| fs::rename(&partial, &name));
-        if let Err(error) = named {
+        if let Err(error) = linked.and_then(|()| write_whole(&name, sha256)) {
             tracing::debug!(%error, uri, "an input was not kept");
         }
     }

@@ -19,6 +19,7 @@ use crate::{
     control::{Cancelled, Control},
     digest::{sha256_file, sha256_hex},
     engine::{self, Session},
+    files::write_whole,
     model,
 };
 
@@ -81,11 +82,7 @@ impl CachedStatistics {
 
     /// Keeps a record. One that cannot be kept is made again the next time, and that is all.
     pub(super) fn write(&self, record: &Record) {
-        let partial = self.0.with_extension(format!("{}.partial", std::process::id()));
-        let written = fs::write(&partial, json!(record).to_string()).and_then(|()| fs::rename(&partial, &self.0));
-        if written.is_err() {
-            let _ = fs::remove_file(partial);
-        }
+        let _ = write_whole(&self.0, json!(record).to_string());
     }
 }
 

@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::{
     backend::BackendError,
     digest::sha256_hex,
+    files::write_whole,
     quant::{ErrorBits, ErrorStats},
 };
 
@@ -67,9 +68,7 @@ impl Journal {
         let Some(key) = self.key(source) else { return Ok(()) };
         let entry = Entry { key, file_bytes, errors: errors.iter().map(ErrorBits::from).collect() };
         let path = self.path(name);
-        let temporary = path.with_extension("partial");
-        let written = fs::write(&temporary, json!(entry).to_string()).and_then(|()| fs::rename(&temporary, &path));
-        written.map_err(|source| BackendError::Write { path, source })
+        write_whole(&path, json!(entry).to_string()).map_err(|source| BackendError::Write { path, source })
     }
 
     /// The job is done; nothing will be resumed.

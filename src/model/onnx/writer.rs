@@ -3,13 +3,7 @@
 //! A model that protobuf can hold stays one file: fields of a message may come in any order and pieces, so the graph is
 //! written with its small parts first and its large tensors behind them. A larger one has its tensors in a second file.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io, iter, os::unix::fs::FileExt, path::Path};
 
 use buffa::Message;
 
@@ -18,7 +12,7 @@ use super::{
     external::EXTERNAL,
     proto::{GraphProto, StringStringEntryProto, TensorProto},
 };
-use crate::tensor::Shape;
+use crate::{files::PartialFile, tensor::Shape};
 
 /// Where the second file begins to be needed: protobuf ends at 2 GiB, and some readers a little before.
 const LARGEST_MESSAGE: u64 = 1_900_000_000;
@@ -60,9 +54,9 @@ impl DeferredTensor {
 #[derive(Debug)]
 pub struct ModelWriter {
     /// The file that holds the tensors.
-    tensors: File,
-    /// Temporary and final name of each file.
-    names: Vec<(PathBuf, PathBuf)>,
+    tensors: PartialFile,
+    /// The file of the message, where the tensors have one of their own.
+    message: Option<PartialFile>,
     places: BTreeMap<String, (u64, u64)>,
 }
 
@@ -94,8 +88,7 @@ impl ModelWriter {
         tag(GRAPH, graph_bytes, &mut head);
         head.extend(graph);
 
-        let (tensor_file, names) = open(path)?;
-        let mut writer = ModelWriter { tensors: tensor_file, names: vec![names], places: BTreeMap::new() };
+        let mut writer = ModelWriter { tensors: open(path)?, message: None, places: BTreeMap::new() };
         writer.put(0, &head)?;
         let mut end = head.len() as u64;
         for (piece, tensor) in pieces.iter().zip(tensors) {
@@ -137,24 +130,23 @@ impl ModelWriter {
         if message.len() as u64 > LARGEST_MESSAGE {
             return Err(OnnxError::TooLarge);
         }
-        let (model_file, model_names) = open(path)?;
-        model_file.write_all_at(&message, 0).map_err(|source| OnnxError::Write { path: path.to_owned(), source })?;
-        let (tensors, data_names) = open(&path.with_file_name(data_name))?;
-        // The data first, so that a model with its final name has its data beside it.
-        ModelWriter { tensors, names: vec![data_names, model_names], places }.size(end)
+        let file = open(path)?;
+        file.file().write_all_at(&message, 0).map_err(|source| OnnxError::Write { path: path.to_owned(), source })?;
+        let tensors = open(&path.with_file_name(data_name))?;
+        ModelWriter { tensors, message: Some(file), places }.size(end)
     }
 
     fn size(self, bytes: u64) -> Result<Self, OnnxError> {
-        self.tensors.set_len(bytes).map_err(|source| self.failed(source))?;
+        self.tensors.file().set_len(bytes).map_err(|source| self.failed(source))?;
         Ok(self)
     }
 
     fn failed(&self, source: io::Error) -> OnnxError {
-        OnnxError::Write { path: self.names[0].1.clone(), source }
+        OnnxError::Write { path: self.tensors.path().to_owned(), source }
     }
 
     fn put(&self, position: u64, bytes: &[u8]) -> Result<(), OnnxError> {
-        self.tensors.write_all_at(bytes, position).map_err(|source| self.failed(source))
+        self.tensors.file().write_all_at(bytes, position).map_err(|source| self.failed(source))
     }
 
     /// Writes a part of a tensor, `offset` bytes from its start.
@@ -170,10 +162,11 @@ impl ModelWriter {
     /// Gives the files their names: each with its size.
     pub fn finish(self) -> Result<Vec<(String, u64)>, OnnxError> {
         let mut files = Vec::new();
-        for (temporary, path) in &self.names {
-            let renamed = fs::rename(temporary, path).and_then(|()| Ok(fs::metadata(path)?.len()));
-            let bytes = renamed.map_err(|source| OnnxError::Write { path: path.clone(), source })?;
-            files.push((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), bytes));
+        // The data first, so that a model with its final name has its data beside it.
+        for file in iter::once(self.tensors).chain(self.message) {
+            let path = file.path().to_owned();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((name, file.finish().map_err(|source| OnnxError::Write { path, source })?));
         }
         files.sort();
         Ok(files)
@@ -199,9 +192,6 @@ fn encode(message: &impl Message) -> Result<Vec<u8>, OnnxError> {
     message.try_encode_to_vec().map_err(|_| OnnxError::TooLarge)
 }
 
-fn open(path: &Path) -> Result<(File, (PathBuf, PathBuf)), OnnxError> {
-    let mut temporary = path.as_os_str().to_os_string();
-    temporary.push(".partial");
-    let file = File::create(&temporary).map_err(|source| OnnxError::Write { path: path.to_owned(), source })?;
-    Ok((file, (temporary.into(), path.to_owned())))
+fn open(path: &Path) -> Result<PartialFile, OnnxError> {
+    PartialFile::create(path).map_err(|source| OnnxError::Write { path: path.to_owned(), source })
 }

@@ -1,17 +1,11 @@
 //! [`ShardWriter`]: a safetensors file whose header is written first and whose tensors follow in any order.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io, os::unix::fs::FileExt, path::Path};
 
 use serde_json::{Map, Value, json};
 
 use super::SafetensorsError;
-use crate::tensor::Shape;
+use crate::{files::PartialFile, tensor::Shape};
 
 /// A tensor to be written.
 #[derive(Clone, Debug)]
@@ -36,9 +30,7 @@ impl OutTensor {
 /// Writes under a temporary name until [`ShardWriter::finish`], so a file with the final name is whole.
 #[derive(Debug)]
 pub struct ShardWriter {
-    file: File,
-    temporary: PathBuf,
-    path: PathBuf,
+    file: PartialFile,
     /// Name to position and length.
     places: BTreeMap<String, (u64, u64)>,
 }
@@ -71,20 +63,20 @@ impl ShardWriter {
         let data = 8 + text.len() as u64;
         places.values_mut().for_each(|place| place.0 += data);
 
-        let temporary = path.with_extension("safetensors.partial");
         let write = |source| SafetensorsError::Write { path: path.to_owned(), source };
-        let file = File::create(&temporary).map_err(write)?;
-        let writer = ShardWriter { file, temporary, path: path.to_owned(), places };
-        writer.file.set_len(data + end).map_err(write)?;
+        let writer = ShardWriter { file: PartialFile::create(path).map_err(write)?, places };
+        writer.file.file().set_len(data + end).map_err(write)?;
         writer.at(0, &(text.len() as u64).to_le_bytes())?;
         writer.at(8, &text)?;
         Ok(writer)
     }
 
+    fn failed(&self, source: io::Error) -> SafetensorsError {
+        SafetensorsError::Write { path: self.file.path().to_owned(), source }
+    }
+
     fn at(&self, position: u64, bytes: &[u8]) -> Result<(), SafetensorsError> {
-        self.file
-            .write_all_at(bytes, position)
-            .map_err(|source| SafetensorsError::Write { path: self.path.clone(), source })
+        self.file.file().write_all_at(bytes, position).map_err(|source| self.failed(source))
     }
 
     /// Writes a part of a tensor, `offset` bytes from its start.
@@ -93,19 +85,18 @@ impl ShardWriter {
             Some(&(start, length)) if offset.checked_add(bytes.len() as u64).is_some_and(|end| end <= length) => {
                 self.at(start + offset, bytes)
             }
-            _ => Err(SafetensorsError::Write {
-                path: self.path.clone(),
-                source: io::Error::other(format!("{} bytes at {offset} of `{tensor}` were not laid out", bytes.len())),
-            }),
+            _ => {
+                let reason = format!("{} bytes at {offset} of `{tensor}` were not laid out", bytes.len());
+                Err(self.failed(io::Error::other(reason)))
+            }
         }
     }
 
     /// Gives the file its name. Returns its size. Not synced to the disk: waiting for that would take longer than all
     /// the rest, and a result counts only once it is published.
     pub fn finish(self) -> Result<u64, SafetensorsError> {
-        let write = |source| SafetensorsError::Write { path: self.path.clone(), source };
-        fs::rename(&self.temporary, &self.path).map_err(write)?;
-        Ok(self.file.metadata().map_err(write)?.len())
+        let path = self.file.path().to_owned();
+        self.file.finish().map_err(|source| SafetensorsError::Write { path, source })
     }
 }
 
