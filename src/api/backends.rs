@@ -25,7 +25,7 @@ struct OptionView {
     /// What it does.
     summary: &'static str,
     /// What it is where it is not given, in words.
-    default: &'static str,
+    default: String,
     /// The JSON Schema of its values.
     #[schema(value_type = Object)]
     schema: Value,
@@ -75,17 +75,18 @@ impl From<&dyn Backend> for BackendView {
             activation_dtypes: names(c.activation_dtypes),
             algorithms: c.algorithms(),
             needs_calibration: c.calibrates(),
-            options: c.options.iter().map(option).collect(),
+            options: c.options.iter().map(|o| option(*o)).collect(),
             schema: schema(c),
         }
     }
 }
 
-fn option(option: &BackendOption) -> OptionView {
-    OptionView { name: option.name, summary: option.summary, default: option.default, schema: values(option.kind) }
+fn option(option: &dyn BackendOption) -> OptionView {
+    let (name, summary) = (option.name(), option.summary());
+    OptionView { name, summary, default: option.default(), schema: values(&option.kind()) }
 }
 
-fn values(kind: OptionKind) -> Value {
+fn values(kind: &OptionKind) -> Value {
     match kind {
         OptionKind::Switch => json!({"type": "boolean"}),
         OptionKind::OneOf(texts) => json!({"type": "string", "enum": texts}),
@@ -102,10 +103,10 @@ fn schema(c: &Capabilities) -> Value {
         let names: Vec<&str> = dtypes.iter().map(|dtype| dtype.spec().name).chain([NATIVE]).collect();
         json!({"type": "object", "properties": {"dtype": {"type": "string", "enum": names}}, "required": ["dtype"]})
     };
-    let described = |option: &BackendOption| {
-        let mut schema = values(option.kind);
-        schema["description"] = json!(format!("{}; default: {}", option.summary, option.default));
-        (option.name.to_owned(), schema)
+    let described = |option: &&dyn BackendOption| {
+        let mut schema = values(&option.kind());
+        schema["description"] = json!(format!("{}; default: {}", option.summary(), option.default()));
+        (option.name().to_owned(), schema)
     };
     let options: serde_json::Map<String, Value> = c.options.iter().map(described).collect();
     let patterns = "a glob on the layer's name, `re:` and a regular expression, or a class of layers";

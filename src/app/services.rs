@@ -157,7 +157,7 @@ fn backends(engine: &EngineConfig, alone: bool) -> Vec<&'static str> {
         }
         available.is_ok()
     };
-    all.filter(|capabilities| runs || !capabilities.calibrates()).map(|capabilities| capabilities.name).collect()
+    all.filter(|capabilities| runs || !capabilities.needs_engine).map(|capabilities| capabilities.name).collect()
 }
 
 /// The machine's name.

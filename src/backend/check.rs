@@ -4,14 +4,19 @@
 
 use serde_json::{Value, json};
 
-use super::{BACKENDS, Backend, Capabilities, OptionKind, find};
+use super::{
+    capabilities::Capabilities,
+    options::OptionKind,
+    registry::{BACKENDS, find},
+    traits::Backend,
+};
 use crate::{
     calibration::{self, CALIBRATORS},
     numeric::DType,
     spec::{Mode, Objection, ObjectionCode::*, QuantizeSpec, TensorRule, Warning, nearest, pointer_token},
 };
 
-/// Algorithms of TAO Quant's schema that only make sense for int4 weights.
+/// Algorithms of TAO Quant's schema that choose the scales of int4 weights, where there is but one way here.
 const INT4_ALGORITHMS: [&str; 4] = ["awq_clip", "awq_full", "awq_lite", "rtn_dq"];
 
 /// The backend that a section asks for, with everything that is wrong for it and everything worth a warning.
@@ -111,7 +116,14 @@ impl Check<'_> {
     fn one_algorithm(&mut self, capabilities: &Capabilities, pointer: String, name: &str) {
         let known = calibration::find(name);
         let objection = if INT4_ALGORITHMS.contains(&name) {
-            Objection::new(pointer, UnsupportedAlgorithm, format!("`{name}` is for int4 weights"))
+            let message =
+                format!("there is no `{name}`: int4 weights are rounded to nearest, with a scale for each block");
+            let asked = "remove the field and give the weights the dtype `int4`";
+            let hint = match name {
+                "rtn_dq" => format!("{asked}, which does what `rtn_dq` does"),
+                _ => format!("{asked}; scales that look at activations, as AWQ's do, are not implemented"),
+            };
+            Objection::new(pointer, UnsupportedAlgorithm, message).hint(hint)
         } else if !capabilities.calibrates() {
             // `minmax` is the default that TAO's own tools write into every spec; it asks for nothing.
             if known.is_some_and(|row| row.name == CALIBRATORS[0].name) {
@@ -208,10 +220,10 @@ impl Check<'_> {
     }
 
     fn options(&mut self, capabilities: &Capabilities) {
-        let names = || capabilities.options.iter().map(|option| option.name);
+        let names = || capabilities.options.iter().map(|option| option.name());
         for (key, value) in &self.spec.backend_kwargs {
             let pointer = self.spec.at(&format!("backend_kwargs/{}", pointer_token(key)));
-            let Some(option) = capabilities.options.iter().find(|option| option.name == key) else {
+            let Some(option) = capabilities.options.iter().find(|option| option.name() == key) else {
                 let message = format!("backend `{}` has no option `{key}`", capabilities.name);
                 let mut objection = Objection::new(pointer, UnknownBackendOption, message).allowed(names());
                 if let Some(near) = nearest(key, names()).first() {
@@ -220,11 +232,12 @@ impl Check<'_> {
                 self.objections.push(objection);
                 continue;
             };
-            if !value.is_null() && !option.kind.allows(value) {
-                let wrong_type = matches!(option.kind, OptionKind::Switch) || value.is_array() || value.is_object();
+            if !value.is_null() && !option.allows(value) {
+                let kind = option.kind();
+                let wrong_type = matches!(kind, OptionKind::Switch) || value.is_array() || value.is_object();
                 let code = if wrong_type { WrongType } else { OutOfRange };
                 let message = format!("`{key}` cannot be {value}");
-                self.objections.push(Objection::new(pointer, code, message).allowed(option.kind.allowed()));
+                self.objections.push(Objection::new(pointer, code, message).allowed(kind.allowed()));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `ptqd quantize`: the pipeline without a server.
 
 use std::{
+    collections::BTreeMap,
     error::Error,
     fs, io,
     path::{Path, PathBuf},
@@ -159,6 +160,7 @@ fn local_job(
             engine: args.compute.engine(),
             memory: args.compute.memory(),
             statistics: None,
+            digests: BTreeMap::new(),
         },
         spec: parsed.spec,
         warnings: parsed.warnings,

@@ -12,6 +12,7 @@ use super::{
     scratch::Scratch,
 };
 use crate::{
+    backend::BACKENDS,
     control::Phase,
     fault::chain,
     job::{Claim, Failure, Finish, Lease, Work},
@@ -73,7 +74,8 @@ pub(super) async fn run(ctx: &WorkerContext, claim: Claim, stop: watch::Receiver
 async fn elsewhere(ctx: &WorkerContext, needs_bytes: Option<u64>) -> Option<u64> {
     let needs = needs_bytes?;
     // Only a backend that runs models fails so.
-    ctx.queue.capable_workers("modelopt", needs).await.is_ok_and(|count| count > 0).then_some(needs)
+    let backend = BACKENDS.iter().map(|backend| backend.capabilities()).find(|backend| backend.needs_engine)?;
+    ctx.queue.capable_workers(backend.name, needs).await.is_ok_and(|count| count > 0).then_some(needs)
 }
 
 pub(super) fn unusable_scratch(error: &std::io::Error) -> Failure {

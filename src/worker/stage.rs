@@ -58,7 +58,14 @@ pub(super) async fn stage(
     let memory = Arc::new(MemoryBudget::new(memory_bytes));
     let job = LocalJob {
         model: model.path,
-        inputs: RunInputs { calibration, evaluation, engine, memory, statistics: stager.cache.map(Cache::statistics) },
+        inputs: RunInputs {
+            calibration,
+            evaluation,
+            engine,
+            memory,
+            statistics: stager.cache.map(Cache::statistics),
+            digests: BTreeMap::new(),
+        },
         spec: checked.quantize,
         warnings: checked.warnings,
         quality_gate: spec.quality_gate,

@@ -53,6 +53,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     weight_dtypes: &[DType::Int8, DType::Int4, DType::Fp8E4m3fn, DType::Fp8E5m2],
     activation_dtypes: &[DType::Int8, DType::Fp8E4m3fn, DType::Fp8E5m2],
     options: &OPTIONS,
+    needs_engine: true,
 };
 
 impl Backend for ModelOpt {

@@ -1,9 +1,7 @@
 //! The options of the backend.
 
-use serde_json::Value;
-
 use crate::{
-    backend::{BackendOption, OptionKind},
+    backend::options::{BackendOption, Between, Number, OneOf, Override, Setting, Switch, Whole},
     calibration::{self, CALIBRATORS, Calibrator, DEFAULT_PERCENTILE, Target},
     numeric::{DType, FloatFormat},
     quant::{Granularity, Grid, ScaleRule, Scheme},
@@ -11,72 +9,93 @@ use crate::{
     tensor::Shape,
 };
 
-/// Keys of `backend_kwargs`.
-pub(super) static OPTIONS: [BackendOption; 10] = [
-    BackendOption {
-        name: "block_size",
-        summary: "elements of a block of int4 weights along the input axis",
-        kind: OptionKind::Number(&[32, 64, 128]),
-        default: "128",
-    },
-    BackendOption {
-        name: "calibration",
-        summary: "`random` takes random numbers where the job has no calibration data; ranges then mean little",
-        kind: OptionKind::OneOf(&["data", RANDOM]),
-        default: "data",
-    },
-    BackendOption {
-        name: "duplicate_constants",
-        summary: "whether a constant gets a copy where layers or other readers want it otherwise; else they stay native",
-        kind: OptionKind::Switch,
-        default: "true",
-    },
-    BackendOption {
-        name: "fold_batch_norm",
-        summary: "whether BatchNormalization becomes part of the convolution or matrix product before it",
-        kind: OptionKind::Switch,
-        default: "true",
-    },
-    BackendOption {
-        name: "fold_constants",
-        summary: "whether what moves a constant about, such as a Transpose, is done once and for all",
-        kind: OptionKind::Switch,
-        default: "true",
-    },
-    BackendOption {
-        name: "high_precision_dtype",
-        summary: "what the rest of the graph computes in: f32 models may become f16, their inputs and outputs excepted",
-        kind: OptionKind::OneOf(&["fp32", "fp16"]),
-        default: "fp32",
-    },
-    BackendOption {
-        name: "percentile",
-        summary: "the percentile of algorithm `percentile`, in percent",
-        kind: OptionKind::Between(50.0, 100.0),
-        default: "99.99",
-    },
-    BackendOption {
-        name: "placement",
-        summary: "which inputs get Q/DQ pairs: what TensorRT fuses, what onnxruntime fuses, or only layers with weights",
-        kind: OptionKind::OneOf(&["tensorrt", "onnxruntime", "minimal"]),
-        default: "tensorrt",
-    },
-    BackendOption {
-        name: "reduce_range",
-        summary: "int8 weights use 7 of their 8 bits, so that integer kernels of x86 CPUs without VNNI do not saturate",
-        kind: OptionKind::Switch,
-        default: "true for placement onnxruntime, else false",
-    },
-    BackendOption {
-        name: "sensitivity_layers",
-        summary: "how many layers are quantized alone to see what they cost, the most suspicious first",
-        kind: OptionKind::Whole(0, 10_000),
-        default: "8 where there is evaluation data, else 0",
-    },
+/// Keys of `backend_kwargs`, sorted by name.
+pub(super) static OPTIONS: [&dyn BackendOption; 10] = [
+    &BLOCK_SIZE,
+    &CALIBRATION,
+    &DUPLICATE_CONSTANTS,
+    &FOLD_BATCH_NORM,
+    &FOLD_CONSTANTS,
+    &HIGH_PRECISION_DTYPE,
+    &PERCENTILE,
+    &PLACEMENT,
+    &REDUCE_RANGE,
+    &SENSITIVITY_LAYERS,
 ];
 
-/// The value of option `calibration` that asks for random numbers.
-const RANDOM: &str = "random";
+static BLOCK_SIZE: Setting<Number> = Setting {
+    name: "block_size",
+    summary: "elements of a block of int4 weights along the input axis",
+    form: Number(&[32, 64, 128]),
+    default: 128,
+};
+static CALIBRATION: Setting<OneOf<CalibrationData>> = Setting {
+    name: "calibration",
+    summary: "`random` takes random numbers where the job has no calibration data; ranges then mean little",
+    form: OneOf(&[("data", CalibrationData::Given), ("random", CalibrationData::Random)]),
+    default: CalibrationData::Given,
+};
+static DUPLICATE_CONSTANTS: Setting<Switch> = Setting {
+    name: "duplicate_constants",
+    summary: "whether a constant gets a copy where layers or other readers want it otherwise; else they stay native",
+    form: Switch,
+    default: true,
+};
+static FOLD_BATCH_NORM: Setting<Switch> = Setting {
+    name: "fold_batch_norm",
+    summary: "whether BatchNormalization becomes part of the convolution or matrix product before it",
+    form: Switch,
+    default: true,
+};
+static FOLD_CONSTANTS: Setting<Switch> = Setting {
+    name: "fold_constants",
+    summary: "whether what moves a constant about, such as a Transpose, is done once and for all",
+    form: Switch,
+    default: true,
+};
+static HIGH_PRECISION_DTYPE: Setting<OneOf<FloatFormat>> = Setting {
+    name: "high_precision_dtype",
+    summary: "what the rest of the graph computes in: f32 models may become f16, their inputs and outputs excepted",
+    form: OneOf(&[("fp32", FloatFormat::F32), ("fp16", FloatFormat::F16)]),
+    default: FloatFormat::F32,
+};
+static PERCENTILE: Setting<Between> = Setting {
+    name: "percentile",
+    summary: "the percentile of algorithm `percentile`, in percent",
+    form: Between(50.0, 100.0),
+    default: DEFAULT_PERCENTILE,
+};
+static PLACEMENT: Setting<OneOf<Placement>> = Setting {
+    name: "placement",
+    summary: "which inputs get Q/DQ pairs: what TensorRT fuses, what onnxruntime fuses, or only layers with weights",
+    form: OneOf(&[
+        ("tensorrt", Placement::TensorRt),
+        ("onnxruntime", Placement::OnnxRuntime),
+        ("minimal", Placement::Minimal),
+    ]),
+    default: Placement::TensorRt,
+};
+static REDUCE_RANGE: Override<Switch> = Override {
+    name: "reduce_range",
+    summary: "int8 weights use 7 of their 8 bits, so that integer kernels of x86 CPUs without VNNI do not saturate",
+    form: Switch,
+    default: "true for placement onnxruntime, else false",
+};
+static SENSITIVITY_LAYERS: Override<Whole> = Override {
+    name: "sensitivity_layers",
+    summary: "how many layers are quantized alone to see what they cost, the most suspicious first",
+    form: Whole(0, 10_000),
+    default: "8 where there is evaluation data, else 0",
+};
+
+/// What ranges are taken from where the job has no calibration data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CalibrationData {
+    /// Nothing: the data must be given.
+    Given,
+    /// Random numbers.
+    Random,
+}
 
 /// Whose rules say which inputs get Q/DQ pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,26 +133,19 @@ pub(super) struct Options {
 impl Options {
     /// From a section that passed the backends' check.
     pub(super) fn new(spec: &QuantizeSpec) -> Self {
-        let option = |name: &str| spec.backend_kwargs.get(name).filter(|value| !value.is_null());
-        let placement = match option("placement").and_then(Value::as_str) {
-            Some("onnxruntime") => Placement::OnnxRuntime,
-            Some("minimal") => Placement::Minimal,
-            _ => Placement::TensorRt,
-        };
+        let placement = PLACEMENT.of(spec);
         Options {
             algorithm: spec.algorithm.as_deref().and_then(calibration::find).unwrap_or(&CALIBRATORS[0]),
-            block_size: option("block_size").and_then(Value::as_u64).map_or(128, |n| n as usize),
-            duplicate_constants: option("duplicate_constants").and_then(Value::as_bool).unwrap_or(true),
-            fold_constants: option("fold_constants").and_then(Value::as_bool).unwrap_or(true),
-            fold_batch_norm: option("fold_batch_norm").and_then(Value::as_bool).unwrap_or(true),
-            to_half: option("high_precision_dtype").and_then(Value::as_str) == Some("fp16"),
-            percentile: option("percentile").and_then(Value::as_f64).unwrap_or(DEFAULT_PERCENTILE),
+            block_size: BLOCK_SIZE.of(spec),
+            duplicate_constants: DUPLICATE_CONSTANTS.of(spec),
+            fold_constants: FOLD_CONSTANTS.of(spec),
+            fold_batch_norm: FOLD_BATCH_NORM.of(spec),
+            to_half: HIGH_PRECISION_DTYPE.of(spec) == FloatFormat::F16,
+            percentile: PERCENTILE.of(spec),
             placement,
-            random: option("calibration").and_then(Value::as_str) == Some(RANDOM),
-            sensitivity_layers: option("sensitivity_layers").and_then(Value::as_u64).map(|n| n as usize),
-            reduce_range: option("reduce_range")
-                .and_then(Value::as_bool)
-                .unwrap_or(placement == Placement::OnnxRuntime),
+            random: CALIBRATION.of(spec) == CalibrationData::Random,
+            sensitivity_layers: SENSITIVITY_LAYERS.of(spec),
+            reduce_range: REDUCE_RANGE.of(spec).unwrap_or(placement == Placement::OnnxRuntime),
         }
     }
 

@@ -39,6 +39,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     weight_dtypes: &DType::ALL,
     activation_dtypes: &[],
     options: &OPTIONS,
+    needs_engine: false,
 };
 
 impl Backend for TorchAo {

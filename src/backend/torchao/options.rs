@@ -2,61 +2,109 @@
 
 use serde_json::Value;
 
-use crate::backend::layouts::{self, Layout};
 use crate::{
-    backend::{BackendOption, OptionKind},
+    backend::{
+        layouts::{self, LAYOUTS, Layout},
+        options::{BackendOption, Form, Number, OneOf, OptionKind, Override, Setting, Switch},
+    },
     numeric::DType,
     quant::{Granularity, Grid, ScaleRule, Scheme},
     spec::{Objection, ObjectionCode, QuantizeSpec, Reason},
     tensor::Shape,
 };
 
-/// The layout is chosen by what the model is.
-pub(super) const AUTO: &str = "auto";
+/// Keys of `backend_kwargs`, sorted by name.
+pub(super) static OPTIONS: [&dyn BackendOption; 5] = [&GRANULARITY, &GROUP_SIZE, &LAYOUT, &SCALE_RULE, &SYMMETRIC];
 
-/// Keys of `backend_kwargs`.
-pub(super) static OPTIONS: [BackendOption; 5] = [
-    BackendOption {
-        name: "granularity",
-        summary: "how many elements share a scale; int4 is per group without being asked. Blocks are 128×128 and for fp8",
-        kind: OptionKind::OneOf(&["per_row", "per_tensor", "per_group", "per_block"]),
-        default: "per_row",
-    },
-    BackendOption {
-        name: "group_size",
-        summary: "elements of a group along the input axis; asks for `per_group`",
-        kind: OptionKind::Number(&[32, 64, 128]),
-        default: "128",
-    },
-    BackendOption {
-        name: "layout",
-        summary: "how a checkpoint is stored; `auto` is compressed-tensors for a folder with a config.json, else plain",
-        kind: OptionKind::OneOf(&[AUTO, "compressed-tensors", "plain", "torchao"]),
-        default: AUTO,
-    },
-    BackendOption {
-        name: "scale_rule",
-        summary: "how amax becomes the scale of an integer weight: `torchao` is amax/127.5 (int4: 7.5), `amax/127` leaves \
-                  the least code unused (int4: 7)",
-        kind: OptionKind::OneOf(&["torchao", "amax/127.5", "amax/127"]),
-        default: "torchao",
-    },
-    BackendOption {
-        name: "symmetric",
-        summary: "false gives integer weights a zero point, so that the codes cover the range from minimum to maximum",
-        kind: OptionKind::Switch,
-        default: "true",
-    },
-];
+static GRANULARITY: Override<OneOf<Sharing>> = Override {
+    name: "granularity",
+    summary: "how many elements share a scale; int4 is per group without being asked. Blocks are 128×128 and for fp8",
+    form: OneOf(&[
+        ("per_row", Sharing::Row),
+        ("per_tensor", Sharing::Tensor),
+        ("per_group", Sharing::Group),
+        ("per_block", Sharing::Block),
+    ]),
+    default: "per_row",
+};
+static GROUP_SIZE: Setting<Number> = Setting {
+    name: "group_size",
+    summary: "elements of a group along the input axis; asks for `per_group`",
+    form: Number(&[32, 64, 128]),
+    default: 128,
+};
+static LAYOUT: Setting<LayoutName> = Setting {
+    name: "layout",
+    summary: "how a checkpoint is stored; `auto` is compressed-tensors for a folder with a config.json, else plain",
+    form: LayoutName,
+    default: None,
+};
+static SCALE_RULE: Setting<OneOf<ScaleRule>> = Setting {
+    name: "scale_rule",
+    summary: "how amax becomes the scale of an integer weight: `torchao` is amax/127.5 (int4: 7.5), `amax/127` leaves \
+              the least code unused (int4: 7)",
+    form: OneOf(&[
+        ("torchao", ScaleRule::AmaxOverHalfRange),
+        ("amax/127.5", ScaleRule::AmaxOverHalfRange),
+        ("amax/127", ScaleRule::AmaxOverMax),
+    ]),
+    default: ScaleRule::AmaxOverHalfRange,
+};
+static SYMMETRIC: Setting<Switch> = Setting {
+    name: "symmetric",
+    summary: "false gives integer weights a zero point, so that the codes cover the range from minimum to maximum",
+    form: Switch,
+    default: true,
+};
 
 const BLOCK: usize = 128;
+
+/// Which elements of a weight share a scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    /// Those of an output channel.
+    Row,
+    /// All of them.
+    Tensor,
+    /// So many of an output channel, side by side.
+    Group,
+    /// Those of a block of 128×128.
+    Block,
+}
+
+/// The layouts by name; `None` is `auto`, the one that fits what the model is.
+#[derive(Debug)]
+struct LayoutName;
+
+impl LayoutName {
+    const AUTO: &str = "auto";
+}
+
+impl Form for LayoutName {
+    type Value = Option<&'static dyn Layout>;
+
+    fn kind(&self) -> OptionKind {
+        OptionKind::OneOf([Self::AUTO].into_iter().chain(LAYOUTS.iter().map(|layout| layout.name())).collect())
+    }
+
+    fn parse(&self, value: &Value) -> Option<Self::Value> {
+        let name = value.as_str()?;
+        if name == Self::AUTO { Some(None) } else { layouts::find(name).map(Some) }
+    }
+
+    fn text(&self, value: Self::Value) -> String {
+        value.map_or(Self::AUTO, Layout::name).to_owned()
+    }
+}
 
 /// The options of one job, their types checked.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
-    granularity: Option<String>,
-    group_size: Option<usize>,
-    max_rule: bool,
+    sharing: Option<Sharing>,
+    group_size: usize,
+    /// Whether groups are asked for by their size alone.
+    group_size_given: bool,
+    rule: ScaleRule,
     symmetric: bool,
     /// The layout asked for, unless it is left to the model.
     pub(super) layout: Option<&'static dyn Layout>,
@@ -65,14 +113,13 @@ pub(super) struct Options {
 impl Options {
     /// From a section that passed the backends' check.
     pub(super) fn new(spec: &QuantizeSpec) -> Self {
-        let option = |name: &str| spec.backend_kwargs.get(name).filter(|value| !value.is_null());
-        let text = |name: &str| option(name).and_then(Value::as_str);
         Options {
-            granularity: text("granularity").map(str::to_owned),
-            group_size: option("group_size").and_then(Value::as_u64).map(|n| n as usize),
-            max_rule: text("scale_rule") == Some("amax/127"),
-            symmetric: option("symmetric").and_then(Value::as_bool).unwrap_or(true),
-            layout: text("layout").and_then(layouts::find),
+            sharing: GRANULARITY.of(spec),
+            group_size: GROUP_SIZE.of(spec),
+            group_size_given: GROUP_SIZE.is_given(spec),
+            rule: SCALE_RULE.of(spec),
+            symmetric: SYMMETRIC.of(spec),
+            layout: LAYOUT.of(spec),
         }
     }
 
@@ -80,16 +127,15 @@ impl Options {
     pub(super) fn objections(&self, spec: &QuantizeSpec) -> Vec<Objection> {
         let dtypes = || spec.layers.iter().filter_map(|rule| Some((rule, rule.weights?.dtype.dtype()?)));
         let mut objections = Vec::new();
-        let granularity = self.granularity.as_deref();
         let mut object = |field: &str, message: String, hint: &str| {
             let pointer = spec.at(&format!("backend_kwargs/{field}"));
             objections.push(Objection::new(pointer, ObjectionCode::OptionConflict, message).hint(hint));
         };
-        if self.group_size.is_some() && granularity.is_some_and(|g| g != "per_group") {
-            let message = format!("a group size under granularity `{}`", granularity.unwrap_or_default());
+        if let Some(other) = self.sharing.filter(|sharing| self.group_size_given && *sharing != Sharing::Group) {
+            let message = format!("a group size under granularity `{}`", GRANULARITY.form.text(other));
             object("group_size", message, "remove it, or make the granularity `per_group`");
         }
-        if let (Some("per_block"), Some((rule, dtype))) = (granularity, dtypes().find(|(_, d)| d.is_integer())) {
+        if let (Some(Sharing::Block), Some((rule, dtype))) = (self.sharing, dtypes().find(|(_, d)| d.is_integer())) {
             let message = format!("blocks of 128×128 are for fp8, and {}/weights asks for {dtype}", rule.pointer);
             object("granularity", message, "use `per_group`, or an fp8 dtype");
         }
@@ -101,12 +147,12 @@ impl Options {
 
     /// How a weight of this shape is quantized in PyTorch's order of axes, `[out, in, …]`, or why it is not.
     pub(super) fn scheme(&self, dtype: DType, shape: &Shape) -> Result<Scheme, Reason> {
-        let per_group = Granularity::PerGroup { axis: 1, size: self.group_size.unwrap_or(128) };
-        let granularity = match self.granularity.as_deref() {
-            Some("per_tensor") => Granularity::PerTensor,
-            Some("per_group") => per_group,
-            Some("per_block") => Granularity::PerBlock { rows: BLOCK, columns: BLOCK },
-            None if self.group_size.is_some() || dtype == DType::Int4 => per_group,
+        let per_group = Granularity::PerGroup { axis: 1, size: self.group_size };
+        let granularity = match self.sharing {
+            Some(Sharing::Tensor) => Granularity::PerTensor,
+            Some(Sharing::Group) => per_group,
+            Some(Sharing::Block) => Granularity::PerBlock { rows: BLOCK, columns: BLOCK },
+            None if self.group_size_given || dtype == DType::Int4 => per_group,
             _ => Granularity::PerChannel { axis: 0 },
         };
         let scheme = Scheme { rule: self.rule(dtype), ..Scheme::torchao(dtype, granularity) };
@@ -122,8 +168,8 @@ impl Options {
     fn rule(&self, dtype: DType) -> ScaleRule {
         match (dtype.is_integer(), self.symmetric) {
             (true, false) => ScaleRule::RangeOverSteps,
-            (true, true) if !self.max_rule => ScaleRule::AmaxOverHalfRange,
-            _ => ScaleRule::AmaxOverMax,
+            (true, true) => self.rule,
+            (false, _) => ScaleRule::AmaxOverMax,
         }
     }
 }

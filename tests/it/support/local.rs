@@ -1,6 +1,7 @@
 //! The pipeline in this process, without a server.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
@@ -38,6 +39,7 @@ pub fn local_job(model: &Path, quantize: &Value) -> LocalJob {
             },
             memory: Arc::new(MemoryBudget::default()),
             statistics: None,
+            digests: BTreeMap::new(),
         },
         quality_gate: QualityGate::default(),
         digests: false,
