@@ -10,7 +10,7 @@ use axum::{
 };
 use subtle::ConstantTimeEq;
 
-use super::{ApiState, error::ApiError};
+use super::{error::ApiError, state::ApiState};
 use crate::{
     access::{Identity, KeySecret, KeyStore, Scope, TokenReader},
     job::Tenant,
@@ -56,14 +56,14 @@ pub(super) async fn identify(State(state): State<ApiState>, mut request: Request
         }
         Err(error) => return error.into_response(),
     };
-    let told = match state.limits.as_ref().map(|limits| limits.take(&who)).transpose() {
-        Ok(told) => told,
-        Err(error) => return error.into_response(),
+    let left = match state.limits.as_ref().map(|limits| limits.take(&who)).transpose() {
+        Ok(left) => left,
+        Err(wait) => return ApiError::RateLimited { wait }.into_response(),
     };
     request.extensions_mut().insert(who);
     let mut response = next.run(request).await;
-    if let Some(told) = told {
-        told.write(response.headers_mut());
+    if let Some(left) = left {
+        left.write(response.headers_mut());
     }
     response
 }

@@ -14,12 +14,12 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiState,
     access::Reader,
     conditional::has,
     error::ApiError,
     jobs::find,
     problem::Problem,
+    state::ApiState,
     views::{self, ArtifactView},
 };
 use crate::job::{Job, JobResult, StoredArtifact};

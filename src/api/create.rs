@@ -162,7 +162,7 @@ pub(super) fn check(state: &ApiState, tenant: &Tenant, spec: JobSpec) -> Result<
         ("/calibration/uri", spec.calibration.as_ref().map(|c| &c.uri)),
         ("/evaluation/uri", spec.evaluation.as_ref().map(|e| &e.uri)),
     ];
-    objections.extend(uris.into_iter().filter_map(|(pointer, uri)| (state.uri_check)(tenant, pointer, uri?)));
+    objections.extend(uris.into_iter().filter_map(|(pointer, uri)| state.inputs.objection(tenant, pointer, uri?)));
     let (Some(found), true) = (found, objections.is_empty()) else { return Err(ApiError::Invalid(objections)) };
     Ok(NewJob {
         id: JobId::from_uuid(Uuid::now_v7().as_u128()),

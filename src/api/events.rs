@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiState, access::Reader, error::ApiError, jobs::find, problem::Problem};
+use super::{access::Reader, error::ApiError, jobs::find, problem::Problem, state::ApiState};
 use crate::job::{Event, JobId, Notification, NotificationStream, Tenant, wait_for};
 
 /// How often a stream looks for itself: news may be missed.

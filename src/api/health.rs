@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiState, access::Admin, error::ApiError};
+use super::{access::Admin, error::ApiError, state::ApiState};
 use crate::fault::chain;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -60,7 +60,7 @@ async fn readyz(State(state): State<ApiState>) -> Response {
     let readiness = Readiness {
         database: told(state.jobs.ping().await.inspect_err(|e| logged(e)).err().map(|e| e.to_string())),
         store: told(state.artifacts.check().await.inspect_err(|e| logged(e)).err().map(|e| e.to_string())),
-        disk: told((state.disk)().err()),
+        disk: told(state.disk.check().err()),
         draining: *state.draining.borrow(),
         ready: false,
     };
@@ -78,5 +78,5 @@ async fn metrics(State(state): State<ApiState>, _: Admin) -> Result<Response, Ap
     let stats =
         state.jobs.stats().await.inspect_err(|e| tracing::warn!(error = chain(e), "no figures of the queue"))?;
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, media_type)], (state.metrics)(&stats)).into_response())
+    Ok(([(header::CONTENT_TYPE, media_type)], state.telemetry.metrics(&stats)).into_response())
 }

@@ -11,7 +11,6 @@ use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiState,
     access::Writer,
     conditional::{if_match, tag},
     create::check,
@@ -19,6 +18,7 @@ use super::{
     jobs::{find, parse},
     problem::Problem,
     request::{self, JobRequest, merge},
+    state::ApiState,
     views::JobView,
 };
 use crate::{

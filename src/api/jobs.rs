@@ -11,11 +11,11 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiState,
     access::Reader,
     conditional::{if_none_match, tag},
     error::ApiError,
     problem::Problem,
+    state::ApiState,
     views::{JobView, StatusView},
     wait,
 };

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiState, access::Admin, error::ApiError, problem::Problem, request};
+use super::{access::Admin, error::ApiError, problem::Problem, request, state::ApiState};
 use crate::{
     access::{ApiKey, KeySecret, Scope, Scopes},
     spec::{Objection, ObjectionCode},

@@ -1,4 +1,4 @@
-//! How many requests each caller may make, and the headers that tell him.
+//! How many requests each caller may make, and the headers that say how many are left.
 
 use std::{
     num::NonZeroU32,
@@ -14,7 +14,6 @@ use governor::{
     state::keyed::HashMapStateStore,
 };
 
-use super::error::ApiError;
 use crate::access::Identity;
 
 type Limiter = RateLimiter<String, HashMapStateStore<String>, MonotonicClock, StateInformationMiddleware>;
@@ -43,16 +42,16 @@ impl Limits {
         Limits { limiter, per_second, calls: AtomicU32::new(0) }
     }
 
-    /// Counts a request.
-    pub(super) fn take(&self, who: &Identity) -> Result<Left, ApiError> {
-        // Callers that were not heard of for a while are forgotten: the table does not grow with every key there ever was.
+    /// Counts a request; `Err` is the time until the next one may come.
+    pub(super) fn take(&self, who: &Identity) -> Result<Left, Duration> {
+        // Callers that did not ask for a while are forgotten: the table does not grow with every key there ever was.
         const BETWEEN: u32 = 4096;
         if self.calls.fetch_add(1, Ordering::Relaxed) % BETWEEN == BETWEEN - 1 {
             self.limiter.retain_recent();
         }
         match self.limiter.check_key(&format!("{}/{}", who.tenant, who.subject)) {
             Ok(state) => Ok(Left { requests: state.remaining_burst_capacity(), per_second: self.per_second.get() }),
-            Err(until) => Err(ApiError::RateLimited { wait: until.wait_time_from(MonotonicClock.now()) }),
+            Err(until) => Err(until.wait_time_from(MonotonicClock.now())),
         }
     }
 }
@@ -76,11 +75,6 @@ impl Left {
     }
 }
 
-/// A wait in whole seconds, at least one, as `Retry-After` has it.
-pub(super) fn seconds(wait: Duration) -> u64 {
-    wait.as_secs_f64().ceil().max(1.0) as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,7 +86,7 @@ mod tests {
         for left in [3, 2, 1, 0] {
             assert_eq!(limits.take(&anybody).unwrap().requests, left);
         }
-        assert!(matches!(limits.take(&anybody), Err(ApiError::RateLimited { wait }) if seconds(wait) == 1));
+        assert!(limits.take(&anybody).is_err_and(|wait| wait <= Duration::from_secs(1)));
         let other = Identity { subject: "other".to_owned(), ..anybody };
         assert!(limits.take(&other).is_ok());
     }

@@ -12,7 +12,7 @@ use utoipa::{
     },
 };
 
-use super::documented;
+use super::{middleware::HttpSettings, routes::documented};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -57,7 +57,7 @@ pub(super) fn head() -> Document {
 
 /// The OpenAPI document, derived from the routes.
 pub fn openapi() -> Document {
-    finished(documented().1)
+    finished(documented(&HttpSettings::default()).1)
 }
 
 /// What any operation may be answered with, besides what it says itself.
@@ -65,7 +65,7 @@ const COMMON: [(&str, &str); 4] = [
     ("401", "No key, or one that is not accepted."),
     ("403", "The key lacks the scope that this needs."),
     ("429", "Too many requests; `Retry-After` says when to come back."),
-    ("503", "The server is about to stop, or its database does not answer."),
+    ("503", "The server is about to stop, has too much to do, or its database does not answer."),
 ];
 
 /// An example of each schema, and of answers that are free in form. They are what a server really said, shortened by

@@ -7,7 +7,7 @@ use axum::{
     routing::get,
 };
 
-use super::ApiState;
+use super::state::ApiState;
 
 /// Path, media type and content.
 const FILES: [(&str, &str, &str); 7] = [

@@ -1,18 +1,12 @@
-//! [`Problem`]: the body of every error (RFC 9457), finished where the request is known.
+//! [`Problem`]: the body of every error (RFC 9457). It travels beside an answer without a body; `middleware` writes it.
 
 use axum::{
-    body::Body,
-    extract::{MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, header},
-    middleware::Next,
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use tracing::Instrument;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::ApiState;
 use crate::{job::Failure, spec::Objection};
 
 /// One thing that is wrong with a request.
@@ -94,64 +88,4 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         response
     }
-}
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The id that a client gave its request, if it is fit to be written into logs.
-fn given_id(request: &Request) -> Option<String> {
-    let id = request.headers().get(REQUEST_ID)?.to_str().ok()?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
-    ((1..=128).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
-}
-
-/// What every answer says to browsers: nothing is guessed, framed, or passed on.
-const SECURITY: [(HeaderName, HeaderValue); 4] = [
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(
-            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; \
-             base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-        ),
-    ),
-];
-
-/// Gives every request an id and every response the headers it should have, writes the problems' bodies, and counts.
-pub(super) async fn finish(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
-    let id = given_id(&request).unwrap_or_else(|| Uuid::now_v7().simple().to_string());
-    let began = std::time::Instant::now();
-    let span = tracing::info_span!("request", request_id = id, %method, path);
-    if let Some(parent) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
-        (state.adopt)(&span, parent);
-    }
-    let mut response = next.run(request).instrument(span).await;
-    if let Some(mut problem) = response.extensions_mut().remove::<Problem>() {
-        problem.instance.clone_from(&path);
-        problem.request_id.clone_from(&id);
-        if let Ok(body) = serde_json::to_vec(&problem) {
-            response.headers_mut().remove(header::CONTENT_LENGTH);
-            let media_type = HeaderValue::from_static("application/problem+json");
-            response.headers_mut().insert(header::CONTENT_TYPE, media_type);
-            *response.body_mut() = Body::from(body);
-        }
-    }
-    let status = response.status().as_u16();
-    let headers = response.headers_mut();
-    for (name, value) in SECURITY {
-        headers.insert(name, value);
-    }
-    if path.starts_with("/v1/") {
-        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    }
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        headers.insert(REQUEST_ID, value);
-    }
-    (state.answered)(method.as_str(), route.as_deref().unwrap_or("none"), status, began.elapsed());
-    tracing::info!(request_id = id, %method, path, status, took = ?began.elapsed(), "request");
-    response
 }

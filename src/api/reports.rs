@@ -14,12 +14,12 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiState,
     access::Reader,
     artifacts::{result, stored},
     error::ApiError,
     jobs::find,
     problem::Problem,
+    state::ApiState,
 };
 use crate::job::Tenant;
 

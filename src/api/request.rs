@@ -4,37 +4,19 @@ use std::collections::BTreeMap;
 
 use axum::{
     body::Bytes,
-    extract::{Request, rejection::BytesRejection},
+    extract::rejection::BytesRejection,
     http::{HeaderMap, header},
-    middleware::Next,
-    response::{IntoResponse, Response},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{LARGEST_BODY, LONGEST_URI, error::ApiError, preprocess::PreprocessInput};
+use super::{error::ApiError, preprocess::PreprocessInput};
 use crate::{
     job::{CalibrationRef, EvaluationRef, JobSpec, ModelRef},
     report::QualityGate,
     spec::pointer_token,
 };
-
-/// Answers at once to a body that is announced as too large, instead of reading up to the limit first.
-pub(super) async fn refuse_large(request: Request, next: Next) -> Response {
-    if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > LONGEST_URI) {
-        return ApiError::UriTooLong.into_response();
-    }
-    if request.uri().path().starts_with("/v1/uploads/") {
-        // The one body that is a file; it has a limit of its own.
-        return next.run(request).await;
-    }
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    match announced.and_then(|length| length.parse::<u64>().ok()) {
-        Some(length) if length > LARGEST_BODY as u64 => ApiError::TooLarge.into_response(),
-        _ => next.run(request).await,
-    }
-}
 
 /// The model to quantize.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -13,10 +13,10 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiState,
     access::{Reader, Writer},
     error::ApiError,
     problem::Problem,
+    state::ApiState,
 };
 use crate::{
     digest::hex,

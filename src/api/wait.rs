@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
-use super::{ApiState, error::ApiError};
+use super::{error::ApiError, state::ApiState};
 use crate::job::{Job, JobId, Notification, Tenant, wait_for};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");

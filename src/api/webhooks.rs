@@ -14,11 +14,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    ApiState,
     access::{Reader, Writer},
     error::ApiError,
     problem::Problem,
     request,
+    state::ApiState,
 };
 use crate::{
     job::EventKind,
@@ -177,7 +177,7 @@ async fn create(
     if events.is_empty() {
         objections.push(Objection::new("/events", ObjectionCode::OutOfRange, "a webhook wants at least one event"));
     }
-    if let Err(why) = (state.webhook_url_check)(&request.url) {
+    if let Err(why) = state.webhook_policy.check(&request.url) {
         objections.push(Objection::new("/url", ObjectionCode::InvalidUri, why));
     }
     if state.webhooks.webhooks(writer.tenant()).await?.len() >= MOST {

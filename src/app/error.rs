@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use crate::{
+    api::OriginError,
     database::OpenError,
     job::StoreError,
     storage::{ParseRuleError, StorageError},
@@ -47,6 +48,9 @@ pub enum AppError {
     /// A setting of which inputs are open.
     #[error("the setting --allow-source cannot be read")]
     Rule(#[from] ParseRuleError),
+    /// A setting of whose pages may call the API.
+    #[error("the setting --cors-origin cannot be read")]
+    Origin(#[from] OriginError),
     /// Serving ended.
     #[error("serving ended")]
     Serve(#[source] io::Error),

@@ -1,7 +1,13 @@
 //! The composition root: makes stores, workers and the server from the configuration, and ends them in order.
 
+mod access;
+mod disk;
 mod error;
-mod services;
+mod planner;
+mod policies;
+mod resources;
+mod telemetry;
+mod workers;
 
 use std::{fs::File, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -13,15 +19,16 @@ use tokio::{
 
 pub use error::AppError;
 
-use self::services::{LocalPlanner, Resources, access, disk};
+use self::{disk::Disks, planner::LocalPlanner, resources::Resources, telemetry::ProcessTelemetry, workers::Tasks};
 use crate::{
-    api::{self, Access, ApiState},
-    config::{ServeConfig, WorkerConfig},
-    job::QueueStats,
+    api::{self, Access, ApiState, CorsOrigins, HttpSettings},
+    config::{HttpConfig, ServeConfig, WorkerConfig},
     outbound::{Guard, Sender},
-    telemetry::{self, QueueFigures},
-    traces,
+    storage::Sources,
 };
+
+/// Plans that are made at a time.
+const PLANS_AT_ONCE: usize = 2;
 
 /// A service that is running.
 #[derive(Debug)]
@@ -31,7 +38,7 @@ pub struct App {
     /// Whether an API key is needed.
     pub needs_key: bool,
     stop: watch::Sender<bool>,
-    tasks: JoinSet<Result<(), AppError>>,
+    tasks: Tasks,
     /// Held while the embedded database is ours.
     _lock: Option<File>,
 }
@@ -39,75 +46,52 @@ pub struct App {
 impl App {
     /// Starts API and workers.
     pub async fn serve(config: &ServeConfig) -> Result<Self, AppError> {
-        let stores = Resources::open(&config.worker).await?;
+        let http = http_settings(&config.http)?;
+        let resources = Resources::open(&config.worker).await?;
         let (stop, stopped) = watch::channel(false);
-        let sources = stores.sources(&config.worker.storage, config.listen.ip().is_loopback())?;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|source| AppError::Listen { address: config.listen, source })?;
-        let address = listener.local_addr().map_err(|source| AppError::Listen { address: config.listen, source })?;
+        let sources = resources.sources(&config.worker.storage, config.listen.ip().is_loopback())?;
+        let unheard = |source| AppError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(unheard)?;
+        let address = listener.local_addr().map_err(unheard)?;
 
         let mut tasks = JoinSet::new();
         if config.workers > 0 {
-            stores.spawn_workers(&mut tasks, (&config.worker, config.workers), &sources, &stopped);
+            resources.spawn_workers(&mut tasks, &config.worker, config.workers, &sources, &stopped);
         }
         let guard = Guard { private: config.worker.retention.webhooks_private };
-        let (access, limits) = access(config, &stores);
-        let needs_key = matches!(access, Access::Keys(..));
-        let folders: Vec<_> =
-            stores.artifacts.folder().into_iter().chain([&*stores.scratch]).map(Path::to_owned).collect();
-        let state = ApiState {
-            jobs: Arc::clone(&stores.database.jobs),
-            artifacts: Arc::new(stores.artifacts.clone()),
-            webhooks: Arc::clone(&stores.database.webhooks),
-            keys: Arc::clone(&stores.database.keys),
-            planner: Arc::new(LocalPlanner {
-                sources: sources.clone(),
-                cache: stores.cache.clone(),
-                scratch: stores.scratch.clone(),
-                engine: config.worker.compute.engine(),
-                places: Semaphore::new(2),
-            }),
-            access,
-            limits,
-            uploads: Arc::new(stores.artifacts.clone()),
-            largest_upload: config.max_upload_mib.saturating_mul(1 << 20),
-            uri_check: Arc::new(move |tenant, pointer, uri| sources.objection(tenant, pointer, uri)),
-            webhook_url_check: Arc::new(move |url| guard.check(url)),
-            disk: Arc::new(move || folders.iter().try_for_each(|folder| disk(folder))),
-            metrics: Arc::new(figures),
-            answered: Arc::new(telemetry::answered),
-            adopt: Arc::new(traces::adopt),
-            draining: stopped.clone(),
+        let sender = Sender {
+            webhooks: Arc::clone(&resources.database.webhooks),
+            jobs: Arc::clone(&resources.database.jobs),
+            guard,
         };
-        let sender =
-            Sender { webhooks: Arc::clone(&stores.database.webhooks), jobs: Arc::clone(&stores.database.jobs), guard };
         let sending = stopped.clone();
         tasks.spawn(async move {
             sender.work(sending).await;
             Ok(())
         });
+        let state = api_state(config, &resources, sources, guard, stopped.clone());
+        let needs_key = matches!(state.access, Access::Keys(..));
         let mut ended = stopped;
         tasks.spawn(async move {
-            let router = api::router(state);
+            let router = api::router(state, &http);
             let stop = async move {
                 let _ = ended.wait_for(|stop| *stop).await;
             };
             axum::serve(listener, router).with_graceful_shutdown(stop).await.map_err(AppError::Serve)
         });
-        Ok(App { address, needs_key, stop, tasks, _lock: stores.lock })
+        Ok(App { address, needs_key, stop, tasks, _lock: resources.lock })
     }
 
     /// Starts workers alone.
     pub async fn work(config: &WorkerConfig, count: usize) -> Result<Self, AppError> {
-        let stores = Resources::open(config).await?;
+        let resources = Resources::open(config).await?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         // The server has looked at every job already.
-        let sources = stores.sources(&config.storage, true)?;
-        stores.spawn_workers(&mut tasks, (config, count), &sources, &stopped);
+        let sources = resources.sources(&config.storage, true)?;
+        resources.spawn_workers(&mut tasks, config, count, &sources, &stopped);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Ok(App { address, needs_key: false, stop, tasks, _lock: stores.lock })
+        Ok(App { address, needs_key: false, stop, tasks, _lock: resources.lock })
     }
 
     /// Waits for a signal to end, or for a part to fail.
@@ -132,14 +116,43 @@ impl App {
     }
 }
 
-fn figures(queue: &QueueStats) -> String {
-    telemetry::render(&QueueFigures {
-        jobs: queue.jobs.iter().map(|(status, count)| (status.as_str(), *count)).collect(),
-        waiting: queue.tasks_waiting,
-        running: queue.tasks_running,
-        oldest: Duration::from_millis(u64::try_from(queue.oldest_wait).unwrap_or(0)),
-        workers: queue.workers,
-    })
+fn http_settings(config: &HttpConfig) -> Result<HttpSettings, AppError> {
+    let cors = CorsOrigins::parse(&config.cors_origins)?;
+    let max_requests = usize::try_from(config.max_requests).unwrap_or(usize::MAX);
+    Ok(HttpSettings { cors, max_requests, timeout: config.timeout() })
+}
+
+fn api_state(
+    config: &ServeConfig,
+    resources: &Resources,
+    sources: Sources,
+    guard: Guard,
+    draining: watch::Receiver<bool>,
+) -> ApiState {
+    let (access, limits) = access::access(config, resources);
+    let folders = resources.artifacts.folder().into_iter().chain([&*resources.scratch]).map(Path::to_owned);
+    ApiState {
+        jobs: Arc::clone(&resources.database.jobs),
+        artifacts: Arc::new(resources.artifacts.clone()),
+        uploads: Arc::new(resources.artifacts.clone()),
+        largest_upload: config.max_upload_mib.saturating_mul(1 << 20),
+        webhooks: Arc::clone(&resources.database.webhooks),
+        keys: Arc::clone(&resources.database.keys),
+        planner: Arc::new(LocalPlanner {
+            sources: sources.clone(),
+            cache: resources.cache.clone(),
+            scratch: resources.scratch.clone(),
+            engine: config.worker.compute.engine(),
+            places: Semaphore::new(PLANS_AT_ONCE),
+        }),
+        access,
+        limits,
+        inputs: Arc::new(sources),
+        webhook_policy: Arc::new(guard),
+        disk: Arc::new(Disks(folders.collect())),
+        telemetry: Arc::new(ProcessTelemetry),
+        draining,
+    }
 }
 
 /// Resolves on SIGTERM or SIGINT.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{block_on, print, say, table};
 use crate::{
     app::App,
-    config::{AccessConfig, ComputeConfig, RetentionConfig, ServeConfig, StorageConfig, WorkerConfig},
+    config::{AccessConfig, ComputeConfig, HttpConfig, RetentionConfig, ServeConfig, StorageConfig, WorkerConfig},
     storage::Sources,
 };
 
@@ -50,6 +50,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode, Box<dyn Error>> {
         listen: ([127, 0, 0, 1], 0).into(),
         workers: 1,
         max_upload_mib: 1024,
+        http: HttpConfig::default(),
         access: AccessConfig::default(),
         worker: WorkerConfig {
             lease_seconds: 30,

@@ -5,6 +5,7 @@
 mod access;
 mod compute;
 mod file;
+mod http;
 mod redact;
 mod retention;
 mod server;
@@ -13,6 +14,7 @@ mod storage;
 pub use access::AccessConfig;
 pub use compute::ComputeConfig;
 pub use file::{ConfigFileError, arguments, arguments_of, example, key};
+pub use http::HttpConfig;
 pub use redact::redacted;
 pub use retention::{RetentionConfig, days};
 pub use server::{ServeConfig, WorkerConfig};

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use clap::Args;
 
-use super::{AccessConfig, ComputeConfig, RetentionConfig, StorageConfig};
+use super::{AccessConfig, ComputeConfig, HttpConfig, RetentionConfig, StorageConfig};
 
 /// Workers.
 #[derive(Args, Clone, Debug)]
@@ -64,6 +64,10 @@ pub struct ServeConfig {
     /// The most mebibytes of one upload.
     #[arg(long, env = "PTQD_MAX_UPLOAD_MIB", value_name = "N", default_value_t = 16_384)]
     pub max_upload_mib: u64,
+
+    /// How requests are treated.
+    #[command(flatten)]
+    pub http: HttpConfig,
 
     /// Who may use the API.
     #[command(flatten)]

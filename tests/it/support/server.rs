@@ -7,7 +7,7 @@ use std::{
 
 use ptqd::{
     app::App,
-    config::{AccessConfig, ComputeConfig, RetentionConfig, ServeConfig, StorageConfig, WorkerConfig},
+    config::{AccessConfig, ComputeConfig, HttpConfig, RetentionConfig, ServeConfig, StorageConfig, WorkerConfig},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -29,6 +29,7 @@ pub fn config(data_dir: PathBuf, workers: usize) -> ServeConfig {
         listen: ([127, 0, 0, 1], 0).into(),
         workers,
         max_upload_mib: 64,
+        http: HttpConfig::default(),
         access: AccessConfig::default(),
         worker: WorkerConfig {
             lease_seconds: 5,

@@ -1,0 +1,116 @@
+//! [`ApiError`]: why a request is not answered as it wishes. `row` has the status codes.
+
+mod ports;
+mod response;
+mod row;
+
+use std::time::Duration;
+
+use crate::{job::Failure, spec::Objection};
+
+/// Why a request is not answered as it wishes.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    /// The body or the query cannot be read.
+    #[error("{detail}")]
+    Malformed {
+        /// What is wrong with it.
+        detail: String,
+        /// Where, if that is known.
+        pointer: Option<String>,
+    },
+    /// The body is not JSON by its own account.
+    #[error("the body must be application/json")]
+    MediaType,
+    /// The body is too large.
+    #[error("the body is larger than a job may be")]
+    TooLarge,
+    /// The path and the query are too long.
+    #[error("path and query are longer than a request's may be")]
+    UriTooLong,
+    /// The request can be read and cannot be carried out.
+    #[error("the job cannot be carried out as it is described")]
+    Invalid(Vec<Objection>),
+    /// There is no such thing.
+    #[error("there is no {what}")]
+    NotFound {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// It is not there yet, or will never be.
+    #[error("the job is {status}; {what} is there once it has succeeded")]
+    NotReady {
+        /// What was asked for.
+        what: &'static str,
+        /// How the job stands.
+        status: &'static str,
+    },
+    /// Nobody whom we know.
+    #[error("{why}")]
+    Unauthorized {
+        /// Why.
+        why: String,
+    },
+    /// Somebody who may not do this.
+    #[error("this needs the scope `{scope}`")]
+    Forbidden {
+        /// What it needs.
+        scope: &'static str,
+    },
+    /// The idempotency key of another request.
+    #[error("another request had this idempotency key; a new request needs a new key")]
+    KeyReused,
+    /// The name of another job.
+    #[error("the job {id} has this name already; names are unique")]
+    NameTaken {
+        /// The job.
+        id: String,
+    },
+    /// A job that stands like this cannot be changed so.
+    #[error("the job is {status}; {needed}")]
+    Refused {
+        /// How it stands.
+        status: &'static str,
+        /// How it would have to stand.
+        needed: &'static str,
+    },
+    /// The job has changed since the client looked.
+    #[error("the job has changed since the version that If-Match names")]
+    Stale,
+    /// No such part of the file.
+    #[error("the file has {size} bytes, and the range is not among them")]
+    Range {
+        /// The file's size.
+        size: u64,
+    },
+    /// Too many requests.
+    #[error("too many requests; more are welcome after the time in Retry-After")]
+    RateLimited {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// As many requests are worked on as may be at a time.
+    #[error("the server has as many requests in hand as it takes")]
+    Overloaded,
+    /// The answer was not ready in time.
+    #[error("the answer was not ready in time")]
+    TimedOut,
+    /// The process goes away.
+    #[error("this server is about to stop; another one, or it itself after a restart, takes requests")]
+    Draining,
+    /// The database or the artifact store does not answer.
+    #[error("the {what} does not answer at the moment")]
+    Unavailable {
+        /// What does not answer.
+        what: &'static str,
+    },
+    /// A failure of the pipeline, found while a client waits.
+    #[error("{}", .0.message)]
+    Failed(Box<Failure>),
+    /// The path does not take this method.
+    #[error("this path does not take this method")]
+    Method,
+    /// An error of ours.
+    #[error("an error of ours; the server's log has more under the request's id")]
+    Internal,
+}

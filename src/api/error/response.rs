@@ -1,0 +1,103 @@
+//! Errors as answers.
+
+use std::time::Duration;
+
+use axum::{
+    http::{HeaderName, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+
+use super::ApiError;
+use crate::api::problem::{Problem, ProblemError};
+
+/// When one who found the service busy or gone should come back, in seconds.
+const RETRY_SECONDS: u64 = 5;
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let row = self.row();
+        let code = match &self {
+            ApiError::Failed(failure) => &*failure.code,
+            _ => row.code,
+        };
+        let detail = self.to_string();
+        let problem = Problem {
+            kind: format!("urn:ptqd:problem:{code}"),
+            title: row.title.to_owned(),
+            status: row.status.as_u16(),
+            errors: self.errors(code, &detail),
+            detail,
+            instance: String::new(),
+            code: code.to_owned(),
+            request_id: String::new(),
+            retryable: row.retryable,
+        };
+        let mut response = problem.into_response();
+        response.headers_mut().extend(self.header());
+        response
+    }
+}
+
+impl ApiError {
+    /// Everything that is wrong with the request, each with its place.
+    fn errors(&self, code: &str, detail: &str) -> Vec<ProblemError> {
+        match self {
+            ApiError::Invalid(objections) => objections.iter().map(ProblemError::from).collect(),
+            ApiError::Failed(failure) if failure.errors.is_empty() => vec![ProblemError::from(failure.as_ref())],
+            ApiError::Failed(failure) => failure.errors.iter().map(ProblemError::from).collect(),
+            ApiError::Malformed { pointer: Some(pointer), .. } => vec![ProblemError {
+                pointer: pointer.clone(),
+                code: code.to_owned(),
+                message: detail.to_owned(),
+                hint: None,
+                allowed: Vec::new(),
+            }],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The header that HTTP wants with some statuses.
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            ApiError::Unauthorized { .. } => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"ptqd\"")))
+            }
+            ApiError::RateLimited { wait } => Some((header::RETRY_AFTER, whole_seconds(*wait).into())),
+            ApiError::Overloaded | ApiError::TimedOut | ApiError::Draining | ApiError::Unavailable { .. } => {
+                Some((header::RETRY_AFTER, RETRY_SECONDS.into()))
+            }
+            ApiError::Range { size } => {
+                let value = HeaderValue::from_str(&format!("bytes */{size}")).ok()?;
+                Some((header::CONTENT_RANGE, value))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A wait in whole seconds, at least one, as `Retry-After` has it.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs_f64().ceil().max(1.0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_come_too_often_are_told_when_to_come_back() {
+        for (wait, told) in [(Duration::ZERO, "1"), (Duration::from_millis(1001), "2"), (Duration::from_secs(3), "3")] {
+            let response = ApiError::RateLimited { wait }.into_response();
+            assert_eq!(response.headers()[header::RETRY_AFTER], told);
+        }
+    }
+
+    #[test]
+    fn a_busy_server_is_worth_another_try() {
+        for error in [ApiError::Overloaded, ApiError::TimedOut, ApiError::Draining] {
+            let response = error.into_response();
+            assert!(response.extensions().get::<Problem>().unwrap().retryable);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "5");
+        }
+    }
+}

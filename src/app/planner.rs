@@ -1,0 +1,34 @@
+//! [`LocalPlanner`]: plans made in this process.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+
+use crate::{
+    engine::EngineConfig,
+    job::{DryRun, Failure, JobSpec, Planner, Tenant},
+    storage::{Cache, Sources},
+    worker,
+};
+
+/// Makes plans in this process, a few at a time: a graph is read into memory for each.
+#[derive(Debug)]
+pub(super) struct LocalPlanner {
+    pub(super) sources: Sources,
+    pub(super) cache: Option<Cache>,
+    pub(super) scratch: PathBuf,
+    pub(super) engine: EngineConfig,
+    /// One permit for each plan that may be made at a time.
+    pub(super) places: Semaphore,
+}
+
+#[async_trait]
+impl Planner for LocalPlanner {
+    async fn plan(&self, tenant: &Tenant, spec: JobSpec) -> Result<DryRun, Failure> {
+        let busy = || Failure::plain("plan_unavailable", "the plan could not be made", true);
+        let _place = self.places.acquire().await.map_err(|_| busy())?;
+        let places = (&self.sources, self.cache.as_ref(), self.scratch.as_path());
+        worker::dry_run(places, tenant, spec, self.engine.clone()).await
+    }
+}
