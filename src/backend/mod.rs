@@ -14,10 +14,9 @@ mod modelopt;
 mod options;
 mod outcome;
 mod registry;
-mod stored;
-mod stream;
 mod torchao;
 mod traits;
+mod weights;
 
 pub use capabilities::Capabilities;
 pub use check::{check, effective};

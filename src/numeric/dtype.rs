@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
-use super::{E4m3fn, E5m2, Int4, Int8};
+use super::{E4m3fn, E5m2, Int4, Int8, Packing};
 
 /// The facts of one element format.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,10 @@ pub struct DTypeSpec {
     pub aliases: &'static [&'static str],
     /// Bits per element in storage.
     pub bits: u32,
+    /// How codes lie in a tensor that holds nothing else, as ONNX's `raw_data` does.
+    pub packing: Packing,
+    /// The groups of a weight's elements that may share a scale.
+    pub groups: Groups,
     /// Whether codes are floats.
     pub float: bool,
     /// The most negative value of a code.
@@ -27,6 +31,24 @@ pub struct DTypeSpec {
     pub onnx: i32,
     /// The first ONNX opset whose QuantizeLinear and DequantizeLinear take this type.
     pub onnx_opset: i64,
+}
+
+/// The groups that a weight is cut into along the axis that a product sums over, where it is cut into groups.
+#[derive(Clone, Copy, Debug)]
+pub struct Groups {
+    /// Elements of a group that users may ask for: those that the kernels of vLLM and TensorRT have.
+    pub sizes: &'static [u64],
+    /// Elements of a group where users do not say.
+    pub default: usize,
+    /// Whether weights are cut into groups without being asked: so few codes are too coarse for a whole row.
+    pub required: bool,
+}
+
+impl Groups {
+    /// Where a scale for each row is enough.
+    pub const OPTIONAL: Groups = Groups { sizes: &[32, 64, 128], default: 128, required: false };
+    /// Where it is not.
+    pub const REQUIRED: Groups = Groups { required: true, ..Groups::OPTIONAL };
 }
 
 /// One element format with its arithmetic; a zero-sized type, so that kernels are compiled for each.
@@ -157,6 +179,21 @@ mod tests {
             }
         }
         assert!("float9".parse::<DType>().is_err());
+    }
+
+    #[test]
+    fn packing_and_groups_fit_the_bits() {
+        for dtype in DType::ALL {
+            let spec = dtype.spec();
+            assert_eq!(spec.packing.codes_per_byte() * spec.bits as usize, 8, "{dtype}");
+            assert!(spec.groups.sizes.contains(&(spec.groups.default as u64)), "{dtype}");
+            assert!(
+                spec.groups
+                    .sizes
+                    .iter()
+                    .all(|&size| spec.packing.row_bytes(size as usize) * 8 == size as usize * spec.bits as usize)
+            );
+        }
     }
 
     #[test]

@@ -23,24 +23,6 @@ impl FloatFormat {
             FloatFormat::F16 | FloatFormat::Bf16 => 2,
         }
     }
-
-    /// `x` rounded (half to even) to this format.
-    pub fn round(self, x: f32) -> f32 {
-        match self {
-            FloatFormat::F32 => x,
-            FloatFormat::F16 => f16::from_f32(x).to_f32(),
-            FloatFormat::Bf16 => bf16::from_f32(x).to_f32(),
-        }
-    }
-
-    /// The smallest positive number of this format.
-    pub fn smallest_positive(self) -> f32 {
-        match self {
-            FloatFormat::F32 => f32::from_bits(1),
-            FloatFormat::F16 => f16::MIN_POSITIVE_SUBNORMAL.to_f32(),
-            FloatFormat::Bf16 => bf16::MIN_POSITIVE_SUBNORMAL.to_f32(),
-        }
-    }
 }
 
 /// An element of a source tensor as it lies in memory: little endian, no alignment asked for.

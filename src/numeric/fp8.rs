@@ -2,7 +2,7 @@
 //!
 //! Encoding works on the bits alone and has no data-dependent branch, so that the compiler vectorizes it.
 
-use super::{DTypeSpec, Element};
+use super::{DTypeSpec, Element, Groups, Packing};
 
 /// 4 exponent bits (bias 7), 3 mantissa bits, no infinities; the largest value is 448.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,8 @@ impl Element for E4m3fn {
         name: "fp8_e4m3fn",
         aliases: &["float8_e4m3fn"],
         bits: 8,
+        packing: Packing::Bytes,
+        groups: Groups::OPTIONAL,
         float: true,
         min: -448.0,
         max: 448.0,
@@ -44,6 +46,8 @@ impl Element for E5m2 {
         name: "fp8_e5m2",
         aliases: &["float8_e5m2"],
         bits: 8,
+        packing: Packing::Bytes,
+        groups: Groups::OPTIONAL,
         float: true,
         min: -57_344.0,
         max: 57_344.0,

@@ -1,6 +1,6 @@
 //! Integer element formats.
 
-use super::{DTypeSpec, Element};
+use super::{DTypeSpec, Element, Groups, Packing};
 
 /// Signed 8-bit integer, two's complement.
 #[derive(Clone, Copy, Debug)]
@@ -10,56 +10,61 @@ pub struct Int8;
 #[derive(Clone, Copy, Debug)]
 pub struct Int4;
 
-impl Element for Int8 {
-    const SPEC: DTypeSpec = DTypeSpec {
+/// The arithmetic is the same whatever the width.
+macro_rules! integer {
+    ($format:ident, $spec:expr) => {
+        impl Element for $format {
+            const SPEC: DTypeSpec = $spec;
+            // `max + 0.5` is a tie that goes up, beyond the range; `min - 0.5` is one that goes to `min`, so the next number
+            // below it is the first that saturates.
+            const CLIPPED: (f32, f32) = ((Self::SPEC.min - 0.5).next_down(), Self::SPEC.max + 0.5);
+
+            #[inline(always)]
+            fn quantize(x: f32, zero_point: i8) -> (u8, f32) {
+                quantize(x, zero_point, Self::SPEC.min, Self::SPEC.max)
+            }
+
+            #[inline(always)]
+            fn decode(code: u8) -> f32 {
+                f32::from(code as i8)
+            }
+        }
+    };
+}
+
+integer!(
+    Int8,
+    DTypeSpec {
         name: "int8",
         aliases: &["i8"],
         bits: 8,
+        packing: Packing::Bytes,
+        groups: Groups::OPTIONAL,
         float: false,
         min: -128.0,
         max: 127.0,
         safetensors: "I8",
         onnx: 3,
         onnx_opset: 13,
-    };
-    // 127.5 is a tie that goes to 128; -128.5 is one that goes to -128, so the next number below it is the first.
-    const CLIPPED: (f32, f32) = ((-128.5f32).next_down(), 127.5);
-
-    #[inline(always)]
-    fn quantize(x: f32, zero_point: i8) -> (u8, f32) {
-        quantize(x, zero_point, Self::SPEC.min, Self::SPEC.max)
     }
+);
 
-    #[inline(always)]
-    fn decode(code: u8) -> f32 {
-        f32::from(code as i8)
-    }
-}
-
-impl Element for Int4 {
-    const SPEC: DTypeSpec = DTypeSpec {
+integer!(
+    Int4,
+    DTypeSpec {
         name: "int4",
         aliases: &["i4"],
         bits: 4,
+        packing: Packing::Nibbles,
+        groups: Groups::REQUIRED,
         float: false,
         min: -8.0,
         max: 7.0,
         safetensors: "I32",
         onnx: 22,
         onnx_opset: 21,
-    };
-    const CLIPPED: (f32, f32) = ((-8.5f32).next_down(), 7.5);
-
-    #[inline(always)]
-    fn quantize(x: f32, zero_point: i8) -> (u8, f32) {
-        quantize(x, zero_point, Self::SPEC.min, Self::SPEC.max)
     }
-
-    #[inline(always)]
-    fn decode(code: u8) -> f32 {
-        f32::from(code as i8)
-    }
-}
+);
 
 #[inline(always)]
 fn quantize(x: f32, zero_point: i8, min: f32, max: f32) -> (u8, f32) {
@@ -95,6 +100,12 @@ mod tests {
         }
         check::<Int8>(&[0, 1, -128, 127, -77]);
         check::<Int4>(&[0, 7, -8, 3]);
+    }
+
+    #[test]
+    fn what_saturates_begins_at_the_ties_beyond_the_range() {
+        assert_eq!(Int8::CLIPPED, ((-128.5f32).next_down(), 127.5));
+        assert_eq!(Int4::CLIPPED, ((-8.5f32).next_down(), 7.5));
     }
 
     #[test]

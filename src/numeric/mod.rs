@@ -1,15 +1,20 @@
 //! Bit-exact element formats: what a code means as a number and which code a number gets.
 //!
-//! Knows nothing of scales, tensors or files. One family of formats is one file; [`DType`] is the only list of them.
+//! Knows nothing of tensors or files. One family of formats is one file; [`DType`] is the only list of them. The formats
+//! of scales ([`ScaleFormat`]) stand apart from those that models come in ([`FloatFormat`]).
 
 mod dtype;
 mod float;
 mod fp8;
 mod int;
+mod packing;
 mod policy;
+mod scale;
 
-pub use dtype::{DType, DTypeSpec, Element, ElementVisitor, UnknownDType};
+pub use dtype::{DType, DTypeSpec, Element, ElementVisitor, Groups, UnknownDType};
 pub use float::{FloatFormat, SourceFloat};
 pub use fp8::{E4m3fn, E5m2};
 pub use int::{Int4, Int8};
+pub use packing::Packing;
 pub use policy::{NanPolicy, Rounding, Saturation};
+pub use scale::{ScaleFormat, ScaleFormatSpec};

@@ -82,6 +82,13 @@ impl Grid {
         Rect { rows: touched(&rect.rows, self.cell_rows), columns: touched(&rect.columns, self.cell_columns) }
     }
 
+    /// The cells whose first element lies in a part, as rows and columns of cells. Of parts that cover the matrix once, each
+    /// cell begins in one.
+    pub fn cells_begun_in(&self, rect: &Rect) -> Rect {
+        let begun = |range: &Range<usize>, size: usize| range.start.div_ceil(size)..range.end.div_ceil(size);
+        Rect { rows: begun(&rect.rows, self.cell_rows), columns: begun(&rect.columns, self.cell_columns) }
+    }
+
     /// Where some cells lie among all of them in row-major order: a range for each row of cells.
     pub fn runs(&self, cells: &Rect) -> impl Iterator<Item = Range<usize>> + use<> {
         let (_, across) = self.cells();
@@ -167,8 +174,10 @@ mod tests {
                 let whole = grid.whole_cells(most);
                 for (parts, keeps) in whole.map(|parts| (parts, true)).into_iter().chain([(grid.pieces(most), false)]) {
                     let mut seen = vec![0; 37 * 200];
+                    let mut begun = vec![0; grid.cells().0 * grid.cells().1];
                     for part in &parts {
                         assert!(part.elements() <= most.max(8), "{granularity:?} {most} {part:?}");
+                        grid.runs(&grid.cells_begun_in(part)).flatten().for_each(|cell| begun[cell] += 1);
                         part.rows.clone().for_each(|r| part.columns.clone().for_each(|c| seen[r * 200 + c] += 1));
                         if keeps {
                             assert!(
@@ -179,6 +188,7 @@ mod tests {
                         }
                     }
                     assert!(seen.iter().all(|&n| n == 1));
+                    assert!(begun.iter().all(|&n| n == 1), "{granularity:?} {most}");
                 }
             }
         }

@@ -82,7 +82,7 @@ fn rounded(scale: f32, scheme: &Scheme, source: FloatFormat) -> f32 {
 mod tests {
     use super::*;
     use crate::{
-        numeric::DType,
+        numeric::{DType, ScaleFormat},
         quant::{Granularity, ScaleRule},
     };
 
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(scale_for(0.0, &int8, FloatFormat::F32), f32::EPSILON);
         assert_eq!(scale_for(0.0, &fp8, FloatFormat::F16), 1.0);
         assert_eq!(scale_for(0.0, &onnx, FloatFormat::F32), 1.0);
-        assert_eq!(scale_for(1e-6, &fp8, FloatFormat::F16), FloatFormat::F16.smallest_positive());
+        assert_eq!(scale_for(1e-6, &fp8, FloatFormat::F16), ScaleFormat::F16.smallest_positive());
         assert_eq!(scale_for(f32::from_bits(1), &onnx, FloatFormat::F32), f32::from_bits(1));
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::numeric::{DType, FloatFormat};
+use crate::numeric::{DType, FloatFormat, ScaleFormat};
 
 /// How many elements share a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -124,7 +124,7 @@ pub struct Scheme {
     /// How values are divided by it.
     pub quotient: Quotient,
     /// The format that a scale is rounded to before it is used; `None` for that of the source tensor.
-    pub scale_format: Option<FloatFormat>,
+    pub scale_format: Option<ScaleFormat>,
 }
 
 impl Scheme {
@@ -145,12 +145,12 @@ impl Scheme {
             granularity,
             rule: ScaleRule::AmaxOverMax,
             quotient: Quotient::Division,
-            scale_format: Some(FloatFormat::F32),
+            scale_format: Some(ScaleFormat::F32),
         }
     }
 
     /// The format that scales are rounded to, for weights of `source` format.
-    pub fn scale_format(&self, source: FloatFormat) -> FloatFormat {
-        self.scale_format.unwrap_or(source)
+    pub fn scale_format(&self, source: FloatFormat) -> ScaleFormat {
+        self.scale_format.unwrap_or(source.into())
     }
 }

@@ -1,6 +1,6 @@
 //! The kernels beside a memcpy of the same row: `cargo bench --bench kernels`.
 //!
-//! Throughput is that of source bytes. `quantize_only` is `quantize` without the figures of the report.
+//! Throughput is that of source bytes.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench fails by panicking, and is no library")]
 
 use std::{hint::black_box, time::Duration};
@@ -8,8 +8,8 @@ use std::{hint::black_box, time::Duration};
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use half::{bf16, f16};
 use ptqd::{
-    numeric::{DType, Element, ElementVisitor, FloatFormat, SourceFloat},
-    quant::{Granularity, Packing, Scheme, kernels, kernels::Isa, qparams, reference},
+    numeric::{DType, Element, ElementVisitor, FloatFormat, Packing, SourceFloat},
+    quant::{Granularity, Scheme, kernels, kernels::Isa, qparams, reference},
 };
 
 /// A row of a large model, in cache like the parts that a job works on.
@@ -40,11 +40,6 @@ impl<S: SourceFloat> ElementVisitor for Kernels<'_, '_, S> {
         let params = qparams(extent, &scheme, S::FORMAT);
         let mut codes = vec![0; COLUMNS];
         for isa in Isa::present() {
-            group.bench_function(format!("{dtype} quantize_only {}", isa.name()), |b| {
-                b.iter(|| {
-                    kernels::quantize_only::<S, E>(isa, black_box(row), params, scheme.quotient, black_box(&mut codes))
-                });
-            });
             group.bench_function(format!("{dtype} quantize {}", isa.name()), |b| {
                 b.iter(|| {
                     black_box(kernels::quantize::<S, E>(isa, black_box(row), params, scheme.quotient, &mut codes))

@@ -1,7 +1,7 @@
 //! Weight quantization against torchao's, bit for bit.
 
 use ptqd::{
-    numeric::{DType, Element, ElementVisitor, FloatFormat},
+    numeric::{DType, Element, ElementVisitor, FloatFormat, ScaleFormat},
     quant::{Granularity, Scheme, quantize},
     tensor::{Shape, TensorView},
 };
@@ -77,14 +77,14 @@ fn check_decoded(
         let decoded = dtype.visit(Decode(codes[i]));
         // torchao multiplies in the weight's format, after rounding the scale to it; both orders of rounding agree to
         // one unit in the last place of that format.
-        let ours = format.round(decoded * scale);
+        let ours = ScaleFormat::from(format).round(decoded * scale);
         let unit = match format {
             FloatFormat::F32 => f32::EPSILON,
             FloatFormat::F16 => 2f32.powi(-10),
             FloatFormat::Bf16 => 2f32.powi(-7),
         };
         assert!(
-            (ours - theirs).abs() <= unit * theirs.abs() + format.smallest_positive(),
+            (ours - theirs).abs() <= unit * theirs.abs() + ScaleFormat::from(format).smallest_positive(),
             "{vector}[{i}]: {ours} {theirs}"
         );
     }

@@ -11,20 +11,15 @@ use std::{
 use crate::{
     backend::{
         BackendError, RunInputs,
-        stored::{EncodedWeight, WeightScheme, ZeroPointForm, ZeroPoints},
-        stream::{Buffers, Sink, Stream, Unchanged, Weight},
+        layouts::onnx,
+        weights::{Buffers, EncodedWeight, Sink, Stream, Unchanged, Weight, WeightScheme},
     },
     control::{Control, Phase},
-    model::{
-        onnx::{
-            Bytes, Constant, DeferredTensor, GraphIndex, Model, ModelWriter, OnnxError, attribute_int, constant,
-            new_node,
-            proto::{GraphProto, data_type},
-        },
-        safetensors::OutTensor,
+    model::onnx::{
+        Bytes, Constant, DeferredTensor, GraphIndex, Model, ModelWriter, OnnxError, attribute_int, constant, new_node,
+        proto::{GraphProto, data_type},
     },
-    numeric::FloatFormat,
-    quant::{Granularity, Packing},
+    quant::Granularity,
     report::WeightReport,
     tensor::Shape,
 };
@@ -51,19 +46,6 @@ impl Written {
     }
 }
 
-/// The least version of ONNX's operators that can say all this.
-pub(in crate::backend) fn needed_opset<'c>(chosen: impl IntoIterator<Item = &'c WeightScheme>) -> i64 {
-    const BLOCKED: i64 = 21;
-    const HALF_SCALES: i64 = 19;
-    let needed = chosen.into_iter().map(|chosen| {
-        let grouped = matches!(chosen.scheme.granularity, Granularity::PerGroup { .. });
-        let half = chosen.scheme.scale_format(chosen.format) != FloatFormat::F32;
-        let for_form = if grouped { BLOCKED } else { 0 }.max(if half { HALF_SCALES } else { 0 });
-        chosen.scheme.dtype.spec().onnx_opset.max(for_form)
-    });
-    needed.max().unwrap_or(0)
-}
-
 /// Writes `model` into the folder `out` with the constants in `chosen` quantized; their values are those in `source`.
 pub(in crate::backend) fn write(
     source: &Model,
@@ -80,15 +62,15 @@ pub(in crate::backend) fn write(
         constants.extend(constant(graph, &index, name)?.map(|constant| (name.clone(), (constant, chosen))));
     }
     let mut deferred = Vec::new();
-    let stored = replace(model.graph_mut(), &constants, &mut deferred)?;
+    let encoded = replace(model.graph_mut(), &constants, &mut deferred)?;
     let large = defer_large(model.graph_mut(), &mut deferred);
 
     let weights: Vec<Weight<'_>> = constants
         .iter()
-        .zip(&stored)
-        .map(|((name, (constant, chosen)), stored)| {
+        .zip(&encoded)
+        .map(|((name, (constant, scheme)), encoded)| {
             let read = Box::new(|range| constant.read(range));
-            Weight { name, chosen, stored, read }
+            Weight { name, scheme, encoded, read }
         })
         .collect();
     let unchanged: Vec<Unchanged<'_>> = large
@@ -99,16 +81,19 @@ pub(in crate::backend) fn write(
             read: Box::new(|range| bytes.get(range).unwrap_or_default().into()),
         })
         .collect();
-    let total = weights.iter().map(source_bytes).chain(unchanged.iter().map(|tensor| tensor.bytes as u64)).sum();
+    let total = weights
+        .iter()
+        .map(|weight| weight.scheme.source_bytes())
+        .chain(unchanged.iter().map(|tensor| tensor.bytes as u64))
+        .sum();
     let meter = control.phase(Phase::Quantizing, total, "bytes");
     let writer = ModelWriter::create(&out.join(FILE), &model, &deferred, source.external)?;
     let buffers = Buffers::new(&inputs.memory);
     let errors = Stream::new(&writer, &buffers, &meter).run(&weights, &unchanged)?;
     let files = writer.finish()?;
     let reports = weights.iter().zip(&errors).map(|(weight, error)| {
-        let after = weight.stored.tensors().map(OutTensor::bytes).sum();
-        let sizes = (source_bytes(weight), after);
-        (weight.name.to_owned(), WeightReport::new(weight.name, &weight.chosen.scheme, error, sizes))
+        let sizes = (weight.scheme.source_bytes(), weight.encoded.bytes());
+        (weight.name.to_owned(), WeightReport::new(weight.name, &weight.scheme.scheme, error, sizes))
     });
     Ok(Written { files, weights: reports.collect() })
 }
@@ -154,11 +139,6 @@ impl Drop for EngineFile {
     }
 }
 
-/// The size of a weight before.
-fn source_bytes(weight: &Weight<'_>) -> u64 {
-    (weight.chosen.grid.whole().elements() * weight.chosen.format.size()) as u64
-}
-
 /// Puts a DequantizeLinear that has the constant's name in the place of each constant; the tensors it reads are deferred.
 fn replace(
     graph: &mut GraphProto,
@@ -166,9 +146,9 @@ fn replace(
     deferred: &mut Vec<DeferredTensor>,
 ) -> Result<Vec<EncodedWeight>, OnnxError> {
     let mut names = GraphIndex::new(graph)?;
-    let (mut dequantize, mut stored) = (Vec::new(), Vec::new());
+    let (mut dequantize, mut encoded) = (Vec::new(), Vec::new());
     for (name, (constant, chosen)) in constants {
-        let one = lay_out(name, &constant.shape, chosen, &mut names, deferred)?;
+        let one = onnx::tensors(name, &constant.shape, chosen, |wanted| names.claim(wanted), deferred)?;
         let mut node = new_node("DequantizeLinear", "", one.names(), name);
         let (axis, size) = match chosen.scheme.granularity {
             Granularity::PerChannel { axis } => (Some(axis), None),
@@ -178,7 +158,7 @@ fn replace(
         node.attribute.extend(axis.map(|axis| attribute_int("axis", axis as i64)));
         node.attribute.extend(size.map(|size| attribute_int("block_size", size as i64)));
         dequantize.push(node);
-        stored.push(one);
+        encoded.push(one);
     }
     let replaced = |name: Option<&String>| name.is_some_and(|name| constants.contains_key(name));
     graph.initializer.retain(|tensor| !replaced(tensor.name.as_ref()));
@@ -186,7 +166,7 @@ fn replace(
     graph.node.retain(|node| node.op_type.as_deref() != Some("Constant") || !replaced(node.output.first()));
     dequantize.append(&mut graph.node);
     graph.node = dequantize;
-    Ok(stored)
+    Ok(encoded)
 }
 
 /// Takes the large initializers out of the message, to be streamed: name and bytes of each.
@@ -207,39 +187,6 @@ fn defer_large(graph: &mut GraphProto, deferred: &mut Vec<DeferredTensor>) -> Ve
         }
     }
     large
-}
-
-/// The tensors that take the place of a constant, laid out for the writer.
-fn lay_out(
-    name: &str,
-    shape: &Shape,
-    chosen: &WeightScheme,
-    names: &mut GraphIndex,
-    deferred: &mut Vec<DeferredTensor>,
-) -> Result<EncodedWeight, OnnxError> {
-    let spec = chosen.scheme.dtype.spec();
-    let packing = if spec.bits == 4 { Packing::Nibbles } else { Packing::Bytes };
-    let scale_format = chosen.scheme.scale_format(chosen.format);
-    let (down, across) = chosen.grid.cells();
-    let cells = match chosen.scheme.granularity {
-        Granularity::PerTensor => vec![],
-        Granularity::PerChannel { .. } => vec![down * across],
-        _ => vec![down, across],
-    };
-    let mut tensor = |suffix: &str, element: i32, bits: usize, dims: &[usize]| {
-        let name = names.claim(&format!("{name}.{suffix}"));
-        let shape = Shape::new(dims.to_vec()).map_err(|source| OnnxError::Shape { tensor: name.clone(), source })?;
-        deferred.push(DeferredTensor { name: name.clone(), element, bits, shape: shape.clone() });
-        Ok::<_, OnnxError>(OutTensor { name, dtype: String::new(), bits, shape })
-    };
-    let codes = tensor("quantized", spec.onnx, spec.bits as usize, shape.dims())?;
-    let scales = tensor("scale", scale_format.onnx(), 8 * scale_format.size(), &cells)?;
-    let zero_points = chosen.scheme.rule.is_asymmetric().then(|| {
-        let form = if spec.bits == 4 { ZeroPointForm::Nibbles } else { ZeroPointForm::Bytes };
-        Ok::<_, OnnxError>(ZeroPoints { tensor: tensor("zero_point", spec.onnx, spec.bits as usize, &cells)?, form })
-    });
-    let zero_points = zero_points.transpose()?;
-    Ok(EncodedWeight { codes, packing, scales, scale_format, zero_points, constants: Vec::new() })
 }
 
 impl EncodedWeight {

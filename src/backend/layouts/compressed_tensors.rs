@@ -11,17 +11,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Entry, Layout, float_name, module, out, weight_shape, words};
+use super::{
+    layout::{Entry, Form, Layout},
+    tensors::{bytes, module, out, scales, weight_shape, words},
+};
 use crate::{
-    backend::stored::{EncodedWeight, WeightScheme, ZeroPointForm, ZeroPoints},
+    backend::weights::{EncodedWeight, WeightScheme, ZeroPoints},
     model::{checkpoint::TensorInfo, safetensors::SafetensorsError},
-    numeric::DType,
-    quant::{Granularity, Packing, Scheme},
+    numeric::{DType, Packing},
+    quant::{Granularity, Scheme},
 };
 
 /// The layout.
+pub(super) const LAYOUT: Layout = Layout {
+    name: "compressed-tensors",
+    // E5M2 has no name in the format.
+    dtypes: &[DType::Int8, DType::Int4, DType::Fp8E4m3fn],
+    mixes_schemes: true,
+    form: &CompressedTensors,
+};
+
 #[derive(Debug)]
-pub(super) struct CompressedTensors;
+struct CompressedTensors;
 
 const CLASS: &str = "Linear";
 
@@ -34,42 +45,37 @@ fn format(scheme: &Scheme) -> &'static str {
     }
 }
 
-impl Layout for CompressedTensors {
-    fn name(&self) -> &'static str {
-        "compressed-tensors"
-    }
-
-    fn carries(&self, class: &str, chosen: &WeightScheme) -> bool {
-        let Scheme { dtype, granularity, rule, .. } = chosen.scheme;
+impl Form for CompressedTensors {
+    fn carries(&self, class: &str, weight: &WeightScheme) -> bool {
+        let Scheme { dtype, granularity, rule, .. } = weight.scheme;
         let per_tensor = granularity == Granularity::PerTensor;
-        // E5M2 has no name in the format; integers per tensor are neither packed nor given zero points.
-        class == CLASS && dtype != DType::Fp8E5m2 && !(per_tensor && (dtype == DType::Int4 || rule.is_asymmetric()))
+        // Integers per tensor are neither packed nor given zero points.
+        let bytes = dtype.spec().packing == Packing::Bytes && !rule.is_asymmetric();
+        class == CLASS && (bytes || !per_tensor)
     }
 
-    fn stored(&self, tensor: &TensorInfo, chosen: &WeightScheme) -> Result<EncodedWeight, SafetensorsError> {
+    fn tensors(&self, tensor: &TensorInfo, weight: &WeightScheme) -> Result<EncodedWeight, SafetensorsError> {
         let named = |suffix: &str| format!("{}.weight{suffix}", module(tensor));
-        let spec = chosen.scheme.dtype.spec();
-        let (down, across) = chosen.grid.cells();
-        let cells = if chosen.scheme.granularity == Granularity::PerTensor { vec![1] } else { vec![down, across] };
+        let (down, across) = weight.grid.cells();
+        let cells = if weight.scheme.granularity == Granularity::PerTensor { vec![1] } else { vec![down, across] };
         let mut constants = Vec::new();
-        let (codes, packing) = if format(&chosen.scheme) == "pack-quantized" {
+        let (codes, packing) = if format(&weight.scheme) == "pack-quantized" {
             constants.push(weight_shape(named("_shape"), &tensor.shape)?);
-            words(named("_packed"), chosen)?
+            words(named("_packed"), weight)?
         } else {
-            (out(named(""), spec.safetensors, 8, tensor.shape.dims().to_vec())?, Packing::Bytes)
+            bytes(named(""), &tensor.shape, weight)?
         };
-        let zero_points = chosen.scheme.rule.is_asymmetric().then(|| {
+        let zero_points = weight.scheme.rule.is_asymmetric().then(|| {
             let name = named("_zero_point");
             if packing == Packing::Bytes {
                 let tensor = out(name, "I8", 8, vec![down, across])?;
-                return Ok(ZeroPoints { tensor, form: ZeroPointForm::Bytes });
+                return Ok(ZeroPoints { tensor, packing, down: false });
             }
-            let words = (down * spec.bits as usize).div_ceil(32);
-            let tensor = out(name, "I32", 32, vec![words, across])?;
-            Ok(ZeroPoints { tensor, form: ZeroPointForm::WordsDown { bits: spec.bits } })
+            let tensor = out(name, "I32", 32, vec![packing.row_bytes(down) / 4, across])?;
+            Ok(ZeroPoints { tensor, packing, down: true })
         });
-        let scale_format = chosen.scheme.scale_format(chosen.format);
-        let scales = out(named("_scale"), float_name(scale_format), 8 * scale_format.size(), cells)?;
+        let scale_format = weight.scheme.scale_format(weight.format);
+        let scales = scales(named("_scale"), scale_format, cells)?;
         Ok(EncodedWeight { codes, packing, scales, scale_format, zero_points: zero_points.transpose()?, constants })
     }
 
@@ -78,10 +84,10 @@ impl Layout for CompressedTensors {
     }
 
     fn config(&self, entries: &[Entry<'_>]) -> Option<Value> {
-        let schemes: BTreeSet<Scheme> = entries.iter().filter_map(|entry| Some(entry.chosen?.scheme)).collect();
+        let schemes: BTreeSet<Scheme> = entries.iter().filter_map(|entry| Some(entry.weight?.scheme)).collect();
         let named = |wanted: Option<Scheme>| -> Vec<&str> {
             let of_class = entries.iter().filter(|entry| entry.plan.op_type == CLASS);
-            of_class.filter(|e| e.chosen.map(|c| c.scheme) == wanted).map(|e| module(e.tensor)).collect()
+            of_class.filter(|e| e.weight.map(|w| w.scheme) == wanted).map(|e| module(e.tensor)).collect()
         };
         let groups: serde_json::Map<String, Value> = schemes
             .iter()
@@ -110,8 +116,8 @@ impl Layout for CompressedTensors {
 
     fn notes(&self, entries: &[Entry<'_>]) -> Vec<(&'static str, &'static str)> {
         let packed_zeros =
-            |chosen: &WeightScheme| chosen.scheme.dtype == DType::Int4 && chosen.scheme.rule.is_asymmetric();
-        let found = entries.iter().filter_map(|entry| entry.chosen).any(packed_zeros);
+            |weight: &WeightScheme| weight.scheme.dtype == DType::Int4 && weight.scheme.rule.is_asymmetric();
+        let found = entries.iter().filter_map(|entry| entry.weight).any(packed_zeros);
         let note = "int4 with zero points is stored as vLLM reads it; transformers with compressed-tensors 0.20 cannot load \
                     its packed zero points";
         found.then_some(("packed_zero_points", note)).into_iter().collect()

@@ -8,35 +8,32 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Entry, Layout, out, weight_shape, words};
+use super::{
+    layout::{Entry, Form, Layout},
+    tensors::{bytes, out, scales, weight_shape, words},
+};
 use crate::{
-    backend::stored::{EncodedWeight, WeightScheme, ZeroPointForm, ZeroPoints},
-    model::{
-        checkpoint::TensorInfo,
-        safetensors::{OutTensor, SafetensorsError},
-    },
-    numeric::FloatFormat,
-    quant::{Granularity, Packing},
+    backend::weights::{EncodedWeight, WeightScheme, ZeroPoints},
+    model::{checkpoint::TensorInfo, safetensors::SafetensorsError},
+    numeric::{DType, Packing, ScaleFormat},
+    quant::Granularity,
 };
 
 /// The layout.
+pub(super) const LAYOUT: Layout = Layout { name: "plain", dtypes: &DType::ALL, mixes_schemes: true, form: &Plain };
+
 #[derive(Debug)]
-pub(super) struct Plain;
+struct Plain;
 
-impl Layout for Plain {
-    fn name(&self) -> &'static str {
-        "plain"
-    }
-
+impl Form for Plain {
     fn carries(&self, _: &str, _: &WeightScheme) -> bool {
         true
     }
 
-    fn stored(&self, tensor: &TensorInfo, chosen: &WeightScheme) -> Result<EncodedWeight, SafetensorsError> {
+    fn tensors(&self, tensor: &TensorInfo, weight: &WeightScheme) -> Result<EncodedWeight, SafetensorsError> {
         let named = |suffix: &str| format!("{}{suffix}", tensor.name);
-        let spec = chosen.scheme.dtype.spec();
-        let (down, across) = chosen.grid.cells();
-        let cells = match chosen.scheme.granularity {
+        let (down, across) = weight.grid.cells();
+        let cells = match weight.scheme.granularity {
             Granularity::PerTensor => vec![1; tensor.shape.rank()],
             Granularity::PerChannel { .. } => {
                 let ones = tensor.shape.dims().iter().skip(1).map(|_| 1);
@@ -45,21 +42,19 @@ impl Layout for Plain {
             _ => vec![down, across],
         };
         let mut constants = Vec::new();
-        let (codes, packing) = if spec.bits == 8 {
-            let shape = tensor.shape.clone();
-            let codes = OutTensor { name: named(""), dtype: spec.safetensors.to_owned(), bits: 8, shape };
-            (codes, Packing::Bytes)
+        let (codes, packing) = if weight.scheme.dtype.spec().packing == Packing::Bytes {
+            bytes(named(""), &tensor.shape, weight)?
         } else {
             constants.push(weight_shape(named("_shape"), &tensor.shape)?);
-            words(named("_packed"), chosen)?
+            words(named("_packed"), weight)?
         };
-        let zero_points = chosen.scheme.rule.is_asymmetric().then(|| {
+        let zero_points = weight.scheme.rule.is_asymmetric().then(|| {
             let tensor = out(named("_zero_point"), "I8", 8, cells.clone())?;
-            Ok(ZeroPoints { tensor, form: ZeroPointForm::Bytes })
+            Ok(ZeroPoints { tensor, packing: Packing::Bytes, down: false })
         });
-        let scales = out(named("_scale"), "F32", 32, cells)?;
-        let zero_points = zero_points.transpose()?;
-        Ok(EncodedWeight { codes, packing, scales, scale_format: FloatFormat::F32, zero_points, constants })
+        let scale_format = ScaleFormat::F32;
+        let scales = scales(named("_scale"), scale_format, cells)?;
+        Ok(EncodedWeight { codes, packing, scales, scale_format, zero_points: zero_points.transpose()?, constants })
     }
 
     fn metadata(&self, _: &[Entry<'_>]) -> BTreeMap<String, String> {

@@ -7,46 +7,42 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{EncodedWeight, Entry, Layout, WeightScheme, float_name, module, out};
+use super::{
+    layout::{Entry, Form, Layout},
+    tensors::{bytes, module, out, scales},
+};
 use crate::{
+    backend::weights::{EncodedWeight, WeightScheme},
     model::{checkpoint::TensorInfo, safetensors::SafetensorsError},
-    numeric::{DType, FloatFormat},
-    quant::{Granularity, Packing},
+    numeric::{DType, FloatFormat, ScaleFormat},
+    quant::Granularity,
 };
 
 /// The layout.
+pub(super) const LAYOUT: Layout =
+    Layout { name: "torchao", dtypes: &[DType::Int8, DType::Fp8E4m3fn], mixes_schemes: false, form: &TorchAo };
+
 #[derive(Debug)]
-pub(super) struct TorchAo;
+struct TorchAo;
 
-impl Layout for TorchAo {
-    fn name(&self) -> &'static str {
-        "torchao"
-    }
-
-    fn carries(&self, class: &str, chosen: &WeightScheme) -> bool {
+impl Form for TorchAo {
+    fn carries(&self, class: &str, weight: &WeightScheme) -> bool {
         class == "Linear"
-            && !chosen.scheme.rule.is_asymmetric()
-            && matches!(chosen.scheme.dtype, DType::Int8 | DType::Fp8E4m3fn)
-            && matches!(chosen.scheme.granularity, Granularity::PerTensor | Granularity::PerChannel { .. })
+            && !weight.scheme.rule.is_asymmetric()
+            && matches!(weight.scheme.granularity, Granularity::PerTensor | Granularity::PerChannel { .. })
     }
 
-    fn mixes_schemes(&self) -> bool {
-        false
-    }
-
-    fn stored(&self, tensor: &TensorInfo, chosen: &WeightScheme) -> Result<EncodedWeight, SafetensorsError> {
+    fn tensors(&self, tensor: &TensorInfo, weight: &WeightScheme) -> Result<EncodedWeight, SafetensorsError> {
         let named = |field: &str| format!("{}._weight_{field}", module(tensor));
-        let spec = chosen.scheme.dtype.spec();
-        let (rows, _) = chosen.grid.cells();
-        let codes = out(named("qdata"), spec.safetensors, 8, tensor.shape.dims().to_vec())?;
-        let scales = out(named("scale"), "F32", 32, vec![rows, 1])?;
-        let constants = if spec.float {
-            Vec::new()
-        } else {
-            vec![(out(named("zero_point"), "I8", 8, vec![rows, 1])?, vec![0; rows])]
-        };
-        let scale_format = FloatFormat::F32;
-        Ok(EncodedWeight { codes, packing: Packing::Bytes, scales, scale_format, zero_points: None, constants })
+        let (rows, _) = weight.grid.cells();
+        let (codes, packing) = bytes(named("qdata"), &tensor.shape, weight)?;
+        let scale_format = ScaleFormat::F32;
+        let scales = scales(named("scale"), scale_format, vec![rows, 1])?;
+        let mut constants = Vec::new();
+        if weight.scheme.dtype.is_integer() {
+            constants.push((out(named("zero_point"), "I8", 8, vec![rows, 1])?, vec![0; rows]));
+        }
+        Ok(EncodedWeight { codes, packing, scales, scale_format, zero_points: None, constants })
     }
 
     fn metadata(&self, entries: &[Entry<'_>]) -> BTreeMap<String, String> {
@@ -60,7 +56,7 @@ impl Layout for TorchAo {
     }
 
     fn config(&self, entries: &[Entry<'_>]) -> Option<Value> {
-        let first = entries.iter().find_map(|entry| entry.chosen)?;
+        let first = entries.iter().find_map(|entry| entry.weight)?;
         let granularity = match first.scheme.granularity {
             Granularity::PerTensor => json!({"_type": "PerTensor", "_version": 1, "_data": {}}),
             _ => json!({"_type": "PerRow", "_version": 1, "_data": {"dim": -1}}),
@@ -73,7 +69,7 @@ impl Layout for TorchAo {
                 "weight_dtype": {"_type": "torch.dtype", "_data": "float8_e4m3fn"}});
             ("Float8WeightOnlyConfig", data)
         };
-        let native = entries.iter().filter(|entry| entry.chosen.is_none() && entry.plan.op_type == "Linear");
+        let native = entries.iter().filter(|entry| entry.weight.is_none() && entry.plan.op_type == "Linear");
         let native: Vec<&str> = native.map(|entry| module(entry.tensor)).filter(|name| *name != "lm_head").collect();
         // Null lets transformers leave out the head by itself; a list replaces that, so it has to name it.
         let skipped = if native.is_empty() { Value::Null } else { json!([&["lm_head"], &native[..]].concat()) };
@@ -85,16 +81,16 @@ impl Layout for TorchAo {
 
 /// What torchao writes of a parameter, so that it can be put together again.
 fn subclass(entry: &Entry<'_>) -> Value {
-    let Some(chosen) = entry.chosen else { return json!({"_type": "Tensor"}) };
-    let rows = if chosen.scheme.granularity == Granularity::PerTensor { chosen.grid.rows } else { 1 };
-    let block_size = [rows, chosen.grid.columns];
-    let dtype = match float_name(chosen.format) {
-        "F32" => "float32",
-        "F16" => "float16",
-        _ => "bfloat16",
+    let Some(weight) = entry.weight else { return json!({"_type": "Tensor"}) };
+    let rows = if weight.scheme.granularity == Granularity::PerTensor { weight.grid.rows } else { 1 };
+    let block_size = [rows, weight.grid.columns];
+    let dtype = match weight.format {
+        FloatFormat::F32 => "float32",
+        FloatFormat::F16 => "float16",
+        FloatFormat::Bf16 => "bfloat16",
     };
     let dtype = json!({"_type": "torch.dtype", "_data": dtype});
-    if chosen.scheme.dtype.is_integer() {
+    if weight.scheme.dtype.is_integer() {
         return json!({"_type": "Int8Tensor", "_data": {"act_quant_kwargs": null, "reduce_range": false,
             "block_size": block_size, "dtype": dtype}, "_tensor_data_names": ["qdata", "scale", "zero_point"]});
     }

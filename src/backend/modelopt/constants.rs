@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Candidate, options::Options};
 use crate::{
-    backend::stored::WeightScheme,
+    backend::weights::WeightScheme,
     model::onnx::{
         GraphIndex, OnnxError,
         proto::{GraphProto, NodeProto},
@@ -58,7 +58,7 @@ fn ways(options: &Options, plan: &[LayerPlan], kept: impl Fn(usize) -> bool, can
             continue;
         };
         let Ok((scheme, grid)) = options.weight_scheme(dtype, &candidate.shape, candidate.axis) else { continue };
-        let chosen = WeightScheme { scheme, grid, format: candidate.format };
+        let chosen = WeightScheme::new(scheme, grid, candidate.format);
         let of_constant = ways.entry(candidate.source.clone()).or_default();
         of_constant.entry(scheme).or_insert((chosen, Vec::new())).1.push(at);
     }

@@ -1,9 +1,12 @@
 //! The options of the backend.
 
 use crate::{
-    backend::options::{BackendOption, Between, Number, OneOf, Override, Setting, Switch, Whole},
+    backend::{
+        layouts::onnx,
+        options::{BackendOption, Between, Number, OneOf, Override, Setting, Switch, Whole},
+    },
     calibration::{self, CALIBRATORS, Calibrator, DEFAULT_PERCENTILE, Target},
-    numeric::{DType, FloatFormat},
+    numeric::{DType, FloatFormat, Groups, ScaleFormat},
     quant::{Granularity, Grid, ScaleRule, Scheme},
     spec::{LayerPlan, QuantizeSpec, Reason},
     tensor::Shape,
@@ -26,8 +29,8 @@ pub(super) static OPTIONS: [&dyn BackendOption; 10] = [
 static BLOCK_SIZE: Setting<Number> = Setting {
     name: "block_size",
     summary: "elements of a block of int4 weights along the input axis",
-    form: Number(&[32, 64, 128]),
-    default: 128,
+    form: Number(Groups::REQUIRED.sizes),
+    default: Groups::REQUIRED.default,
 };
 static CALIBRATION: Setting<OneOf<CalibrationData>> = Setting {
     name: "calibration",
@@ -171,11 +174,10 @@ impl Options {
     pub(super) fn weight_scheme(&self, dtype: DType, shape: &Shape, axis: usize) -> Result<(Scheme, Grid), Reason> {
         let per_channel = Granularity::PerChannel { axis };
         let per_block = Granularity::PerGroup { axis: 1 - axis.min(1), size: self.block_size };
-        let narrow = dtype.spec().bits == 4;
-        if narrow && shape.dims().last().is_none_or(|columns| columns % 2 != 0) {
-            return Err(Reason::ShapeUnsupported); // two codes to a byte
+        if let Some(reason) = onnx::refuses(dtype, shape) {
+            return Err(reason);
         }
-        let blocks = Grid::new(shape, per_block).filter(|_| narrow);
+        let blocks = Grid::new(shape, per_block).filter(|_| dtype.spec().groups.required);
         if blocks.is_some_and(|grid| !grid.is_even()) {
             return Err(Reason::GroupRagged);
         }
@@ -193,10 +195,9 @@ impl Options {
 
     /// The least version of ONNX's operators that a result with these dtypes needs; `half` if the model computes in f16.
     pub(super) fn needed_opset(spec: &QuantizeSpec, half: bool) -> i64 {
-        const HALF_SCALES: i64 = 19;
         let halves = spec.layers.iter().flat_map(|rule| [rule.weights, rule.activations]).flatten();
         let dtypes = halves.filter_map(|half| half.dtype.dtype()).map(|dtype| dtype.spec().onnx_opset);
-        dtypes.max().unwrap_or(0).max(if half { HALF_SCALES } else { 0 })
+        dtypes.max().unwrap_or(0).max(if half { ScaleFormat::F16.spec().onnx_opset } else { 0 })
     }
 }
 

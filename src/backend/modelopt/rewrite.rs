@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{Opened, constants, ranges};
 use crate::{
-    backend::{BackendError, RunInputs, graph::weights, stored::WeightScheme},
+    backend::{BackendError, RunInputs, graph::weights, weights::WeightScheme},
     calibration::Record,
     control::Control,
     model::onnx::QdqWriter,

@@ -3,16 +3,12 @@
 //! Streams: shard by shard, tensor by tensor, part by part, so memory does not grow with the model.
 
 mod checkpoint;
-mod choose;
-mod inventory;
-mod journal;
 mod onnx;
 mod options;
-mod shard_run;
 
 use std::path::Path;
 
-pub use journal::JOURNAL;
+pub use checkpoint::JOURNAL;
 
 use self::{
     checkpoint::OpenedCheckpoint,

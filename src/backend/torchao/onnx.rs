@@ -15,7 +15,8 @@ use crate::{
             inventory::{self, Candidate, Inventory, is_compute},
             memory, weights,
         },
-        stored::WeightScheme,
+        layouts,
+        weights::WeightScheme,
     },
     control::Control,
     engine::Session,
@@ -113,12 +114,11 @@ fn choose(candidate: &Candidate, mut scheme: Scheme) -> Result<WeightScheme, Rea
         Granularity::PerTensor => Granularity::PerTensor,
         Granularity::PerBlock { .. } => return Err(Reason::LayoutUnsupported),
     };
-    let even = shape.dims().last().is_some_and(|columns| columns % 2 == 0);
-    if scheme.dtype.spec().bits == 4 && !even {
-        return Err(Reason::ShapeUnsupported);
+    if let Some(reason) = layouts::onnx::refuses(scheme.dtype, &shape) {
+        return Err(reason);
     }
     let grid = Grid::new(&shape, scheme.granularity).ok_or(Reason::ShapeUnsupported)?;
-    Ok(WeightScheme { scheme, grid, format: candidate.format })
+    Ok(WeightScheme::new(scheme, grid, candidate.format))
 }
 
 /// Who reads the constants that are weights.
@@ -173,7 +173,7 @@ impl Prepared for OpenedGraph {
 
     fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
         let mut model = self.model.clone();
-        let upgraded = upgrade(&mut model, weights::needed_opset(self.chosen.values()))?;
+        let upgraded = upgrade(&mut model, layouts::onnx::needed_opset(self.chosen.values()))?;
         if !upgraded.is_empty() {
             let nodes: Vec<String> = upgraded.iter().map(|(name, op_type)| format!("{name} ({op_type})")).collect();
             control.warn("opset_upgraded", format!("carried to opset {}: {}", model.opset(), nodes.join(", ")));

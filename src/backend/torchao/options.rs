@@ -7,7 +7,7 @@ use crate::{
         layouts::{self, LAYOUTS, Layout},
         options::{BackendOption, Form, Number, OneOf, OptionKind, Override, Setting, Switch},
     },
-    numeric::DType,
+    numeric::{DType, Groups},
     quant::{Granularity, Grid, ScaleRule, Scheme},
     spec::{Objection, ObjectionCode, QuantizeSpec, Reason},
     tensor::Shape,
@@ -30,8 +30,8 @@ static GRANULARITY: Override<OneOf<Sharing>> = Override {
 static GROUP_SIZE: Setting<Number> = Setting {
     name: "group_size",
     summary: "elements of a group along the input axis; asks for `per_group`",
-    form: Number(&[32, 64, 128]),
-    default: 128,
+    form: Number(Groups::OPTIONAL.sizes),
+    default: Groups::OPTIONAL.default,
 };
 static LAYOUT: Setting<LayoutName> = Setting {
     name: "layout",
@@ -81,10 +81,10 @@ impl LayoutName {
 }
 
 impl Form for LayoutName {
-    type Value = Option<&'static dyn Layout>;
+    type Value = Option<&'static Layout>;
 
     fn kind(&self) -> OptionKind {
-        OptionKind::OneOf([Self::AUTO].into_iter().chain(LAYOUTS.iter().map(|layout| layout.name())).collect())
+        OptionKind::OneOf([Self::AUTO].into_iter().chain(LAYOUTS.iter().map(|layout| layout.name)).collect())
     }
 
     fn parse(&self, value: &Value) -> Option<Self::Value> {
@@ -93,7 +93,7 @@ impl Form for LayoutName {
     }
 
     fn text(&self, value: Self::Value) -> String {
-        value.map_or(Self::AUTO, Layout::name).to_owned()
+        value.map_or(Self::AUTO, |layout| layout.name).to_owned()
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) struct Options {
     rule: ScaleRule,
     symmetric: bool,
     /// The layout asked for, unless it is left to the model.
-    pub(super) layout: Option<&'static dyn Layout>,
+    pub(super) layout: Option<&'static Layout>,
 }
 
 impl Options {
@@ -147,12 +147,14 @@ impl Options {
 
     /// How a weight of this shape is quantized in PyTorch's order of axes, `[out, in, …]`, or why it is not.
     pub(super) fn scheme(&self, dtype: DType, shape: &Shape) -> Result<Scheme, Reason> {
-        let per_group = Granularity::PerGroup { axis: 1, size: self.group_size };
+        let groups = dtype.spec().groups;
+        let size = if self.group_size_given { self.group_size } else { groups.default };
+        let per_group = Granularity::PerGroup { axis: 1, size };
         let granularity = match self.sharing {
             Some(Sharing::Tensor) => Granularity::PerTensor,
             Some(Sharing::Group) => per_group,
             Some(Sharing::Block) => Granularity::PerBlock { rows: BLOCK, columns: BLOCK },
-            None if self.group_size_given || dtype == DType::Int4 => per_group,
+            None if self.group_size_given || groups.required => per_group,
             _ => Granularity::PerChannel { axis: 0 },
         };
         let scheme = Scheme { rule: self.rule(dtype), ..Scheme::torchao(dtype, granularity) };

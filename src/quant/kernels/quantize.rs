@@ -37,7 +37,7 @@ pub fn quantize<S: SourceFloat, E: Element>(
     let mut pairs = Pairs { scaled: [0.0; BLOCK], decoded: [0.0; BLOCK] };
     let mut tally = Tally::default();
     for (values, codes) in row.chunks(BLOCK * S::FORMAT.size()).zip(codes.chunks_mut(BLOCK)) {
-        encode::<S, E>(isa, values, params, quotient, codes, Some(&mut pairs));
+        encode::<S, E>(isa, values, params, quotient, codes, &mut pairs);
         let (scaled, decoded) = (&pairs.scaled[..codes.len()], &pairs.decoded[..codes.len()]);
         let (squares, max_error) = isa.run(Squares { scaled, decoded });
         tally.add(squares, max_error);
@@ -50,54 +50,27 @@ pub fn quantize<S: SourceFloat, E: Element>(
     tally.stats(codes.len(), params.scale)
 }
 
-/// The codes alone; what [`quantize`] is compared with to know the price of the figures.
-///
-/// # Panics
-/// If `codes` is not as long as the row has elements.
-pub fn quantize_only<S: SourceFloat, E: Element>(
-    isa: Isa,
-    row: &[u8],
-    params: QParams,
-    quotient: Quotient,
-    codes: &mut [u8],
-) {
-    assert_eq!(row.len(), codes.len() * S::FORMAT.size(), "one code for each element");
-    encode::<S, E>(isa, row, params, quotient, codes, None);
-}
-
 /// The values of a block divided by their scale, and what their codes stand for.
 struct Pairs {
     scaled: [f32; BLOCK],
     decoded: [f32; BLOCK],
 }
 
-/// Encodes a row, or with `pairs` a block of one.
+/// Encodes a block.
 #[inline(always)]
 fn encode<S: SourceFloat, E: Element>(
     isa: Isa,
-    row: &[u8],
+    values: &[u8],
     params: QParams,
     quotient: Quotient,
     codes: &mut [u8],
-    pairs: Option<&mut Pairs>,
+    pairs: &mut Pairs,
 ) {
     let operand = quotient.operand(params.scale);
     let zero_point = params.zero_point;
     macro_rules! run {
         ($size:literal, $divide:literal) => {
-            match pairs {
-                Some(pairs) => isa.run(Encode::<S, E, $size, $divide> {
-                    row,
-                    operand,
-                    zero_point,
-                    codes,
-                    pairs,
-                    kinds: PhantomData,
-                }),
-                None => {
-                    isa.run(EncodeOnly::<S, E, $size, $divide> { row, operand, zero_point, codes, kinds: PhantomData })
-                }
-            }
+            isa.run(Encode::<S, E, $size, $divide> { values, operand, zero_point, codes, pairs, kinds: PhantomData })
         };
     }
     match (S::FORMAT, quotient) {
@@ -114,26 +87,8 @@ fn scale<S: SourceFloat, const SIZE: usize, const DIVIDE: bool>(value: &[u8; SIZ
     if DIVIDE { x / operand } else { x * operand }
 }
 
-struct EncodeOnly<'a, S, E, const SIZE: usize, const DIVIDE: bool> {
-    row: &'a [u8],
-    operand: f32,
-    zero_point: i8,
-    codes: &'a mut [u8],
-    kinds: PhantomData<(S, E)>,
-}
-
-impl<S: SourceFloat, E: Element, const SIZE: usize, const DIVIDE: bool> Kernel for EncodeOnly<'_, S, E, SIZE, DIVIDE> {
-    type Output = ();
-    #[inline(always)]
-    fn run(self) {
-        for (code, value) in self.codes.iter_mut().zip(self.row.as_chunks::<SIZE>().0) {
-            *code = E::quantize(scale::<S, SIZE, DIVIDE>(value, self.operand), self.zero_point).0;
-        }
-    }
-}
-
 struct Encode<'a, S, E, const SIZE: usize, const DIVIDE: bool> {
-    row: &'a [u8],
+    values: &'a [u8],
     operand: f32,
     zero_point: i8,
     codes: &'a mut [u8],
@@ -146,7 +101,7 @@ impl<S: SourceFloat, E: Element, const SIZE: usize, const DIVIDE: bool> Kernel f
     #[inline(always)]
     fn run(self) {
         let Pairs { scaled, decoded } = self.pairs;
-        for (scaled, value) in scaled.iter_mut().zip(self.row.as_chunks::<SIZE>().0) {
+        for (scaled, value) in scaled.iter_mut().zip(self.values.as_chunks::<SIZE>().0) {
             *scaled = scale::<S, SIZE, DIVIDE>(value, self.operand);
         }
         for ((code, decoded), &scaled) in self.codes.iter_mut().zip(decoded).zip(&*scaled) {

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::{
-    backend::stored::WeightScheme,
+    backend::weights::WeightScheme,
     engine::TensorTransform,
     quant::{ErrorStats, QParams, Scheme, one_cell, simulate},
 };
@@ -32,7 +32,7 @@ pub(super) struct Weight(pub(super) WeightScheme);
 
 impl TensorTransform for Weight {
     fn apply(&self, values: &[f32], changed: &mut [f32]) -> Result<(), String> {
-        let WeightScheme { scheme, grid, format } = &self.0;
+        let WeightScheme { scheme, grid, format, .. } = &self.0;
         // The scale is rounded to the format that it is stored in, whatever the values are handed over in.
         let scheme = Scheme { scale_format: Some(scheme.scale_format(*format)), ..*scheme };
         simulate(values, grid, &scheme, None, changed).map(drop).map_err(|e| e.to_string())

@@ -16,6 +16,15 @@ pub enum Packing {
 }
 
 impl Packing {
+    /// Codes that share a byte. A row of [`Packing::Nibbles`] must have whole bytes.
+    pub const fn codes_per_byte(self) -> usize {
+        match self {
+            Packing::Bytes => 1,
+            Packing::Words { bits } => 8 / bits as usize,
+            Packing::Nibbles => 2,
+        }
+    }
+
     /// Bytes that `columns` codes of one row take. For [`Packing::Nibbles`] the columns are even.
     pub fn row_bytes(self, columns: usize) -> usize {
         match self {

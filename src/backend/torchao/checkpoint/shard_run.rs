@@ -7,12 +7,12 @@ use std::{
 
 use serde_json::json;
 
-use super::{checkpoint::OpenedCheckpoint, journal::Journal};
+use super::{journal::Journal, opened::OpenedCheckpoint, shard_layout::ShardLayout};
 use crate::{
     backend::{
         BackendError, RunInputs, ShardPart, ShardRun,
         layouts::Entry,
-        stream::{Buffers, Sink, Stream, Unchanged, Weight},
+        weights::{Buffers, Sink, Stream, Unchanged, Weight},
     },
     control::{Control, Phase, PhaseMeter},
     model::safetensors::ShardWriter,
@@ -28,7 +28,7 @@ impl Sink for ShardWriter {
 /// What the shards of one run share.
 pub(super) struct LocalShardRun<'a> {
     opened: &'a OpenedCheckpoint,
-    pub(super) entries: Vec<Entry<'a>>,
+    entries: Vec<Entry<'a>>,
     metadata: BTreeMap<String, String>,
     journal: Journal,
     buffers: Buffers<'a>,
@@ -49,10 +49,10 @@ impl<'a> LocalShardRun<'a> {
         let bytes =
             |at: &usize| entries[opened.range(*at)].iter().map(|entry| entry.tensor.bytes() as u64).sum::<u64>();
         let meter = control.phase(Phase::Quantizing, shards.iter().map(bytes).sum(), "bytes");
-        let (plan, chosen) = (&opened.resolved.plan, format!("{:?}", opened.chosen));
-        let plan = json!({"layout": opened.layout.name(), "plan": plan, "chosen": chosen});
+        let (plan, weights) = (&opened.resolved.plan, format!("{:?}", opened.weights));
+        let plan = json!({"layout": opened.layout.name, "plan": plan, "weights": weights});
         Ok(LocalShardRun {
-            metadata: opened.layout.metadata(&entries),
+            metadata: opened.layout.form.metadata(&entries),
             journal: Journal::open(out, &plan.to_string())?,
             buffers: Buffers::new(&inputs.memory),
             out: out.to_owned(),
@@ -87,16 +87,16 @@ impl ShardRun for LocalShardRun<'_> {
                 metadata.insert(entries[at].tensor.name.clone(), entries[kept].tensor.name.clone());
             }
         }
-        let places = opened.shard_layout(entries, range.clone())?;
-        let writer = ShardWriter::create(&self.out.join(&name), places.tensors, &metadata)?;
+        let layout = ShardLayout::new(opened, entries, at)?;
+        let writer = ShardWriter::create(&self.out.join(&name), layout.tensors, &metadata)?;
         let mut weights = Vec::new();
         let mut unchanged = Vec::new();
-        let mut stored = places.stored.iter();
-        for entry in opened.kept(entries, range) {
+        let mut encoded = layout.weights.iter();
+        for entry in opened.stored(entries, range) {
             let tensor = entry.tensor;
             let read = Box::new(|bytes| shard.read(tensor, bytes));
-            match entry.chosen.and_then(|chosen| Some((chosen, stored.next()?))) {
-                Some((chosen, stored)) => weights.push(Weight { name: &tensor.name, chosen, stored, read }),
+            match entry.weight.and_then(|scheme| Some((scheme, encoded.next()?))) {
+                Some((scheme, encoded)) => weights.push(Weight { name: &tensor.name, scheme, encoded, read }),
                 None => unchanged.push(Unchanged { name: &tensor.name, bytes: tensor.bytes(), read }),
             }
         }

@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::options::Options;
-use crate::backend::layouts::Layout;
 use crate::{
-    backend::stored::WeightScheme,
+    backend::{layouts::Layout, torchao::options::Options, weights::WeightScheme},
     model::checkpoint::Checkpoint,
     quant::{Grid, Scheme},
     spec::{Decision, Objection, ObjectionCode, QuantizeSpec, Reason, Resolved},
@@ -16,42 +14,41 @@ use crate::{
 pub(super) fn choose(
     spec: &QuantizeSpec,
     options: &Options,
-    layout: &dyn Layout,
+    layout: &Layout,
     checkpoint: &Checkpoint,
     ties: &BTreeMap<usize, usize>,
     resolved: &mut Resolved,
 ) -> Vec<Option<WeightScheme>> {
-    let mut chosen = Vec::new();
+    let mut weights = Vec::new();
     let mut native = untie(ties, resolved);
     for (at, (plan, (_, tensor))) in resolved.plan.layers.iter().zip(checkpoint.tensors()).enumerate() {
         let wanted = (plan.weights, tensor.float_format());
         let (Some(dtype), Some(format)) = wanted else {
-            chosen.push(None);
+            weights.push(None);
             continue;
         };
-        let scheme = options.scheme(dtype, &tensor.shape);
-        let one = scheme.and_then(|scheme| {
+        let weight = options.scheme(dtype, &tensor.shape).and_then(|scheme| {
             let grid = Grid::new(&tensor.shape, scheme.granularity).ok_or(Reason::ShapeUnsupported)?;
-            let one = WeightScheme { scheme, grid, format };
-            if layout.carries(&plan.op_type, &one) { Ok(one) } else { Err(Reason::LayoutUnsupported) }
+            let weight = WeightScheme::new(scheme, grid, format);
+            if layout.carries(&plan.op_type, &weight) { Ok(weight) } else { Err(Reason::LayoutUnsupported) }
         });
-        native.extend(one.as_ref().err().map(|&reason| (at, reason)));
-        chosen.push(one.ok());
+        native.extend(weight.as_ref().err().map(|&reason| (at, reason)));
+        weights.push(weight.ok());
     }
     for (at, _) in &native {
-        chosen[*at] = None;
+        weights[*at] = None;
     }
     resolved.leave_native(spec, native);
-    let schemes: BTreeSet<Scheme> = chosen.iter().flatten().map(|one| one.scheme).collect();
-    if !layout.mixes_schemes() && schemes.len() > 1 {
+    let schemes: BTreeSet<Scheme> = weights.iter().flatten().map(|weight| weight.scheme).collect();
+    if !layout.mixes_schemes && schemes.len() > 1 {
         let message =
-            format!("the layout {} holds one scheme for the whole model, and the rules make several", layout.name());
+            format!("the layout {} holds one scheme for the whole model, and the rules make several", layout.name);
         resolved.objections.push(
             Objection::new(spec.at("backend_kwargs/layout"), ObjectionCode::OptionConflict, message)
                 .hint("use the layout `compressed-tensors`, or one dtype"),
         );
     }
-    chosen
+    weights
 }
 
 /// Tied weights are one tensor: where the rules agree on all its names it is done once, else it stays as it is.

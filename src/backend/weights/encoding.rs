@@ -1,0 +1,48 @@
+//! [`EncodedWeight`]: the tensors that take the place of a weight, whatever the format of the file.
+
+use crate::{
+    model::safetensors::OutTensor,
+    numeric::{Packing, ScaleFormat},
+};
+
+/// Where the zero points of a weight go.
+#[derive(Clone, Debug)]
+pub(in crate::backend) struct ZeroPoints {
+    /// The tensor.
+    pub(in crate::backend) tensor: OutTensor,
+    /// How they lie in it.
+    pub(in crate::backend) packing: Packing,
+    /// Whether they are packed down the columns instead of along the rows: the words of compressed-tensors hold zero points
+    /// of one column and several rows of cells.
+    pub(in crate::backend) down: bool,
+}
+
+/// The tensors that take the place of a weight.
+#[derive(Clone, Debug)]
+pub(in crate::backend) struct EncodedWeight {
+    /// The codes.
+    pub(in crate::backend) codes: OutTensor,
+    /// How they lie in it.
+    pub(in crate::backend) packing: Packing,
+    /// The scales, cell by cell.
+    pub(in crate::backend) scales: OutTensor,
+    /// The format of the scales.
+    pub(in crate::backend) scale_format: ScaleFormat,
+    /// The zero points, if the scheme has any.
+    pub(in crate::backend) zero_points: Option<ZeroPoints>,
+    /// Tensors whose values do not depend on the weight's, with their bytes.
+    pub(in crate::backend) constants: Vec<(OutTensor, Vec<u8>)>,
+}
+
+impl EncodedWeight {
+    /// All of them: codes, scales, zero points, constants.
+    pub(in crate::backend) fn tensors(&self) -> impl Iterator<Item = &OutTensor> {
+        let zero_points = self.zero_points.iter().map(|z| &z.tensor);
+        [&self.codes, &self.scales].into_iter().chain(zero_points).chain(self.constants.iter().map(|(t, _)| t))
+    }
+
+    /// The bytes that they take together.
+    pub(in crate::backend) fn bytes(&self) -> u64 {
+        self.tensors().map(OutTensor::bytes).sum()
+    }
+}

@@ -1,0 +1,33 @@
+//! [`WeightScheme`]: everything that is decided of a weight before its first element is read.
+
+use super::encoders::{ENCODERS, Encoder};
+use crate::{
+    numeric::FloatFormat,
+    quant::{Grid, Scheme},
+};
+
+/// How a weight is quantized.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend) struct WeightScheme {
+    /// Dtype, granularity and how ranges become scales.
+    pub(in crate::backend) scheme: Scheme,
+    /// Its matrix, and the cells of it that share a scale.
+    pub(in crate::backend) grid: Grid,
+    /// The format of its elements.
+    pub(in crate::backend) format: FloatFormat,
+    /// What turns its elements into codes.
+    pub(in crate::backend) encoder: &'static dyn Encoder,
+}
+
+impl WeightScheme {
+    /// With the first of [`ENCODERS`].
+    pub(in crate::backend) fn new(scheme: Scheme, grid: Grid, format: FloatFormat) -> Self {
+        let [encoder, ..] = ENCODERS;
+        WeightScheme { scheme, grid, format, encoder }
+    }
+
+    /// The bytes of its elements before they are quantized.
+    pub(in crate::backend) fn source_bytes(&self) -> u64 {
+        (self.grid.whole().elements() * self.format.size()) as u64
+    }
+}
