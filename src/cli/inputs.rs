@@ -1,18 +1,13 @@
 //! [`Inputs`]: the inputs of `ptqd quantize`, from paths or from URIs.
 
-use std::{
-    collections::BTreeMap,
-    error::Error,
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{collections::BTreeMap, error::Error, path::PathBuf};
 
 use tempfile::TempDir;
 
 use super::{block_on, watch::Watcher};
 use crate::{
     config::hub_token,
-    control::{Control, Notice},
+    control::{Canceller, Control, Notice},
     fault::chain,
     job::Tenant,
     outbound::Guard,
@@ -47,7 +42,7 @@ impl Inputs {
         role: &'static str,
         given: &str,
         want: Want,
-        cancel: &Arc<AtomicBool>,
+        canceller: &Canceller,
     ) -> Result<PathBuf, Box<dyn Error>> {
         if !given.contains("://") {
             return Ok(given.into());
@@ -59,7 +54,7 @@ impl Inputs {
         let folder = self.folder.insert(folder);
         let watcher = Watcher::new();
         let notify = |notice: Notice| watcher.show(&notice);
-        let control = Control::new(&notify, cancel);
+        let control = Control::new(&notify, canceller);
         let tenant = Tenant::default();
         let stager =
             Stager { sources: &self.sources, tenant: &tenant, folder: folder.path(), cache: None, control: &control };

@@ -6,7 +6,6 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, atomic::AtomicBool},
 };
 
 use clap::Args;
@@ -21,8 +20,9 @@ use super::{
 use crate::{
     backend::{self, DataSource, Evaluation, RunInputs},
     config::ComputeConfig,
-    control::{Control, Notice},
+    control::{Canceller, Control, Notice},
     dataset::Preprocess,
+    engine::EngineConfig,
     fault::{Fault, FaultKind, chain},
     pipeline::{self, LocalJob, PipelineError, Purpose},
     report::QualityGate,
@@ -104,18 +104,18 @@ pub(super) fn run(args: &QuantizeArgs) -> Result<ExitCode, Box<dyn Error>> {
         let (_, more, _) = backend::check(&parsed.spec, args.calibration.is_some());
         return Ok(refuse(&[parsed.objections, more].concat()));
     }
-    let cancel = Arc::new(AtomicBool::new(false));
-    let _listener = listen_for_interrupt(Arc::clone(&cancel));
+    let canceller = Canceller::default();
+    let _listener = listen_for_interrupt(canceller.clone());
     // They live as long as the job.
     let mut inputs = Inputs::new(&args.hub_endpoint);
-    let job = match local_job(args, parsed, &mut inputs, &cancel) {
+    let job = match local_job(args, parsed, &mut inputs, &canceller) {
         Ok(job) => job,
         Err(error) => match error.downcast::<NotBrought>() {
             Ok(error) => return Ok(tell(&error.0)),
             Err(error) => return Err(error),
         },
     };
-    let result = if args.plan_only { plan(&job) } else { quantize(args, &job, &cancel) };
+    let result = if args.plan_only { plan(&job) } else { quantize(args, &job, &canceller) };
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(PipelineError::Objections(objections)) => Ok(refuse(&objections)),
@@ -137,12 +137,12 @@ fn local_job(
     args: &QuantizeArgs,
     parsed: Parsed,
     inputs: &mut Inputs,
-    cancel: &Arc<AtomicBool>,
+    canceller: &Canceller,
 ) -> Result<LocalJob, Box<dyn Error>> {
     let want = if args.plan_only { Want::Plan } else { Want::Model };
-    let model = inputs.bring("model", &args.model, want, cancel)?;
+    let model = inputs.bring("model", &args.model, want, canceller)?;
     let mut source = |role, given: &String| -> Result<DataSource, Box<dyn Error>> {
-        let path = inputs.bring(role, given, Want::Data, cancel)?;
+        let path = inputs.bring(role, given, Want::Data, canceller)?;
         let preprocess = args.preprocess.clone();
         Ok(DataSource { path, max_samples: args.max_samples, batch_size: args.batch_size, preprocess })
     };
@@ -157,7 +157,7 @@ fn local_job(
         inputs: RunInputs {
             calibration,
             evaluation,
-            engine: args.compute.engine(),
+            engine: EngineConfig { canceller: canceller.clone(), ..args.compute.engine() },
             memory: args.compute.memory(),
             statistics: None,
             digests: BTreeMap::new(),
@@ -178,12 +178,12 @@ fn plan(job: &LocalJob) -> Result<(), PipelineError> {
     Ok(())
 }
 
-fn quantize(args: &QuantizeArgs, job: &LocalJob, cancel: &AtomicBool) -> Result<(), PipelineError> {
+fn quantize(args: &QuantizeArgs, job: &LocalJob, canceller: &Canceller) -> Result<(), PipelineError> {
     let out = args.out.clone().unwrap_or_default();
     prepare(&out).map_err(|source| PipelineError::Write { path: out.clone(), source })?;
     let watcher = Watcher::new();
     let notify = |notice: Notice| watcher.show(&notice);
-    let result = pipeline::run(job, &out, &Control::new(&notify, cancel));
+    let result = pipeline::run(job, &out, &Control::new(&notify, canceller));
     watcher.finish();
     let finished = result?;
     print(&table::table(&json!(finished.report)));
@@ -193,14 +193,14 @@ fn quantize(args: &QuantizeArgs, job: &LocalJob, cancel: &AtomicBool) -> Result<
     Ok(())
 }
 
-/// Sets the flag on SIGINT, so that the pipeline ends at its next checkpoint. Ends when the result is dropped.
-fn listen_for_interrupt(cancel: Arc<AtomicBool>) -> oneshot::Sender<()> {
+/// Cancels on SIGINT, so that the pipeline ends at its next checkpoint. Ends when the result is dropped.
+fn listen_for_interrupt(canceller: Canceller) -> oneshot::Sender<()> {
     let (done, ended) = oneshot::channel();
     std::thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
             tokio::select! {
-                Ok(()) = tokio::signal::ctrl_c() => cancel.store(true, std::sync::atomic::Ordering::Relaxed),
+                Ok(()) = tokio::signal::ctrl_c() => canceller.cancel(),
                 _ = ended => {}
             }
         });

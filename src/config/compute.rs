@@ -8,8 +8,8 @@ use std::{
 use clap::Args;
 
 use crate::{
-    control::MemoryBudget,
-    engine::{Canceller, EngineConfig},
+    control::{Canceller, MemoryBudget},
+    engine::EngineConfig,
 };
 
 /// The engine and the threads.

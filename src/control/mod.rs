@@ -2,10 +2,11 @@
 //!
 //! Near a leaf, so that backends and pipeline share it. Knows nothing of queues, terminals or threads.
 
+mod canceller;
 mod memory;
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Warning;
 
+pub use canceller::{CancelHook, Cancelled, Canceller};
 pub use memory::{MemoryBudget, OverBudget, Reservation};
 
 /// The stages of a job. An open set: users are told to expect more.
@@ -76,27 +78,22 @@ pub enum Notice {
     Warning(Warning),
 }
 
-/// The work was asked to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the job was cancelled")]
-pub struct Cancelled;
-
 /// Handed down to whatever takes time.
 pub struct Control<'a> {
     notify: &'a (dyn Fn(Notice) + Sync),
-    cancel: &'a AtomicBool,
+    canceller: &'a Canceller,
 }
 
 impl std::fmt::Debug for Control<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Control").field("cancelled", &self.cancel).finish_non_exhaustive()
+        f.debug_struct("Control").field("canceller", &self.canceller).finish_non_exhaustive()
     }
 }
 
 impl<'a> Control<'a> {
-    /// `notify` is called from whichever thread works, and must be quick; `cancel` is set by whoever wants an end.
-    pub fn new(notify: &'a (dyn Fn(Notice) + Sync), cancel: &'a AtomicBool) -> Self {
-        Control { notify, cancel }
+    /// `notify` is called from whichever thread works, and must be quick.
+    pub fn new(notify: &'a (dyn Fn(Notice) + Sync), canceller: &'a Canceller) -> Self {
+        Control { notify, canceller }
     }
 
     /// The same cancellation, another listener.
@@ -104,12 +101,17 @@ impl<'a> Control<'a> {
     where
         'a: 'b,
     {
-        Control { notify, cancel: self.cancel }
+        Control { notify, canceller: self.canceller }
+    }
+
+    /// What stops the work.
+    pub fn canceller(&self) -> &'a Canceller {
+        self.canceller
     }
 
     /// An error if the work should stop. Called between units, and within those that take long.
     pub fn checkpoint(&self) -> Result<(), Cancelled> {
-        if self.cancel.load(Ordering::Relaxed) { Err(Cancelled) } else { Ok(()) }
+        self.canceller.check()
     }
 
     /// Tells the watcher something.
@@ -131,7 +133,7 @@ impl<'a> Control<'a> {
             total,
             unit,
             done: AtomicU64::new(0),
-            told: AtomicU64::new(0),
+            notified: AtomicU64::new(0),
             began: Instant::now(),
         }
     }
@@ -145,19 +147,19 @@ pub struct PhaseMeter<'a> {
     total: u64,
     unit: &'static str,
     done: AtomicU64,
-    /// What the watcher last heard.
-    told: AtomicU64,
+    /// The count of the last notice.
+    notified: AtomicU64,
     began: Instant,
 }
 
 impl PhaseMeter<'_> {
-    /// `units` more are done. An error if the work should stop. The watcher hears of every half percent.
+    /// `units` more are done. An error if the work should stop. There is a notice for every half percent.
     pub fn advance(&self, units: u64) -> Result<(), Cancelled> {
         const STEPS: u64 = 200;
         let done = self.done.fetch_add(units, Ordering::Relaxed) + units;
-        let told = self.told.load(Ordering::Relaxed);
-        let due = done >= told + (self.total / STEPS).max(1) || done >= self.total;
-        if due && self.told.compare_exchange(told, done, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        let notified = self.notified.load(Ordering::Relaxed);
+        let due = done >= notified + (self.total / STEPS).max(1) || done >= self.total;
+        if due && self.notified.compare_exchange(notified, done, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             let pace = self.began.elapsed().as_secs_f64() / done.max(1) as f64;
             self.control.notify(Notice::Progress(
                 self.phase,
@@ -181,17 +183,15 @@ mod tests {
 
     #[test]
     fn a_phase_counts_its_units_and_stops_when_asked() {
-        let (heard, cancel) = (Mutex::new(Vec::new()), AtomicBool::new(false));
-        let notify = |notice| heard.lock().unwrap().push(notice);
-        let control = Control::new(&notify, &cancel);
+        let (seen, canceller) = (Mutex::new(Vec::new()), Canceller::default());
+        let notify = |notice| seen.lock().unwrap().push(notice);
+        let control = Control::new(&notify, &canceller);
         let meter = control.phase(Phase::Quantizing, 3, "tensors");
         assert_eq!(meter.advance(2), Ok(()));
-        cancel.store(true, Ordering::Relaxed);
+        canceller.cancel();
         assert_eq!(meter.advance(1), Err(Cancelled));
-        let heard = heard.into_inner().unwrap();
-        assert!(
-            matches!(&heard[..], [Notice::Phase(Phase::Quantizing), Notice::Progress(_, a), Notice::Progress(_, b)]
-            if (a.units_done, b.units_done, b.eta_seconds) == (2, 3, Some(0.0)))
-        );
+        let seen = seen.into_inner().unwrap();
+        assert!(matches!(&seen[..], [Notice::Phase(Phase::Quantizing), Notice::Progress(_, a), Notice::Progress(_, b)]
+            if (a.units_done, b.units_done, b.eta_seconds) == (2, 3, Some(0.0))));
     }
 }

@@ -3,7 +3,6 @@
 //! The engine is ONNX Runtime, loaded at run time from a path that is handed in. Knows nothing of rules or backends.
 
 mod binding;
-mod canceller;
 mod element;
 mod error;
 mod insert;
@@ -16,8 +15,9 @@ mod transform;
 
 use std::path::PathBuf;
 
+use crate::control::Canceller;
+
 pub use binding::{Batch, Binding, InputInfo};
-pub use canceller::Canceller;
 pub use error::EngineError;
 pub use insert::{TransformedInput, with_observers, with_transforms};
 pub use observer::Slots;
@@ -35,7 +35,7 @@ pub struct EngineConfig {
     pub threads: usize,
     /// Bytes that a job may take to run a model; `None` for any number.
     pub memory: Option<u64>,
-    /// Stops what runs.
+    /// Stops forward passes, those under way in their middle.
     pub canceller: Canceller,
 }
 

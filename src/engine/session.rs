@@ -12,13 +12,17 @@ use ort::{
 };
 
 use super::{Batch, EngineConfig, EngineError, Gates, InputInfo, Slots, element, library};
-use crate::calibration::Observer;
+use crate::{
+    calibration::Observer,
+    control::{CancelHook, Canceller},
+};
 
 /// A model ready to run on the CPU.
 pub struct Session {
     session: OrtSession,
     inputs: Vec<InputInfo>,
     options: Arc<RunOptions>,
+    _hook: CancelHook,
 }
 
 impl std::fmt::Debug for Session {
@@ -110,8 +114,8 @@ impl Session {
             }
             other => Err(EngineError::InputUnsupported { input: input.name().to_owned(), found: format!("{other:?}") }),
         });
-        let options = config.canceller.options().map_err(load)?;
-        Ok(Session { inputs: inputs.collect::<Result<_, _>>()?, session, options })
+        let (options, hook) = cancellable(&config.canceller).map_err(load)?;
+        Ok(Session { inputs: inputs.collect::<Result<_, _>>()?, session, options, _hook: hook })
     }
 
     /// The model's inputs.
@@ -142,6 +146,16 @@ impl Session {
         let info = ort::info();
         info.split(':').next_back().unwrap_or(info).trim().to_owned()
     }
+}
+
+/// The options that a session's passes run with. Once cancelled, a pass ends with an error after the operator that is being
+/// computed.
+fn cancellable(canceller: &Canceller) -> ort::Result<(Arc<RunOptions>, CancelHook)> {
+    let options = Arc::new(RunOptions::new()?);
+    let terminated = Arc::clone(&options);
+    // It can fail on nothing but a null pointer.
+    let hook = canceller.on_cancel(move || drop(terminated.terminate()));
+    Ok((options, hook))
 }
 
 fn failed(error: ort::Error) -> EngineError {

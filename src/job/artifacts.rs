@@ -2,7 +2,7 @@
 
 use std::{io, ops::Range, pin::Pin};
 
-use buffa::bytes::Bytes;
+use bytes::Bytes;
 use futures_util::Stream;
 
 /// The content of an artifact, in parts.

@@ -1,30 +1,22 @@
 //! Where inputs come from and artifacts go: the only place that knows URIs and object stores.
 //!
-//! Inputs: [`Sources`] says which URIs a tenant may read, [`Stager`] brings what they name. A kind of place (bucket, web
-//! server, hub) is one file and an arm of `scheme.rs` and `sources.rs`. Results: [`Artifacts`].
+//! | | |
+//! |---|---|
+//! | `inputs` | from a URI to a local path: which may be read, and how they are brought |
+//! | `places` | what can be read from: buckets, web servers, a model hub. One file each, and an arm of `inputs/location.rs` and `inputs/sources.rs` |
+//! | `artifacts` | where results go |
+//! | `uploads` | what clients bring to the service itself |
+//!
+//! `inputs` names `artifacts`, `artifacts` names `places`, and none the other way round.
 
-mod allow;
 mod artifacts;
-mod bucket;
-mod cache;
 mod error;
-mod fetch;
-mod hub;
-mod multipart;
-mod place;
-mod scheme;
-mod shards;
-mod sources;
-mod stage;
+mod inputs;
+mod places;
+mod stop;
 mod uploads;
-mod web;
 
-pub use allow::{ParseRuleError, Rule};
 pub use artifacts::Artifacts;
-pub use cache::Cache;
 pub use error::StorageError;
-pub use hub::HubConfig;
-pub use scheme::SCHEMES;
-pub use shards::RemoteShards;
-pub use sources::{OpenBuckets, Sources};
-pub use stage::{Staged, Stager, Want};
+pub use inputs::{Cache, OpenBuckets, ParseRuleError, RemoteShards, Rule, SCHEMES, Sources, Staged, Stager, Want};
+pub use places::HubConfig;

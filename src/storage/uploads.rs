@@ -2,18 +2,22 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
-use buffa::bytes::{Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStoreExt, path::Path as Key};
 use sha2::{Digest, Sha256};
 
-use super::{Artifacts, bucket::read_error, place::ReadError};
+use super::{
+    Artifacts,
+    places::{ReadError, read_error},
+};
 use crate::{
+    control::Canceller,
     digest::hex,
     job::{ArtifactBody, NewUpload, Tenant, Upload, UploadError, Uploads},
 };
@@ -74,7 +78,7 @@ impl Uploads for Artifacts {
             (first, false) => {
                 let end = Arc::new(Mutex::new(None));
                 let parts = stream::unfold((state, first, Arc::clone(&end)), step);
-                let stored = self.put_parts(&key, parts, &AtomicBool::new(false)).await;
+                let stored = self.put_parts(&key, parts, &Canceller::default()).await;
                 let end = end.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match (stored, end) {
                     (_, Some(Err(error))) => return Err(error),
@@ -121,19 +125,19 @@ async fn step((mut state, part, end): Step) -> Option<(io::Result<Bytes>, Step)>
         Ok(None) => state.finish().map(|found| (None, Some(found))),
         other => other.map(|next| (next, None)),
     };
-    let mut told = end.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut outcome = end.lock().unwrap_or_else(PoisonError::into_inner);
     let (item, next) = match next {
         Ok((next, found)) => {
-            *told = found.map(Ok);
+            *outcome = found.map(Ok);
             (Ok(part), next)
         }
         Err(error) => {
             let why = io::Error::other(error.to_string());
-            *told = Some(Err(error));
+            *outcome = Some(Err(error));
             (Err(why), None)
         }
     };
-    drop(told);
+    drop(outcome);
     Some((item, (state, next, end)))
 }
 

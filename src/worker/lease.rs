@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     time::Duration,
 };
@@ -11,7 +11,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    engine::Canceller,
+    control::Canceller,
     job::{Held, Lease, Queue},
 };
 
@@ -37,9 +37,7 @@ pub(super) enum Stop {
 /// Shared between the heartbeat and the computation.
 #[derive(Debug, Default)]
 pub(super) struct StopFlag {
-    /// What the computation looks at.
-    pub(super) cancel: AtomicBool,
-    /// What stops the engine, which does not look.
+    /// What stops the computation.
     pub(super) canceller: Canceller,
     why: AtomicU8,
 }
@@ -47,14 +45,11 @@ pub(super) struct StopFlag {
 impl StopFlag {
     /// Of two reasons the first counts, except that nothing is to be said about a job that is another's.
     fn set(&self, why: Stop) {
-        let first = self.why.compare_exchange(0, why as u8, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        let _ = self.why.compare_exchange(0, why as u8, Ordering::Relaxed, Ordering::Relaxed);
         if why == Stop::Lost {
             self.why.store(why as u8, Ordering::Relaxed);
         }
-        self.cancel.store(true, Ordering::Release);
-        if first {
-            self.canceller.cancel();
-        }
+        self.canceller.cancel();
     }
 
     pub(super) fn why(&self) -> Stop {

@@ -1,10 +1,10 @@
 //! [`dry_run`]: what a job would do, told from the model's header or graph alone.
 
-use std::{path::Path, sync::atomic::AtomicBool};
+use std::path::Path;
 
 use super::{attempt::unusable_scratch, scratch::Scratch, stage::stage};
 use crate::{
-    control::{Control, MemoryBudget, Notice},
+    control::{Canceller, Control, MemoryBudget, Notice},
     engine::EngineConfig,
     job::{DryRun, Failure, JobSpec, Tenant},
     pipeline::{self, LocalJob, PipelineError, Purpose},
@@ -20,7 +20,7 @@ pub async fn dry_run(
     engine: EngineConfig,
 ) -> Result<DryRun, Failure> {
     let scratch = Scratch::once(scratch).map_err(|e| unusable_scratch(&e))?;
-    let (notify, never) = (|_: Notice| (), AtomicBool::new(false));
+    let (notify, never) = (|_: Notice| (), Canceller::default());
     let control = Control::new(&notify, &never);
     let stager = Stager { sources, tenant, folder: scratch.path(), cache, control: &control };
     let made = match stage(&stager, spec, Want::Plan, engine, MemoryBudget::DEFAULT).await {

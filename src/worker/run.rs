@@ -69,7 +69,7 @@ pub(super) async fn run_task(
         let _ = sender.send(notice);
     };
     notify(Notice::Phase(Phase::Staging));
-    let control = Control::new(&notify, &flag.cancel);
+    let control = Control::new(&notify, &flag.canceller);
     let engine = EngineConfig { canceller: flag.canceller.clone(), ..ctx.engine.clone() };
     let unstaged = |e: StorageError| Failure::new(&e, Some(Phase::Staging));
     let cache = ctx.cache.as_ref();
@@ -130,7 +130,7 @@ async fn publish(
     artifacts: &[Artifact],
     flag: &StopFlag,
 ) -> Result<(), Failure> {
-    let published = ctx.artifacts.publish(prefix, out, artifacts, &flag.cancel).await;
+    let published = ctx.artifacts.publish(prefix, out, artifacts, &flag.canceller).await;
     if published.is_err() {
         ctx.artifacts.discard(prefix).await;
     }
@@ -184,7 +184,7 @@ impl Task {
             }
             let _ = self.sender.send(notice);
         };
-        let made = self.execute(job, &Control::new(&notify, &self.flag.cancel));
+        let made = self.execute(job, &Control::new(&notify, &self.flag.canceller));
         made.map_err(|error| {
             let phase = *phase.lock().unwrap_or_else(PoisonError::into_inner);
             if error.kind() == FaultKind::Environment {

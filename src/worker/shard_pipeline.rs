@@ -115,7 +115,7 @@ impl ShardPipeline for ShardsInFlight {
 /// Brings the shards in order, as there is room.
 async fn bring_all(shards: RemoteShards, arrived: mpsc::Sender<Brought>, room: Arc<Semaphore>, flag: Arc<StopFlag>) {
     let notify = |_: Notice| ();
-    let control = Control::new(&notify, &flag.cancel);
+    let control = Control::new(&notify, &flag.canceller);
     for name in shards.names() {
         let Ok(permit) = room.acquire().await else { return };
         permit.forget();
@@ -137,7 +137,7 @@ async fn take_all(
     flag: Arc<StopFlag>,
 ) -> Result<(), StorageError> {
     while let Some(artifact) = leaving.recv().await {
-        let published = artifacts.publish(&prefix, &out, std::slice::from_ref(&artifact), &flag.cancel).await;
+        let published = artifacts.publish(&prefix, &out, std::slice::from_ref(&artifact), &flag.canceller).await;
         if let Err(error) = published {
             door.close();
             return Err(error);

@@ -20,8 +20,9 @@ use std::{
 
 use ptqd::{
     calibration::Statistics,
+    control::Canceller,
     dataset::Dataset,
-    engine::{Binding, Canceller, EngineConfig, Optimisation, Session, Slots, with_observers},
+    engine::{Binding, EngineConfig, Optimisation, Session, Slots, with_observers},
     model::onnx::Model,
     numeric::FloatFormat,
 };

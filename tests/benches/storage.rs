@@ -29,13 +29,12 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
 
 use axum::{Router, error_handling::HandleError, http::StatusCode};
 use ptqd::{
-    control::Control,
+    control::{Canceller, Control},
     job::Tenant,
     report::Artifact,
     storage::{Artifacts, Sources, Stager, Want},
@@ -123,7 +122,7 @@ fn put(runtime: &Runtime, settings: [(&'static str, String); 5], model: &Path, r
 fn measure(run: usize, runtime: &Runtime, model: &Path, work: &Path) {
     let (inputs, out) = (work.join("inputs"), work.join("out"));
     fs::create_dir_all(&inputs).unwrap();
-    let (notify, never) = (|_| (), AtomicBool::new(false));
+    let (notify, never) = (|_| (), Canceller::default());
     let control = Control::new(&notify, &never);
     let (sources, tenant) = (Sources::default(), Tenant::default());
 

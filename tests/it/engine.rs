@@ -4,7 +4,8 @@ use std::thread;
 
 use ptqd::{
     calibration::Statistics,
-    engine::{Canceller, EngineConfig, Session, Slots, with_observers},
+    control::Canceller,
+    engine::{EngineConfig, Session, Slots, with_observers},
     model::onnx::Model,
     numeric::FloatFormat,
 };

@@ -7,17 +7,14 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use half::bf16;
 use ptqd::{
     backend::JOURNAL,
-    control::{Control, MemoryBudget, Notice},
+    control::{Canceller, Control, MemoryBudget, Notice},
     fault::Fault,
     model::safetensors::{OutTensor, ShardWriter, open},
     numeric::{DType, Element, ElementVisitor},
@@ -39,7 +36,7 @@ fn job(model: &Path, quantize: &Value, threads: usize, memory: u64) -> LocalJob 
 
 fn run(model: &Path, quantize: &Value, out: &Path) -> Result<Finished, PipelineError> {
     fs::create_dir_all(out).unwrap();
-    let cancel = AtomicBool::new(false);
+    let cancel = Canceller::default();
     pipeline::run(&job(model, quantize, 2, MemoryBudget::DEFAULT), out, &Control::new(&|_| {}, &cancel))
 }
 
@@ -186,7 +183,7 @@ fn one_thread_two_threads_and_an_interruption_give_the_same_bytes() {
 
     let single = folder.path().join("single");
     fs::create_dir(&single).unwrap();
-    let never = AtomicBool::new(false);
+    let never = Canceller::default();
     let one = job(&model, &quantize, 1, MemoryBudget::DEFAULT);
     pipeline::run(&one, &single, &Control::new(&|_| {}, &never)).unwrap();
     assert!(lasting(&whole) == lasting(&single));
@@ -194,11 +191,11 @@ fn one_thread_two_threads_and_an_interruption_give_the_same_bytes() {
     // Stopped in the third shard; two are finished and not done again.
     let stopped = folder.path().join("stopped");
     fs::create_dir(&stopped).unwrap();
-    let cancel = AtomicBool::new(false);
+    let cancel = Canceller::default();
     let third = stopped.join("model-00003-of-00004.safetensors.partial");
     let stop_there = |notice: Notice| {
         if matches!(notice, Notice::Progress(..)) && third.with_extension("partial").exists() {
-            cancel.store(true, Ordering::Relaxed);
+            cancel.cancel();
         }
     };
     let error = pipeline::run(&one, &stopped, &Control::new(&stop_there, &cancel)).unwrap_err();
@@ -250,7 +247,7 @@ fn a_budget_too_small_is_an_error_and_not_an_excess() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
     write(&path, &[("fc.weight", vec![64, 64], values(1, 4096))]);
-    let (out, never) = (folder.path().join("out"), AtomicBool::new(false));
+    let (out, never) = (folder.path().join("out"), Canceller::default());
     fs::create_dir(&out).unwrap();
     let quantize = json!({"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]});
     let error = pipeline::run(&job(&path, &quantize, 1, 1 << 20), &out, &Control::new(&|_| {}, &never)).unwrap_err();

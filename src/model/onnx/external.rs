@@ -7,7 +7,7 @@ use std::{
     path::{Component, Path},
 };
 
-use buffa::bytes::Bytes;
+use bytes::Bytes;
 
 use super::{
     OnnxError,

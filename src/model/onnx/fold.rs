@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use buffa::bytes::Bytes;
+use bytes::Bytes;
 
 use super::{
     OnnxError,

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use buffa::bytes::Bytes;
+use bytes::Bytes;
 use half::f16;
 
 use super::{

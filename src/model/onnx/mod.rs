@@ -20,7 +20,7 @@ mod writer;
 use std::path::Path;
 
 pub use batch_norm::fold_batch_norms;
-pub use buffa::bytes::Bytes;
+pub use bytes::Bytes;
 pub use constants::{Constant, constant};
 pub use error::OnnxError;
 pub use fold::fold_constants;

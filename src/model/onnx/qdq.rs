@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use buffa::bytes::Bytes;
+use bytes::Bytes;
 
 use super::{
     GraphIndex, OnnxError, new_node,

@@ -1,16 +1,11 @@
 //! The pipeline in this process, without a server.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use ptqd::{
     backend::{DataSource, RunInputs},
-    control::{Control, MemoryBudget},
-    engine::{Canceller, EngineConfig},
+    control::{Canceller, Control, MemoryBudget},
+    engine::EngineConfig,
     pipeline::{self, LocalJob, PipelineError},
     report::QualityGate,
     spec::parse,
@@ -55,7 +50,6 @@ pub fn data(path: &Path) -> DataSource {
 /// Runs a job; its report.
 pub fn run_local(job: &LocalJob, out: &Path) -> Result<Value, PipelineError> {
     fs::create_dir_all(out).expect("a folder");
-    let cancel = AtomicBool::new(false);
-    pipeline::run(job, out, &Control::new(&|_| {}, &cancel))?;
+    pipeline::run(job, out, &Control::new(&|_| {}, &Canceller::default()))?;
     Ok(serde_json::from_slice(&fs::read(out.join("report.json")).expect("a report")).expect("JSON"))
 }

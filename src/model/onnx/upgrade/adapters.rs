@@ -1,6 +1,6 @@
 //! What has to be done to a node for its meaning to stay when the operator set's version changes.
 
-use buffa::bytes::Bytes;
+use bytes::Bytes;
 
 use crate::model::onnx::{
     GraphIndex, attribute_int, int_attribute, new_node,

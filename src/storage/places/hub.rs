@@ -6,16 +6,28 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use async_trait::async_trait;
+use object_store::path::Path as Key;
 use serde::Deserialize;
 use url::Url;
 
 use super::{
-    StorageError,
     place::{Body, Object, Place, ReadError},
-    scheme::HubPath,
     web::Web,
 };
-use crate::outbound::Guard;
+use crate::{outbound::Guard, storage::StorageError};
+
+/// A place in a repository on a model hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::storage) struct HubPath {
+    /// `models` or `datasets`.
+    pub(in crate::storage) kind: &'static str,
+    /// `owner/name`.
+    pub(in crate::storage) repository: String,
+    /// A branch, tag or commit; `main` without it.
+    pub(in crate::storage) revision: Option<String>,
+    /// The path in it; empty for the whole.
+    pub(in crate::storage) path: Key,
+}
 
 /// Where the hub is, and who we are there.
 #[derive(Clone)]
@@ -40,10 +52,10 @@ impl std::fmt::Debug for HubConfig {
 
 /// One repository at one commit. A path is a file's in the repository.
 #[derive(Debug)]
-pub(super) struct Hub {
+pub(in crate::storage) struct Hub {
     web: Web,
     /// The URI of the repository at the commit, without a path.
-    pub(super) pinned: String,
+    pub(in crate::storage) pinned: String,
     files: BTreeMap<String, Object>,
 }
 
@@ -71,7 +83,7 @@ struct Lfs {
 
 impl Hub {
     /// Asks the hub for the repository's files at a revision.
-    pub(super) async fn open(
+    pub(in crate::storage) async fn open(
         config: &HubConfig,
         guard: Guard,
         path: &HubPath,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use object_store::path::Path as Key;
 use url::Url;
 
-use super::StorageError;
+use crate::storage::{StorageError, places::HubPath};
 
 /// The schemes of URIs.
 pub const SCHEMES: [&str; 8] = ["az", "file", "gs", "hf", "http", "https", "s3", "upload"];
@@ -50,19 +50,6 @@ pub(super) enum Location {
     Hub(HubPath),
     /// What the tenant has uploaded.
     Upload(Key),
-}
-
-/// A place in a repository on a model hub.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct HubPath {
-    /// `models` or `datasets`.
-    pub(super) kind: &'static str,
-    /// `owner/name`.
-    pub(super) repository: String,
-    /// A branch, tag or commit; `main` without it.
-    pub(super) revision: Option<String>,
-    /// The path in it; empty for the whole.
-    pub(super) path: Key,
 }
 
 impl Location {

@@ -3,29 +3,29 @@
 use std::{ops::Range, pin::Pin};
 
 use async_trait::async_trait;
-use buffa::bytes::Bytes;
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use super::{StorageError, error::Cause};
+use crate::storage::{StorageError, error::Cause};
 
 /// A file of a place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Object {
+pub(in crate::storage) struct Object {
     /// Its path, in the place's own terms.
-    pub(super) path: String,
-    /// Its size, if it was told.
-    pub(super) size: Option<u64>,
+    pub(in crate::storage) path: String,
+    /// Its size, if the place says so.
+    pub(in crate::storage) size: Option<u64>,
     /// What changes when its content does: an ETag, a commit.
-    pub(super) tag: Option<String>,
+    pub(in crate::storage) tag: Option<String>,
     /// Whether parts of it can be read.
-    pub(super) ranges: bool,
+    pub(in crate::storage) ranges: bool,
     /// Its SHA-256 in hexadecimal, if the place knows it.
-    pub(super) sha256: Option<String>,
+    pub(in crate::storage) sha256: Option<String>,
 }
 
 /// Why a place cannot be read.
 #[derive(Debug)]
-pub(super) enum ReadError {
+pub(in crate::storage) enum ReadError {
     NotFound,
     Denied(Cause),
     /// The address is not one that may be talked to.
@@ -36,17 +36,17 @@ pub(super) enum ReadError {
 }
 
 impl ReadError {
-    pub(super) fn failed(cause: impl Into<Cause>) -> Self {
+    pub(in crate::storage) fn failed(cause: impl Into<Cause>) -> Self {
         ReadError::Failed(cause.into())
     }
 
     /// Whether another try may come out differently.
-    pub(super) fn passes(&self) -> bool {
+    pub(in crate::storage) fn passes(&self) -> bool {
         matches!(self, ReadError::Failed(_))
     }
 
     /// The same, of a URI.
-    pub(super) fn at(self, uri: &str) -> StorageError {
+    pub(in crate::storage) fn at(self, uri: &str) -> StorageError {
         let uri = uri.to_owned();
         match self {
             ReadError::NotFound => StorageError::NotFound { uri },
@@ -59,11 +59,11 @@ impl ReadError {
 }
 
 /// The content of a file as it arrives.
-pub(super) type Body = Pin<Box<dyn Stream<Item = Result<Bytes, ReadError>> + Send>>;
+pub(in crate::storage) type Body = Pin<Box<dyn Stream<Item = Result<Bytes, ReadError>> + Send>>;
 
 /// Somewhere that files can be read from.
 #[async_trait]
-pub(super) trait Place: std::fmt::Debug + Send + Sync {
+pub(in crate::storage) trait Place: std::fmt::Debug + Send + Sync {
     /// The file at a path.
     async fn head(&self, path: &str) -> Result<Object, ReadError>;
 
@@ -80,7 +80,11 @@ pub(super) trait Place: std::fmt::Debug + Send + Sync {
 }
 
 /// A range of a file, whole.
-pub(super) async fn read(place: &dyn Place, object: &Object, range: Range<u64>) -> Result<Vec<u8>, ReadError> {
+pub(in crate::storage) async fn read(
+    place: &dyn Place,
+    object: &Object,
+    range: Range<u64>,
+) -> Result<Vec<u8>, ReadError> {
     let length = usize::try_from(range.end - range.start).map_err(ReadError::failed)?;
     let mut body = place.open(object, Some(range)).await?;
     let mut bytes = Vec::with_capacity(length);

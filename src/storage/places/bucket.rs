@@ -17,31 +17,28 @@ use object_store::{
     signer::Signer,
 };
 
-use super::{
-    StorageError,
-    place::{Body, Object, Place, ReadError},
-};
-use crate::fault::chain;
+use super::place::{Body, Object, Place, ReadError};
+use crate::{fault::chain, storage::StorageError};
 
 /// A bucket.
 #[derive(Clone, Debug)]
-pub(super) struct Bucket {
-    pub(super) store: Arc<dyn ObjectStore>,
-    pub(super) parts: Arc<dyn MultipartParts>,
-    pub(super) signer: Arc<dyn UrlSigner>,
+pub(in crate::storage) struct Bucket {
+    pub(in crate::storage) store: Arc<dyn ObjectStore>,
+    pub(in crate::storage) parts: Arc<dyn MultipartParts>,
+    pub(in crate::storage) signer: Arc<dyn UrlSigner>,
 }
 
 /// A store that takes files in parts whose upload has a name.
-pub(super) trait MultipartParts: MultipartStore + std::fmt::Debug {}
+pub(in crate::storage) trait MultipartParts: MultipartStore + std::fmt::Debug {}
 impl<T: MultipartStore + std::fmt::Debug> MultipartParts for T {}
 
 /// A store that signs URLs.
-pub(super) trait UrlSigner: Signer + std::fmt::Debug {}
+pub(in crate::storage) trait UrlSigner: Signer + std::fmt::Debug {}
 impl<T: Signer + std::fmt::Debug> UrlSigner for T {}
 
 impl Bucket {
     /// The bucket of a scheme, seen from below a prefix. One arm for each provider.
-    pub(super) fn open(scheme: &str, name: &str, prefix: &str) -> Result<Self, StorageError> {
+    pub(in crate::storage) fn open(scheme: &str, name: &str, prefix: &str) -> Result<Self, StorageError> {
         let url = format!("{scheme}://{name}");
         let failed = |e: Error| StorageError::Store { place: url.clone(), source: e.into() };
         // A process has one provider of TLS; a second one that wants to be it is turned away, and that is fine.
@@ -84,7 +81,7 @@ impl Bucket {
 }
 
 /// What a store's error means for one who reads.
-pub(super) fn read_error(error: Error) -> ReadError {
+pub(in crate::storage) fn read_error(error: Error) -> ReadError {
     // What S3 says of credentials that are no longer, or never were, valid: an answer 400 or 403 with one of these.
     const STALE: [&str; 5] =
         ["ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthenticationFailed"];

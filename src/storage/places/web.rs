@@ -4,7 +4,7 @@
 use std::{io::Read, ops::Range, time::Duration};
 
 use async_trait::async_trait;
-use buffa::bytes::Bytes;
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use ureq::{
     Agent,
@@ -28,7 +28,7 @@ const CHUNK: usize = 256 << 10;
 
 /// Web servers. A path is a URL.
 #[derive(Clone, Debug)]
-pub(super) struct Web {
+pub(in crate::storage) struct Web {
     guard: Guard,
     agent: Agent,
     /// A server that the operator named, which may be anywhere, and the client for it.
@@ -38,17 +38,17 @@ pub(super) struct Web {
 }
 
 impl Web {
-    pub(super) fn new(guard: Guard) -> Self {
+    pub(in crate::storage) fn new(guard: Guard) -> Self {
         Web { guard, agent: guard.reader(SILENCE), named: None, token: None }
     }
 
     /// The same; the server of this URL may be at any address, and speak plain http. Where it sends us may not.
-    pub(super) fn with_named(self, server: &Url) -> Self {
+    pub(in crate::storage) fn with_named(self, server: &Url) -> Self {
         Web { named: Some((server.origin(), INSIDE.reader(SILENCE))), ..self }
     }
 
     /// The same with a token for one server. It is not sent anywhere else, whatever that server says.
-    pub(super) fn with_token(self, server: &Url, token: Option<&str>) -> Self {
+    pub(in crate::storage) fn with_token(self, server: &Url, token: Option<&str>) -> Self {
         Web { token: token.map(|token| (server.origin(), token.to_owned())), ..self }
     }
 
@@ -68,7 +68,7 @@ impl Web {
             if let Some((_, token)) = self.token.as_ref().filter(|(origin, _)| *origin == url.origin()) {
                 request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
             }
-            let response = request.call().map_err(told)?;
+            let response = request.call().map_err(read_failed)?;
             let status = response.status();
             let to = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
             match (status.as_u16(), to) {
@@ -111,18 +111,18 @@ impl Web {
     }
 
     /// A small document, whole.
-    pub(super) async fn document(&self, url: &Url) -> Result<Vec<u8>, ReadError> {
+    pub(in crate::storage) async fn document(&self, url: &Url) -> Result<Vec<u8>, ReadError> {
         const LARGEST: u64 = 32 << 20;
         let (web, url) = (self.clone(), url.to_string());
         let get = move || {
             let mut response = web.get(&url, &[])?;
-            response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(told)
+            response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(read_failed)
         };
         tokio::task::spawn_blocking(get).await.map_err(ReadError::failed)?
     }
 }
 
-fn told(error: ureq::Error) -> ReadError {
+fn read_failed(error: ureq::Error) -> ReadError {
     match error {
         ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::PermissionDenied => ReadError::Address(e.to_string()),
         other => ReadError::failed(other),

@@ -3,20 +3,19 @@
 //! A bucket keeps the parts of an upload that was never finished, unseen and paid for. So the name of each upload is noted
 //! in the bucket while it lasts: whoever cleans up after a process that died reads the note and abandons the upload.
 
-use std::{
-    io,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::io;
 
-use buffa::bytes::Bytes;
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStoreExt, PutPayload, path::Path as Key};
 
-use super::{bucket::Bucket, error::Cause};
+use crate::{
+    control::Canceller,
+    storage::{error::Cause, places::Bucket, stop::until_cancelled},
+};
 
 /// Where notes of uploads under way are: the key of the file below this.
-pub(super) const NOTES: &str = "_multipart";
+const NOTES: &str = "_multipart";
 /// Parts under way at a time: these are in memory.
 const AT_ONCE: usize = 3;
 
@@ -29,35 +28,21 @@ pub(super) fn part_bytes(size: u64) -> usize {
 
 impl Bucket {
     /// Stores a file that comes in parts, all of one size but the last. Its size.
-    pub(super) async fn put_parts(
+    pub(in crate::storage) async fn put_parts(
         &self,
         key: &Key,
         parts: impl Stream<Item = io::Result<Bytes>> + Send,
-        cancel: &AtomicBool,
+        canceller: &Canceller,
     ) -> Result<u64, Cause> {
         let note = Key::from(format!("{NOTES}/{key}"));
         let id = self.parts.create_multipart(key).await?;
         let stored = async {
             self.store.put(&note, PutPayload::from(id.clone())).await?;
-            let mut size = 0;
-            let one = |(at, part): (usize, io::Result<Bytes>)| {
-                let id = &id;
-                async move {
-                    let part = part?;
-                    let length = part.len() as u64;
-                    Ok::<_, Cause>((self.parts.put_part(key, id, at, part.into()).await?, length))
-                }
-            };
-            let mut put = std::pin::pin!(parts.enumerate().map(one).buffered(AT_ONCE));
-            let mut done = Vec::new();
-            while let Some((part, length)) = put.try_next().await? {
-                done.push(part);
-                size += length;
-            }
+            let (done, size) = put_all(parts, |at, part| self.parts.put_part(key, &id, at, part)).await?;
             self.parts.complete_multipart(key, &id, done).await?;
             Ok(size)
         };
-        let stored = stoppable(stored, cancel).await;
+        let stored = stoppable(stored, canceller).await;
         let over = match &stored {
             Ok(_) => Ok(()),
             Err(_) => self.parts.abort_multipart(key, &id).await,
@@ -70,7 +55,7 @@ impl Bucket {
     }
 
     /// Abandons the uploads below a prefix that are noted and that `over` says are over.
-    pub(super) async fn sweep_uploads(&self, prefix: &str, over: impl Fn(&ObjectMeta) -> bool) {
+    pub(in crate::storage) async fn sweep_uploads(&self, prefix: &str, over: impl Fn(&ObjectMeta) -> bool) {
         let root = Key::from(format!("{NOTES}/{prefix}"));
         let mut notes = self.store.list(Some(&root));
         while let Some(Ok(note)) = notes.next().await {
@@ -95,20 +80,29 @@ impl Bucket {
     }
 }
 
-/// Work that is dropped soon after the flag is set.
+/// Puts parts as they come, a few side by side. What the store answered for each, in order, and the bytes of all.
+pub(super) async fn put_all<T, F: Future<Output = object_store::Result<T>>>(
+    parts: impl Stream<Item = io::Result<Bytes>> + Send,
+    mut put: impl FnMut(usize, PutPayload) -> F,
+) -> Result<(Vec<T>, u64), Cause> {
+    let mut size = 0;
+    let under_way = parts.enumerate().map(|(at, part)| {
+        let part = part?;
+        size += part.len() as u64;
+        let stored = put(at, part.into());
+        Ok(async { Ok::<_, Cause>(stored.await?) })
+    });
+    let stored = under_way.try_buffered(AT_ONCE).try_collect().await?;
+    Ok((stored, size))
+}
+
+/// Work that is dropped soon after the job is cancelled.
 pub(super) async fn stoppable<T>(
     work: impl Future<Output = Result<T, Cause>>,
-    cancel: &AtomicBool,
+    canceller: &Canceller,
 ) -> Result<T, Cause> {
-    let stopped = async {
-        while !cancel.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::select! {
-        result = work => result,
-        () = stopped => Err(io::Error::from(io::ErrorKind::Interrupted).into()),
-    }
+    let stopped = |_| Err(io::Error::from(io::ErrorKind::Interrupted).into());
+    until_cancelled(canceller, work).await.unwrap_or_else(stopped)
 }
 
 #[cfg(test)]

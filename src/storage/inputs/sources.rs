@@ -9,19 +9,19 @@ use std::{
 use url::Url;
 
 use super::{
-    Artifacts, StorageError,
-    allow::Rule,
-    bucket::Bucket,
-    hub::{Hub, HubConfig},
-    place::Place,
-    scheme::{Location, SCHEMES},
-    web::Web,
+    files::within,
+    location::{Location, SCHEMES},
+    rules::Rule,
 };
 use crate::{
     fault::Fault,
     job::Tenant,
     outbound::Guard,
     spec::{Objection, ObjectionCode},
+    storage::{
+        Artifacts, HubConfig, StorageError,
+        places::{Bucket, Hub, Place, Web},
+    },
 };
 
 /// Which URIs may be read, and how.
@@ -91,7 +91,7 @@ impl Sources {
         Url::from_file_path(path).ok().map(String::from)
     }
 
-    /// What is wrong with a tenant's URI that can be told without reading anything.
+    /// What is wrong with a tenant's URI as far as its text shows; nothing is read.
     pub fn objection(&self, tenant: &Tenant, pointer: &str, uri: &str) -> Option<Objection> {
         let error = self.admit(tenant, uri).err()?;
         let objection = Objection::new(pointer, ObjectionCode::InvalidUri, format!("{error} ({})", error.code()));
@@ -142,53 +142,16 @@ impl Sources {
     /// The local path of a `file://` input. Local files are used where they are, never copied.
     pub fn locate(&self, uri: &str) -> Result<PathBuf, StorageError> {
         match Location::parse(uri)? {
-            Location::File(path) => self.local(uri, &path),
+            Location::File(path) => within(&self.roots, uri, &path),
             _ => Err(StorageError::Scheme { scheme: uri.split(':').next().unwrap_or_default().to_owned() }),
         }
-    }
-
-    fn local(&self, uri: &str, path: &Path) -> Result<PathBuf, StorageError> {
-        // Links are resolved before the folders are compared, so none leads outside.
-        let path = path.canonicalize().map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
-                StorageError::NotFound { uri: uri.to_owned() }
-            }
-            std::io::ErrorKind::PermissionDenied => StorageError::Denied { uri: uri.to_owned(), source: source.into() },
-            _ => StorageError::Unreachable { uri: uri.to_owned(), source: source.into() },
-        });
-        // Whether a file outside is there is nobody's business.
-        let outside = || StorageError::NotAllowed {
-            uri: uri.to_owned(),
-            reason: "it is outside the folders that are open".to_owned(),
-        };
-        let path = if self.roots.is_empty() { path? } else { path.map_err(|error| self.hidden(uri, error))? };
-        if !self.roots.is_empty() && !self.roots.iter().any(|root| path.starts_with(root)) {
-            return Err(outside());
-        }
-        Ok(path)
-    }
-
-    /// What is told of a file that cannot be read, where only some folders are open.
-    fn hidden(&self, uri: &str, error: StorageError) -> StorageError {
-        let inside = Location::parse(uri).is_ok_and(|location| match location {
-            Location::File(path) => {
-                // As written, but for links of the roots themselves.
-                let parent = path.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
-                parent.is_some_and(|parent| self.roots.iter().any(|root| parent.starts_with(root)))
-            }
-            _ => false,
-        });
-        if inside {
-            return error;
-        }
-        StorageError::NotAllowed { uri: uri.to_owned(), reason: "it is outside the folders that are open".to_owned() }
     }
 
     /// Where a tenant's input is.
     pub(super) async fn open(&self, tenant: &Tenant, uri: &str) -> Result<Origin, StorageError> {
         let remote = |place: Arc<dyn Place>, path: String, uri: String| Ok(Origin::Remote { place, path, uri });
         match self.admit(tenant, uri)? {
-            Location::File(path) => Ok(Origin::Local(self.local(uri, &path)?)),
+            Location::File(path) => Ok(Origin::Local(within(&self.roots, uri, &path)?)),
             Location::Bucket { scheme, bucket, key } => {
                 let place = Arc::new(self.bucket(scheme, &bucket)?);
                 remote(place, key.to_string(), uri.to_owned())
@@ -211,7 +174,7 @@ impl Sources {
                 let key = Artifacts::upload_key(tenant, &key);
                 match (uploads.folder(), uploads.bucket()) {
                     // A place of our own: no root need open it.
-                    (Some(folder), _) => Sources::default().local(uri, &folder.join(key.as_ref())).map(Origin::Local),
+                    (Some(folder), _) => within(&[], uri, &folder.join(key.as_ref())).map(Origin::Local),
                     (None, Some(bucket)) => remote(Arc::new(bucket), key.to_string(), uri.to_owned()),
                     (None, None) => Err(StorageError::NotFound { uri: uri.to_owned() }),
                 }

@@ -9,7 +9,7 @@ use crate::job::Tenant;
 pub struct Rule {
     /// Whom it is open to; everybody without it.
     tenant: Option<Tenant>,
-    /// The beginning of a URI, as [`super::Sources`] spells them.
+    /// The beginning of a URI, as `Location::canonical` spells it.
     prefix: String,
 }
 
@@ -28,7 +28,7 @@ impl FromStr for Rule {
             Some((tenant, _)) => (Some(tenant.parse().map_err(|_| wrong())?), &text[tenant.len() + 1..]),
             None => (None, text),
         };
-        let known = super::SCHEMES.contains(&prefix.split("://").next().unwrap_or_default());
+        let known = super::location::SCHEMES.contains(&prefix.split("://").next().unwrap_or_default());
         let local = prefix.starts_with("file:") || prefix.starts_with("upload:");
         (known && !local).then(|| Rule { tenant, prefix: prefix.to_owned() }).ok_or_else(wrong)
     }

@@ -11,8 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::place::Object;
-use crate::{digest::sha256_hex, files::write_whole};
+use crate::{digest::sha256_hex, files::write_whole, storage::places::Object};
 
 /// The cache of a data folder. Any number of processes may share it.
 #[derive(Clone, Debug)]

@@ -13,13 +13,15 @@ use std::{
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-use super::{
-    StorageError,
-    fetch::Transfer,
-    place::{Object, Place},
-    stage::room,
+use super::{disk::room, transfer::Transfer};
+use crate::{
+    control::Control,
+    model::safetensors::header_end,
+    storage::{
+        StorageError,
+        places::{Object, Place},
+    },
 };
-use crate::{control::Control, model::safetensors::header_end};
 
 /// The shards of one checkpoint.
 #[derive(Clone, Debug)]
@@ -28,21 +30,29 @@ pub struct RemoteShards {
     /// The URI of their folder.
     pub(super) uri: String,
     pub(super) limit: u64,
-    /// Name, object and the end of the header.
-    pub(super) files: Vec<(String, Object, u64)>,
+    pub(super) files: Vec<RemoteShard>,
     pub(super) folder: PathBuf,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub(super) struct RemoteShard {
+    pub(super) name: String,
+    pub(super) object: Object,
+    /// Bytes up to the end of the header, which are here.
+    pub(super) header_end: u64,
 }
 
 impl RemoteShards {
     /// The names of the shards' files.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.files.iter().map(|(name, ..)| name.as_str())
+        self.files.iter().map(|shard| shard.name.as_str())
     }
 
     /// Brings a shard. Its SHA-256.
     pub async fn bring(&self, name: &str, control: &Control<'_>) -> Result<String, StorageError> {
         let uri = format!("{}/{name}", self.uri);
-        let (_, object, _) = self.find(name)?;
+        let RemoteShard { object, .. } = self.find(name)?;
         room(&self.folder, object.size.unwrap_or(0))?;
         let transfer = Transfer { place: &*self.place, uri: &uri, limit: self.limit, control, meter: None };
         transfer.fill(object, &self.folder.join(name)).await
@@ -50,23 +60,23 @@ impl RemoteShards {
 
     /// Gives back the disk that a shard takes; its header stays.
     pub fn release(&self, name: &str) -> Result<(), StorageError> {
-        let (_, object, header) = self.find(name)?;
+        let RemoteShard { object, header_end, .. } = self.find(name)?;
         let (path, size) = (self.folder.join(name), object.size.unwrap_or(0));
         let emptied = File::options().write(true).open(&path).and_then(|file| {
             let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            match fallocate(&file, hole, *header, size.saturating_sub(*header)) {
+            match fallocate(&file, hole, *header_end, size.saturating_sub(*header_end)) {
                 Ok(()) => Ok(()),
                 // A file system without holes. Nobody reads the file any more.
-                Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(*header).and_then(|()| file.set_len(size)),
+                Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(*header_end).and_then(|()| file.set_len(size)),
                 Err(error) => Err(error.into()),
             }
         });
         emptied.map_err(StorageError::local(path))
     }
 
-    fn find(&self, name: &str) -> Result<&(String, Object, u64), StorageError> {
+    fn find(&self, name: &str) -> Result<&RemoteShard, StorageError> {
         let missing = || StorageError::NotFound { uri: format!("{}/{name}", self.uri) };
-        self.files.iter().find(|(known, ..)| known == name).ok_or_else(missing)
+        self.files.iter().find(|shard| shard.name == name).ok_or_else(missing)
     }
 }
 

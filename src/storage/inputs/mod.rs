@@ -1,0 +1,23 @@
+//! From a URI to a local path: [`Sources`] says which a tenant may read, [`Stager`] brings what it names.
+
+mod cache;
+mod disk;
+mod files;
+mod location;
+mod names;
+mod remote;
+mod rules;
+mod shards;
+mod sink;
+mod sources;
+mod stage;
+mod transfer;
+mod tries;
+
+pub use cache::Cache;
+pub use location::SCHEMES;
+pub use remote::Want;
+pub use rules::{ParseRuleError, Rule};
+pub use shards::RemoteShards;
+pub use sources::{OpenBuckets, Sources};
+pub use stage::{Staged, Stager};
