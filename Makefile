@@ -42,4 +42,4 @@ setup:
 openapi:
 	cargo run --quiet -- openapi >openapi/openapi.json
 	cargo run --quiet -- config example >ptqd.example.toml
-	python3 tests/tools/error_catalogue.py . >docs/errors.md
+	cargo run --quiet -- errors >docs/errors.md

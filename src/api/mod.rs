@@ -32,6 +32,7 @@ mod wait;
 mod webhooks;
 
 pub use access::Access;
+pub use error::problem_codes;
 pub use limits::Limits;
 pub use middleware::{CorsOrigins, HttpSettings, OriginError};
 pub use openapi::openapi;

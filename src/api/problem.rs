@@ -33,7 +33,7 @@ impl From<&Objection> for ProblemError {
     fn from(objection: &Objection) -> Self {
         ProblemError {
             pointer: objection.pointer.clone(),
-            code: objection.code.name(),
+            code: objection.code.name().to_owned(),
             message: objection.message.clone(),
             hint: objection.hint.clone(),
             allowed: objection.allowed.clone(),
@@ -46,7 +46,7 @@ impl From<&Failure> for ProblemError {
     fn from(failure: &Failure) -> Self {
         ProblemError {
             pointer: String::new(),
-            code: failure.code.clone(),
+            code: failure.code.to_string(),
             message: failure.message.clone(),
             hint: failure.hint.clone(),
             allowed: Vec::new(),

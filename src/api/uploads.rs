@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     digest::hex,
-    fault::chain,
+    fault::{FaultCode, chain},
     job::{Failure, NewUpload, Upload, UploadError},
 };
 
@@ -63,11 +63,11 @@ impl From<UploadError> for ApiError {
             UploadError::NotFound => ApiError::NotFound { what: "such upload" },
             UploadError::Name => invalid_name(),
             UploadError::Empty => ApiError::Failed(Box::new(
-                Failure::plain("empty_upload", error.to_string(), false).with_hint("send the file as the body"),
+                Failure::plain(FaultCode::EmptyUpload, error.to_string()).with_hint("send the file as the body"),
             )),
             UploadError::TooLarge { .. } => ApiError::TooLarge,
             UploadError::Digest { .. } => {
-                let failure = Failure::plain("digest_mismatch", error.to_string(), false);
+                let failure = Failure::plain(FaultCode::DigestMismatch, error.to_string());
                 ApiError::Failed(Box::new(failure.with_hint("send the file again; the digest is that of its bytes")))
             }
             UploadError::Broken(_) => ApiError::Malformed { detail: chain(&error), pointer: None },
@@ -82,7 +82,7 @@ impl From<UploadError> for ApiError {
 fn invalid_name() -> ApiError {
     let message = "a name has up to four parts between slashes, each of 1 to 100 letters, digits, dots, dashes or \
                    underscores, and none begins with a dot";
-    ApiError::Failed(Box::new(Failure::plain("invalid_name", message, false)))
+    ApiError::Failed(Box::new(Failure::plain(FaultCode::InvalidName, message)))
 }
 
 /// A name that is safe as a key anywhere.
@@ -126,7 +126,7 @@ async fn put(
     let sha256 = headers.get("repr-digest").or_else(|| headers.get("content-digest")).map(|value| {
         let digest = value.to_str().ok().and_then(digest);
         let unreadable = "the digest is not `sha-256=:…:` (RFC 9530)";
-        digest.ok_or_else(|| ApiError::Failed(Box::new(Failure::plain("invalid_digest", unreadable, false))))
+        digest.ok_or_else(|| ApiError::Failed(Box::new(Failure::plain(FaultCode::InvalidDigest, unreadable))))
     });
     let new = NewUpload { name, limit, sha256: sha256.transpose()? };
     let body = Box::pin(body.into_data_stream().map_err(std::io::Error::other));

@@ -41,7 +41,7 @@ pub(super) struct WarningView {
 
 impl From<&Warning> for WarningView {
     fn from(w: &Warning) -> Self {
-        WarningView { pointer: w.pointer.clone(), code: w.code.clone(), message: w.message.clone() }
+        WarningView { pointer: w.pointer.clone(), code: w.code.to_string(), message: w.message.clone() }
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) struct FailureView {
 impl From<&Failure> for FailureView {
     fn from(failure: &Failure) -> Self {
         FailureView {
-            code: failure.code.clone(),
+            code: failure.code.to_string(),
             message: failure.message.clone(),
             hint: failure.hint.clone(),
             retryable: failure.retryable,

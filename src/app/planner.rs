@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     engine::EngineConfig,
+    fault::FaultCode,
     job::{DryRun, Failure, JobSpec, Planner, Tenant},
     storage::{Cache, Sources},
     worker,
@@ -26,7 +27,7 @@ pub(super) struct LocalPlanner {
 #[async_trait]
 impl Planner for LocalPlanner {
     async fn plan(&self, tenant: &Tenant, spec: JobSpec) -> Result<DryRun, Failure> {
-        let busy = || Failure::plain("plan_unavailable", "the plan could not be made", true);
+        let busy = || Failure::plain(FaultCode::PlanUnavailable, "the plan could not be made");
         let _place = self.places.acquire().await.map_err(|_| busy())?;
         let places = (&self.sources, self.cache.as_ref(), self.scratch.as_path());
         worker::dry_run(places, tenant, spec, self.engine.clone()).await

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     calibration::{self, CALIBRATORS},
+    fault::WarningCode,
     numeric::DType,
     spec::{Mode, Objection, ObjectionCode::*, QuantizeSpec, TensorRule, Warning, nearest, pointer_token},
 };
@@ -74,7 +75,7 @@ impl Check<'_> {
             }
             Some(backend) if backend.capabilities().name != name => {
                 let note = format!("`{name}` was read as `{}`", backend.capabilities().name);
-                self.warnings.push(Warning::at(pointer, "field_aliased", note));
+                self.warnings.push(Warning::at(pointer, WarningCode::FieldAliased, note));
             }
             Some(_) => {}
         }
@@ -87,7 +88,7 @@ impl Check<'_> {
             None if capabilities.mode != Mode::WeightOnlyPtq => {
                 let note =
                     format!("no mode was given; `{}` has only `{}`", capabilities.name, capabilities.mode.name());
-                self.warnings.push(Warning::at(pointer, "mode_defaulted", note));
+                self.warnings.push(Warning::at(pointer, WarningCode::ModeDefaulted, note));
             }
             Some(mode) if mode != capabilities.mode => {
                 let message = format!("backend `{}` has no mode `{}`", capabilities.name, mode.name());
@@ -128,7 +129,7 @@ impl Check<'_> {
             // `minmax` is the default that TAO's own tools write into every spec; it asks for nothing.
             if known.is_some_and(|row| row.name == CALIBRATORS[0].name) {
                 let note = format!("backend `{}` has no calibration", capabilities.name);
-                self.warnings.push(Warning::at(pointer, "field_ignored", note));
+                self.warnings.push(Warning::at(pointer, WarningCode::FieldIgnored, note));
                 return;
             }
             let message = format!("backend `{}` has no calibration, so no algorithm", capabilities.name);
@@ -151,7 +152,7 @@ impl Check<'_> {
                     None => {}
                     Some(0) => self.warnings.push(Warning::at(
                         format!("{pointer}/quant_axis"),
-                        "field_ignored",
+                        WarningCode::FieldIgnored,
                         "weights are quantized per output channel without being asked",
                     )),
                     Some(_) => self.quant_axis(&pointer, "weights are quantized per output channel"),
@@ -163,7 +164,7 @@ impl Check<'_> {
             if !capabilities.calibrates() {
                 if quantized {
                     let note = format!("backend `{}` quantizes weights only", capabilities.name);
-                    self.warnings.push(Warning::at(pointer, "activations_ignored", note));
+                    self.warnings.push(Warning::at(pointer, WarningCode::ActivationsIgnored, note));
                 }
                 continue;
             }
@@ -209,7 +210,11 @@ impl Check<'_> {
             self.objections.push(Objection::new(pointer, OptionConflict, message).hint("remove one of the two"));
         } else if !given && wanted && random {
             let note = "ranges come from random numbers: good for trying a pipeline, not for a model that is used";
-            self.warnings.push(Warning::at(self.spec.at("backend_kwargs/calibration"), "calibration_random", note));
+            self.warnings.push(Warning::at(
+                self.spec.at("backend_kwargs/calibration"),
+                WarningCode::CalibrationRandom,
+                note,
+            ));
         } else if !given && wanted && capabilities.calibrates() {
             let message = "ranges of activations come from calibration data, and there is none";
             self.objections.push(Objection::new("/calibration", CalibrationMissing, message).hint(

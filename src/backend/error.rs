@@ -7,7 +7,7 @@ use crate::{
     control::{Cancelled, OverBudget},
     dataset::DatasetError,
     engine::EngineError,
-    fault::{Fault, FaultKind},
+    fault::{Explanation, Fault, FaultCode},
     model::{onnx::OnnxError, safetensors::SafetensorsError, torch::TorchError},
     quant::QuantError,
 };
@@ -88,63 +88,31 @@ pub enum BackendError {
 }
 
 impl Fault for BackendError {
-    fn code(&self) -> &'static str {
+    fn explain(&self) -> Explanation<'_> {
+        use FaultCode::*;
         match self {
-            BackendError::Safetensors(e) => e.code(),
-            BackendError::Torch(e) => e.code(),
-            BackendError::Onnx(e) => e.code(),
-            BackendError::Dataset(e) => e.code(),
-            BackendError::Engine(e) => e.code(),
-            BackendError::Calibration { .. } => "calibration_record_invalid",
-            BackendError::Weight { source: QuantError::NotFinite { .. }, .. } => "weight_not_finite",
-            BackendError::Weight { .. } => "weight_unquantizable",
-            BackendError::Config { .. } => "model_config_invalid",
-            BackendError::AlreadyQuantized { .. } => "model_already_quantized",
-            BackendError::Memory(_) => "memory_budget_exceeded",
-            BackendError::EngineMemory { .. } => "memory_insufficient",
-            BackendError::Write { .. } => "artifact_unwritable",
-            BackendError::Cancelled(_) => "cancelled",
-        }
-    }
-
-    fn kind(&self) -> FaultKind {
-        match self {
-            BackendError::Safetensors(e) => e.kind(),
-            BackendError::Torch(e) => e.kind(),
-            BackendError::Onnx(e) => e.kind(),
-            BackendError::Dataset(e) => e.kind(),
-            BackendError::Engine(e) => e.kind(),
-            BackendError::Calibration { .. }
-            | BackendError::Weight { .. }
-            | BackendError::Config { .. }
-            | BackendError::AlreadyQuantized { .. } => FaultKind::Invalid,
-            BackendError::Memory(_) => FaultKind::Unsupported,
-            BackendError::EngineMemory { .. } | BackendError::Write { .. } => FaultKind::Environment,
-            BackendError::Cancelled(_) => FaultKind::Cancelled,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            BackendError::Safetensors(e) => e.hint(),
-            BackendError::Torch(e) => e.hint(),
-            BackendError::Onnx(e) => e.hint(),
-            BackendError::Dataset(e) => e.hint(),
-            BackendError::Engine(e) => e.hint(),
-            BackendError::Weight { tensor, .. } => {
-                Some(format!("repair the weight, or leave it as it is with `skip_names: [\"{tensor}\"]`"))
-            }
+            BackendError::Safetensors(error) => Explanation::Inner(error),
+            BackendError::Torch(error) => Explanation::Inner(error),
+            BackendError::Onnx(error) => Explanation::Inner(error),
+            BackendError::Dataset(error) => Explanation::Inner(error),
+            BackendError::Engine(error) => Explanation::Inner(error),
             BackendError::Calibration { .. } => {
-                Some("give the calibration data, or the file as ptqd wrote it".to_owned())
+                CalibrationRecordInvalid.hint("give the calibration data, or the file as ptqd wrote it")
             }
-            BackendError::Config { .. } => None,
-            BackendError::AlreadyQuantized { .. } => Some("quantize the model that it was made from".to_owned()),
-            BackendError::Memory(_) => Some("raise the memory budget of the worker".to_owned()),
-            BackendError::EngineMemory { .. } => {
-                Some("run it where more memory is free, or raise --engine-memory-mib if more may be used".to_owned())
+            BackendError::Weight { tensor, source } => {
+                let not_finite = matches!(source, QuantError::NotFinite { .. });
+                let code = if not_finite { WeightNotFinite } else { WeightUnquantizable };
+                code.hint(format!("repair the weight, or leave it as it is with `skip_names: [\"{tensor}\"]`"))
             }
-            BackendError::Write { .. } => Some("is the disk full?".to_owned()),
-            BackendError::Cancelled(_) => None,
+            BackendError::Config { .. } => ModelConfigInvalid.plain(),
+            BackendError::AlreadyQuantized { .. } => {
+                ModelAlreadyQuantized.hint("quantize the model that it was made from")
+            }
+            BackendError::Memory(_) => MemoryBudgetExceeded.hint("raise the memory budget of the worker"),
+            BackendError::EngineMemory { .. } => MemoryInsufficient
+                .hint("run it where more memory is free, or raise --engine-memory-mib if more may be used"),
+            BackendError::Write { .. } => ArtifactUnwritable.hint("is the disk full?"),
+            BackendError::Cancelled(_) => Cancelled.plain(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod config;
 mod demo;
+mod errors;
 mod health;
 mod inputs;
 mod keys;
@@ -77,6 +78,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Print the OpenAPI document.
     Openapi,
+    /// Print every code of an error, an objection, a reason and a warning, with what to do about it.
+    Errors(errors::ErrorsArgs),
     /// Bring the database's tables up to date.
     Migrate(crate::config::StorageConfig),
     /// Print an example of the configuration file, or check one.
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Quantize(args) => quantize::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Openapi => openapi::run(),
+        Command::Errors(args) => errors::run(&args),
         Command::Migrate(config) => migrate::run(&config),
         Command::Config(args) => config::run(&args, cli.config.as_deref(), &program),
         Command::Health(args) => health::run(&args),

@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Warning;
+use crate::fault::{Code, Warning};
 
 pub use canceller::{CancelHook, Cancelled, Canceller};
 pub use memory::{MemoryBudget, OverBudget, Reservation};
@@ -120,7 +120,7 @@ impl<'a> Control<'a> {
     }
 
     /// Tells the watcher of something odd.
-    pub fn warn(&self, code: &str, message: impl Into<String>) {
+    pub fn warn(&self, code: impl Into<Code>, message: impl Into<String>) {
         self.notify(Notice::Warning(Warning::new(code, message)));
     }
 

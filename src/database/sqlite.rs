@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     access::{ApiKey, KeySecret, KeyStore, Scopes},
-    fault::Warning,
+    fault::{FaultCode, Warning},
     job::{
         Changed, Claim, Created, Event, EventKind, Failure, Finish, Held, Job, JobFootprint, JobId, JobResult, JobSpec,
         JobStatus, JobStore, Lease, ListQuery, NewJob, Notification, NotificationStream, Queue, QueueStats, StoreError,

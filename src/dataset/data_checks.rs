@@ -1,5 +1,6 @@
 //! What is odd about data without being wrong.
 
+use crate::fault::WarningCode;
 use std::ops::Range;
 
 use super::{Dataset, DatasetError, Values};
@@ -8,7 +9,7 @@ use super::{Dataset, DatasetError, Values};
 const LOOKED_AT: usize = 16;
 
 /// Something odd: a code and a sentence.
-pub type DataWarning = (&'static str, String);
+pub type DataWarning = (WarningCode, String);
 
 /// Samples that are all the same, and floats that look like pixels nobody normalized, among the first few of `samples`.
 pub fn data_checks(data: &Dataset, samples: Range<usize>) -> Result<Vec<DataWarning>, DatasetError> {
@@ -29,12 +30,12 @@ pub fn data_checks(data: &Dataset, samples: Range<usize>) -> Result<Vec<DataWarn
                 "array `{name}` holds whole numbers from 0 to {largest}: pixels as they are? Ranges are only right for \
                  data that is preprocessed as the model expects"
             );
-            found.push(("samples_not_normalized", message));
+            found.push((WarningCode::SamplesNotNormalized, message));
         }
     }
     if !differ {
         let message = format!("the first {} samples are all the same: they tell the ranges of one", few.len());
-        found.push(("samples_identical", message));
+        found.push((WarningCode::SamplesIdentical, message));
     }
     Ok(found)
 }
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
     use crate::{dataset::Array, tensor::Shape};
 
-    fn codes(values: Vec<f32>) -> Vec<&'static str> {
+    fn codes(values: Vec<f32>) -> Vec<WarningCode> {
         let shape = Shape::new(vec![values.len() / 2, 2]).unwrap();
         let array = Array::from_values(shape, &Values::Float(values)).unwrap();
         let data = Dataset::from_arrays(BTreeMap::from([("x".to_owned(), array)])).unwrap();
@@ -55,9 +56,9 @@ mod tests {
 
     #[test]
     fn sameness_and_pixels_are_seen_and_ordinary_data_is_not_odd() {
-        assert_eq!(codes(vec![0.5, 1.0, 0.5, 1.0]), ["samples_identical"]);
-        assert_eq!(codes(vec![0.0, 255.0, 7.0, 12.0]), ["samples_not_normalized"]);
-        assert_eq!(codes(vec![0.5, 100.0, 7.0, 12.0]), [""; 0]);
-        assert_eq!(codes(vec![0.5, 1.0]), [""; 0]);
+        assert_eq!(codes(vec![0.5, 1.0, 0.5, 1.0]), [WarningCode::SamplesIdentical]);
+        assert_eq!(codes(vec![0.0, 255.0, 7.0, 12.0]), [WarningCode::SamplesNotNormalized]);
+        assert_eq!(codes(vec![0.5, 100.0, 7.0, 12.0]), []);
+        assert_eq!(codes(vec![0.5, 1.0]), []);
     }
 }

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use crate::{
-    fault::{Fault, FaultKind},
+    fault::{Explanation, Fault, FaultCode},
     tensor::{Shape, ShapeError},
 };
 
@@ -136,47 +136,39 @@ pub enum DatasetError {
 }
 
 impl Fault for DatasetError {
-    fn code(&self) -> &'static str {
+    fn explain(&self) -> Explanation<'_> {
+        use FaultCode::*;
         match self {
-            DatasetError::Read { .. } => "dataset_unreadable",
-            DatasetError::Format { .. } => "dataset_format_unknown",
-            DatasetError::Corrupt { .. } | DatasetError::Shape { .. } => "dataset_corrupt",
-            DatasetError::Mixed { .. } | DatasetError::PartsDisagree { .. } => "dataset_folder_inconsistent",
-            DatasetError::Image { .. } => "dataset_image_invalid",
-            DatasetError::PreprocessNotApplicable { .. } => "dataset_preprocess_not_applicable",
-            DatasetError::ElementType { .. } => "dataset_type_unsupported",
-            DatasetError::TooLarge { .. } => "dataset_too_large",
-            DatasetError::Scalar { .. } | DatasetError::SampleCounts { .. } => "dataset_samples_disagree",
-            DatasetError::NotFinite { .. } => "dataset_not_finite",
-            DatasetError::Empty => "dataset_empty",
-            DatasetError::NoSuchArray { .. } => "dataset_array_missing",
-            DatasetError::Labels { .. } => "dataset_labels_invalid",
-        }
-    }
-
-    fn kind(&self) -> FaultKind {
-        FaultKind::Invalid
-    }
-
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
-            DatasetError::Format { .. } => "save it with numpy.savez(path, input_name=array)",
-            DatasetError::Corrupt { .. } => "the file may be truncated: compare its size and digest with the source",
-            DatasetError::NotFinite { .. } => "repair or remove the sample; it would ruin the calibrated ranges",
+            DatasetError::Read { .. } => DatasetUnreadable.plain(),
+            DatasetError::Format { .. } => {
+                DatasetFormatUnknown.hint("save it with numpy.savez(path, input_name=array)")
+            }
+            DatasetError::Corrupt { .. } => {
+                DatasetCorrupt.hint("the file may be truncated: compare its size and digest with the source")
+            }
+            DatasetError::Shape { .. } => DatasetCorrupt.plain(),
+            DatasetError::Mixed { .. } => DatasetFolderInconsistent.hint("give a folder that holds only one kind"),
+            DatasetError::PartsDisagree { .. } => {
+                DatasetFolderInconsistent.hint("files of a folder are joined along axis 0; all else must be equal")
+            }
+            DatasetError::Image { .. } => {
+                DatasetImageInvalid.hint("set preprocess.resize and preprocess.crop so that all images end alike")
+            }
+            DatasetError::PreprocessNotApplicable { .. } => DatasetPreprocessNotApplicable.hint("remove `preprocess`"),
+            DatasetError::ElementType { .. } => DatasetTypeUnsupported.hint("save it as float32 or int64"),
+            DatasetError::TooLarge { .. } => {
+                DatasetTooLarge.hint("use fewer samples; a few hundred representative ones are enough")
+            }
             DatasetError::Scalar { .. } | DatasetError::SampleCounts { .. } => {
-                "every array needs the same number of samples on axis 0"
+                DatasetSamplesDisagree.hint("every array needs the same number of samples on axis 0")
             }
-            DatasetError::TooLarge { .. } => "use fewer samples; a few hundred representative ones are enough",
-            DatasetError::ElementType { .. } => "save it as float32 or int64",
-            DatasetError::Mixed { .. } => "give a folder that holds only one kind",
-            DatasetError::PartsDisagree { .. } => "files of a folder are joined along axis 0; all else must be equal",
-            DatasetError::Image { .. } => "set preprocess.resize and preprocess.crop so that all images end alike",
-            DatasetError::PreprocessNotApplicable { .. } => "remove `preprocess`",
-            DatasetError::Empty => {
-                "data is a .npz, .npy or .safetensors file, a folder of them, or a folder of .png and .jpg"
+            DatasetError::NotFinite { .. } => {
+                DatasetNotFinite.hint("repair or remove the sample; it would ruin the calibrated ranges")
             }
-            _ => return None,
-        };
-        Some(hint.to_owned())
+            DatasetError::Empty => DatasetEmpty
+                .hint("data is a .npz, .npy or .safetensors file, a folder of them, or a folder of .png and .jpg"),
+            DatasetError::NoSuchArray { .. } => DatasetArrayMissing.plain(),
+            DatasetError::Labels { .. } => DatasetLabelsInvalid.plain(),
+        }
     }
 }

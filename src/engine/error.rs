@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     dataset::DatasetError,
-    fault::{Fault, FaultKind},
+    fault::{Explanation, Fault, FaultCode},
 };
 
 /// What can go wrong with the engine, or between a model and its data.
@@ -80,45 +80,29 @@ pub enum EngineError {
 }
 
 impl Fault for EngineError {
-    fn code(&self) -> &'static str {
+    fn explain(&self) -> Explanation<'_> {
+        use FaultCode::*;
         match self {
-            EngineError::Library { .. } => "engine_unavailable",
-            EngineError::Dataset(e) => e.code(),
-            EngineError::Load { .. } => "model_rejected",
-            EngineError::Run { .. } => "model_run_failed",
-            EngineError::MissingInput { .. } => "dataset_input_missing",
-            EngineError::WrongShape { .. } => "dataset_shape_mismatch",
-            EngineError::WrongType { .. } => "dataset_type_mismatch",
-            EngineError::TooFewSamples { .. } => "dataset_too_small",
-            EngineError::InputUnsupported { .. } => "model_input_unsupported",
-        }
-    }
-
-    fn kind(&self) -> FaultKind {
-        match self {
-            EngineError::Library { .. } => FaultKind::Environment,
-            EngineError::Dataset(e) => e.kind(),
-            EngineError::InputUnsupported { .. } => FaultKind::Unsupported,
-            _ => FaultKind::Invalid,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
-            EngineError::Library { .. } => {
-                "set ORT_DYLIB_PATH to libonnxruntime.so of version 1.31 or later; `make setup` fetches one".to_owned()
+            EngineError::Library { .. } => EngineUnavailable
+                .hint("set ORT_DYLIB_PATH to libonnxruntime.so of version 1.31 or later; `make setup` fetches one"),
+            EngineError::Dataset(error) => Explanation::Inner(error),
+            EngineError::Load { .. } => ModelRejected.hint("does the model pass onnx.checker and run in onnxruntime?"),
+            EngineError::Run { .. } => {
+                ModelRunFailed.hint("run the same batch in onnxruntime to see whether the model takes it")
             }
-            EngineError::Dataset(e) => return e.hint(),
-            EngineError::Load { .. } => "does the model pass onnx.checker and run in onnxruntime?".to_owned(),
-            EngineError::Run { .. } => "run the same batch in onnxruntime to see whether the model takes it".to_owned(),
             EngineError::MissingInput { input, .. } => {
-                format!("save it with numpy.savez(path, **{{{input:?}: array}})")
+                DatasetInputMissing.hint(format!("save it with numpy.savez(path, **{{{input:?}: array}})"))
             }
-            EngineError::WrongShape { .. } => "axis 0 of an array counts samples; is the layout NCHW?".to_owned(),
-            EngineError::WrongType { expected, .. } => format!("convert the array with array.astype({expected:?})"),
-            EngineError::TooFewSamples { .. } => "add samples, or export the model with a dynamic batch".to_owned(),
-            EngineError::InputUnsupported { .. } => return None,
-        };
-        Some(hint)
+            EngineError::WrongShape { .. } => {
+                DatasetShapeMismatch.hint("axis 0 of an array counts samples; is the layout NCHW?")
+            }
+            EngineError::WrongType { expected, .. } => {
+                DatasetTypeMismatch.hint(format!("convert the array with array.astype({expected:?})"))
+            }
+            EngineError::TooFewSamples { .. } => {
+                DatasetTooSmall.hint("add samples, or export the model with a dynamic batch")
+            }
+            EngineError::InputUnsupported { .. } => ModelInputUnsupported.plain(),
+        }
     }
 }

@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     control::Phase,
-    fault::{Fault, FaultKind, chain},
+    fault::{Code, Fault, FaultCode, FaultKind, chain},
     spec::Objection,
 };
 
 /// Why a job failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Stable name in snake case.
-    pub code: String,
+    /// What kind of failure.
+    pub code: Code,
     /// The sentence for a person, causes included.
     pub message: String,
     /// What to do about it.
@@ -34,23 +34,30 @@ impl Failure {
     /// A failure told by an error. A disk that is full has a name of its own, wherever it was noticed.
     pub fn new(error: &dyn Fault, phase: Option<Phase>) -> Self {
         if error.source().is_some_and(is_full) && error.kind() == FaultKind::Environment {
-            let full = Failure { phase, ..Failure::plain("disk_full", chain(&AsError(error)), true) };
-            return full.with_hint("free some disk where the server or its store writes, or give it a larger one");
+            return Failure::plain(FaultCode::DiskFull, chain(error))
+                .with_phase(phase)
+                .with_hint("free some disk where the server or its store writes, or give it a larger one");
         }
+        Failure { hint: error.hint(), ..Failure::plain(error.code(), chain(error)) }.with_phase(phase)
+    }
+
+    /// A failure without an error behind it.
+    pub fn plain(code: FaultCode, message: impl Into<String>) -> Self {
         Failure {
-            code: error.code().to_owned(),
-            message: chain(&AsError(error)),
-            hint: error.hint(),
-            retryable: error.kind() == FaultKind::Environment,
-            phase,
+            code: code.into(),
+            message: message.into(),
+            hint: None,
+            retryable: code.retryable(),
+            phase: None,
             errors: Vec::new(),
         }
     }
 
-    /// A failure without an error behind it.
-    pub fn plain(code: &str, message: impl Into<String>, retryable: bool) -> Self {
-        let (code, message) = (code.to_owned(), message.into());
-        Failure { code, message, hint: None, retryable, phase: None, errors: Vec::new() }
+    /// The same with where it happened.
+    #[must_use]
+    pub fn with_phase(mut self, phase: Option<Phase>) -> Self {
+        self.phase = phase;
+        self
     }
 
     /// The same with what to do about it.
@@ -79,20 +86,4 @@ fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
         cause = error.source();
     }
     false
-}
-
-/// A fault seen as a plain error.
-#[derive(Debug)]
-struct AsError<'a>(&'a dyn Fault);
-
-impl std::fmt::Display for AsError<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-impl std::error::Error for AsError<'_> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
 }

@@ -35,15 +35,16 @@ impl RetryPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::FaultCode;
 
     #[test]
     fn waits_double_up_to_the_longest_and_end_with_the_attempts() {
         let policy = RetryPolicy { first: Duration::from_secs(2), longest: Duration::from_secs(10) };
-        let failure = Failure::plain("x", "x", true);
+        let failure = Failure::plain(FaultCode::DiskFull, "x");
         let waits: Vec<_> = (1..=6).map(|n| policy.wait(&failure, n, 6, 1.0).map(|d| d.as_secs())).collect();
         assert_eq!(waits, [Some(2), Some(4), Some(8), Some(10), Some(10), None]);
         assert_eq!(policy.wait(&failure, 1, 6, 0.0), Some(Duration::from_secs(1)));
-        assert_eq!(policy.wait(&Failure::plain("x", "x", false), 1, 6, 0.0), None);
+        assert_eq!(policy.wait(&Failure::plain(FaultCode::ModelCorrupt, "x"), 1, 6, 0.0), None);
         assert!(policy.wait(&failure, i64::MAX - 1, i64::MAX, 0.5).is_some());
     }
 }

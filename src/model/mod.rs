@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Explanation, Fault, FaultCode};
 
 pub mod checkpoint;
 pub mod onnx;
@@ -52,20 +52,15 @@ pub enum DetectError {
 }
 
 impl Fault for DetectError {
-    fn code(&self) -> &'static str {
+    fn explain(&self) -> Explanation<'_> {
+        use FaultCode::*;
         match self {
-            DetectError::Unreadable { .. } => "model_unreadable",
-            DetectError::Unknown { .. } => "model_format_unknown",
+            DetectError::Unreadable { .. } => ModelUnreadable.plain(),
+            DetectError::Unknown { .. } => {
+                let known: Vec<&str> = FORMATS.iter().map(|format| format.described).collect();
+                ModelFormatUnknown.hint(format!("known kinds: {}", known.join("; ")))
+            }
         }
-    }
-
-    fn kind(&self) -> FaultKind {
-        FaultKind::Invalid
-    }
-
-    fn hint(&self) -> Option<String> {
-        let known: Vec<&str> = FORMATS.iter().map(|format| format.described).collect();
-        matches!(self, DetectError::Unknown { .. }).then(|| format!("known kinds: {}", known.join("; ")))
     }
 }
 
@@ -79,26 +74,12 @@ pub enum CompanionsError {
     Safetensors(#[from] safetensors::SafetensorsError),
 }
 
-impl CompanionsError {
-    fn fault(&self) -> &dyn Fault {
-        match self {
-            CompanionsError::Onnx(error) => error,
-            CompanionsError::Safetensors(error) => error,
-        }
-    }
-}
-
 impl Fault for CompanionsError {
-    fn code(&self) -> &'static str {
-        self.fault().code()
-    }
-
-    fn kind(&self) -> FaultKind {
-        self.fault().kind()
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.fault().hint()
+    fn explain(&self) -> Explanation<'_> {
+        match self {
+            CompanionsError::Onnx(error) => Explanation::Inner(error),
+            CompanionsError::Safetensors(error) => Explanation::Inner(error),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use crate::{
     backend::BackendError,
     control::Cancelled,
-    fault::{Fault, FaultKind},
+    fault::{Explanation, Fault, FaultCode},
     model::DetectError,
     spec::Objection,
 };
@@ -54,9 +54,7 @@ pub enum PipelineError {
     #[error("{source}")]
     Moved {
         /// The code of why.
-        code: &'static str,
-        /// Whose fault it is.
-        kind: FaultKind,
+        code: FaultCode,
         /// What to do about it.
         hint: Option<String>,
         /// Why.
@@ -70,7 +68,7 @@ pub enum PipelineError {
 impl PipelineError {
     /// The error of whoever moves shards.
     pub fn moved(error: impl Fault + Send + Sync + 'static) -> Self {
-        PipelineError::Moved { code: error.code(), kind: error.kind(), hint: error.hint(), source: error.into() }
+        PipelineError::Moved { code: error.code(), hint: error.hint(), source: error.into() }
     }
 
     /// The memory that running the model needs, if that is more than was allowed.
@@ -91,45 +89,21 @@ fn objections(all: &[Objection]) -> String {
 }
 
 impl Fault for PipelineError {
-    fn code(&self) -> &'static str {
+    fn explain(&self) -> Explanation<'_> {
         match self {
-            PipelineError::Objections(_) => "invalid_job",
-            PipelineError::Detect(e) => e.code(),
-            PipelineError::Backend(e) => e.code(),
-            PipelineError::Write { .. } => "artifact_unwritable",
-            PipelineError::Read { .. } => "input_unreadable",
-            PipelineError::Threads { .. } => "threads_unavailable",
-            PipelineError::PlanChanged => "plan_changed",
-            PipelineError::Moved { code, .. } => code,
-            PipelineError::Cancelled(_) => "cancelled",
-        }
-    }
-
-    fn kind(&self) -> FaultKind {
-        match self {
-            PipelineError::Objections(_) => FaultKind::Invalid,
-            PipelineError::Detect(e) => e.kind(),
-            PipelineError::Backend(e) => e.kind(),
-            PipelineError::Write { .. }
-            | PipelineError::Read { .. }
-            | PipelineError::Threads { .. }
-            | PipelineError::PlanChanged => FaultKind::Environment,
-            PipelineError::Moved { kind, .. } => *kind,
-            PipelineError::Cancelled(_) => FaultKind::Cancelled,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            PipelineError::Objections(all) => all.iter().find_map(|objection| objection.hint.clone()),
-            PipelineError::Detect(e) => e.hint(),
-            PipelineError::Backend(e) => e.hint(),
-            PipelineError::Moved { hint, .. } => hint.clone(),
-            PipelineError::Write { .. } => Some("is the disk full?".to_owned()),
-            PipelineError::PlanChanged => {
-                Some("submit the job again once all workers have the same version".to_owned())
+            PipelineError::Objections(all) => {
+                FaultCode::InvalidJob.maybe(all.iter().find_map(|objection| objection.hint.clone()))
             }
-            PipelineError::Read { .. } | PipelineError::Threads { .. } | PipelineError::Cancelled(_) => None,
+            PipelineError::Detect(error) => Explanation::Inner(error),
+            PipelineError::Backend(error) => Explanation::Inner(error),
+            PipelineError::Moved { code, hint, .. } => code.maybe(hint.clone()),
+            PipelineError::Write { .. } => FaultCode::ArtifactUnwritable.hint("is the disk full?"),
+            PipelineError::Read { .. } => FaultCode::InputUnreadable.plain(),
+            PipelineError::Threads { .. } => FaultCode::ThreadsUnavailable.plain(),
+            PipelineError::PlanChanged => {
+                FaultCode::PlanChanged.hint("submit the job again once all workers have the same version")
+            }
+            PipelineError::Cancelled(_) => FaultCode::Cancelled.plain(),
         }
     }
 }

@@ -2,62 +2,57 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The kinds of objection. The names in snake case are part of the API and never change meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ObjectionCode {
-    /// A value has the wrong JSON type.
-    WrongType,
-    /// A required value is missing or empty.
-    Missing,
-    /// No such field.
-    UnknownField,
-    /// No such backend.
-    UnknownBackend,
-    /// No such mode.
-    UnknownMode,
-    /// The mode exists, but not on this backend.
-    UnsupportedMode,
-    /// No such dtype.
-    UnknownDtype,
-    /// The dtype exists, but not on this backend.
-    UnsupportedDtype,
-    /// No such calibration algorithm.
-    UnknownAlgorithm,
-    /// The algorithm exists, but not for this backend or these dtypes.
-    UnsupportedAlgorithm,
-    /// A name pattern cannot be read.
-    InvalidPattern,
-    /// A name pattern matches nothing in the model.
-    UnmatchedPattern,
-    /// No rule asks for anything to be quantized.
-    NothingToQuantize,
-    /// `quant_axis` asks for an axis that cannot be chosen here.
-    UnsupportedQuantAxis,
-    /// Activations are to be quantized where the weights are not.
-    ActivationsWithoutWeights,
-    /// A device that does not exist.
-    UnknownDevice,
-    /// The backend has no such option.
-    UnknownBackendOption,
-    /// Two options, or an option and a rule, that contradict each other.
-    OptionConflict,
-    /// Calibration data for a backend that has no calibration.
-    CalibrationNotApplicable,
-    /// No calibration data for a backend that needs it.
-    CalibrationMissing,
-    /// A value is outside its range.
-    OutOfRange,
-    /// A URI cannot be read or its scheme is not supported or not allowed.
-    InvalidUri,
-    /// The backend does not take models of this kind.
-    UnsupportedModelFormat,
-}
+use crate::fault::codes;
 
-impl ObjectionCode {
-    /// The name in snake case.
-    pub fn name(self) -> String {
-        serde_json::to_value(self).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+codes! {
+    /// The kinds of objection. The names in snake case are part of the API and never change meaning.
+    pub enum ObjectionCode {
+        /// A value has the wrong JSON type.
+        WrongType("wrong_type", "Give a value of the type that the message names.");
+        /// A required value is missing or empty.
+        Missing("missing", "Give the value; the hint says what fits.");
+        /// No such field.
+        UnknownField("unknown_field", "See whether the hint names the field that was meant.");
+        /// No such backend.
+        UnknownBackend("unknown_backend", "Choose one of those listed in `allowed`.");
+        /// No such mode.
+        UnknownMode("unknown_mode", "Choose one of those listed in `allowed`.");
+        /// The mode exists, but not on this backend.
+        UnsupportedMode("unsupported_mode", "Choose the backend that the hint names, or its mode.");
+        /// No such dtype.
+        UnknownDtype("unknown_dtype", "Choose one of those listed in `allowed`.");
+        /// The dtype exists, but not on this backend.
+        UnsupportedDtype("unsupported_dtype", "Choose one of those listed in `allowed`, or another backend.");
+        /// No such calibration algorithm.
+        UnknownAlgorithm("unknown_algorithm", "Choose one of those listed in `allowed`.");
+        /// The algorithm exists, but not for this backend or these dtypes.
+        UnsupportedAlgorithm("unsupported_algorithm", "Choose one of those listed in `allowed`, or other dtypes.");
+        /// A name pattern cannot be read.
+        InvalidPattern("invalid_pattern", "Write names with `*`, `?` and `[…]`, or a regular expression after `re:`.");
+        /// A name pattern matches nothing in the model.
+        UnmatchedPattern("unmatched_pattern", "Compare the pattern with the layers' names in the plan.");
+        /// No rule asks for anything to be quantized.
+        NothingToQuantize("nothing_to_quantize", "Add a rule with a dtype for weights or activations.");
+        /// `quant_axis` asks for an axis that cannot be chosen here.
+        UnsupportedQuantAxis("unsupported_quant_axis", "Leave `quant_axis` out: the axis follows from the layer.");
+        /// Activations are to be quantized where the weights are not.
+        ActivationsWithoutWeights("activations_without_weights", "Give the rule `weights` too, or take `activations` out.");
+        /// A device that does not exist.
+        UnknownDevice("unknown_device", "Leave `device` out, or choose one of those listed in `allowed`.");
+        /// The backend has no such option.
+        UnknownBackendOption("unknown_backend_option", "Choose one of those listed in `allowed`; `GET /v1/backends` tells what each does.");
+        /// Two options, or an option and a rule, that contradict each other.
+        OptionConflict("option_conflict", "Remove one of the two.");
+        /// Calibration data for a backend that has no calibration.
+        CalibrationNotApplicable("calibration_not_applicable", "Remove `calibration`, or choose a backend that calibrates.");
+        /// No calibration data for a backend that needs it.
+        CalibrationMissing("calibration_missing", "Give `calibration` with samples for each input.");
+        /// A value is outside its range.
+        OutOfRange("out_of_range", "Choose a value in the range that the message names.");
+        /// A URI cannot be read or its scheme is not supported or not allowed.
+        InvalidUri("invalid_uri", "See the message: the reason stands behind it in parentheses, and among the codes of failures.");
+        /// The backend does not take models of this kind.
+        UnsupportedModelFormat("unsupported_model_format", "Choose a backend that takes the model, or convert the model.");
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     ObjectionCode::{self, *},
     Pattern, QuantizeSpec, TensorRule, Warning, nearest, pointer_token,
 };
-use crate::numeric::DType;
+use crate::{fault::WarningCode, numeric::DType};
 
 const FIELDS: [&str; 12] = [
     "backend",
@@ -66,7 +66,7 @@ impl Parser {
     }
 
     fn ignored(&mut self, pointer: String, why: &str) {
-        self.warnings.push(Warning::at(pointer, "field_ignored", why));
+        self.warnings.push(Warning::at(pointer, WarningCode::FieldIgnored, why));
     }
 
     fn wrong_type(&mut self, pointer: &str, expected: &str, found: &Value) {
@@ -201,7 +201,7 @@ impl Parser {
                 let pointer = format!("{base}/{key}");
                 self.choice(&name, &pointer);
                 let note = "legacy defaults are ignored by every backend; use a rule with module_name `*`";
-                self.warnings.push(Warning::at(pointer, "field_deprecated", note));
+                self.warnings.push(Warning::at(pointer, WarningCode::FieldDeprecated, note));
             }
         }
         if let Some(device) = self.string(map, base, "device").filter(|d| !d.is_empty()) {
@@ -256,7 +256,11 @@ impl Parser {
         let half = match map.get(key)? {
             Value::Null => return None,
             Value::Array(items) if items.len() == 1 => {
-                self.warnings.push(Warning::at(&pointer, "field_aliased", "a list of one was read as its element"));
+                self.warnings.push(Warning::at(
+                    &pointer,
+                    WarningCode::FieldAliased,
+                    "a list of one was read as its element",
+                ));
                 &items[0]
             }
             other => other,
@@ -303,7 +307,7 @@ impl Parser {
             Ok(dtype) => {
                 if !name.eq_ignore_ascii_case(dtype.spec().name) {
                     let note = format!("`{name}` was read as `{dtype}`");
-                    self.warnings.push(Warning::at(pointer, "field_aliased", note));
+                    self.warnings.push(Warning::at(pointer, WarningCode::FieldAliased, note));
                 }
                 Some(Choice::Quantize(dtype))
             }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Choice, Objection, ObjectionCode, Pattern, QuantizeSpec, Reason, Warning, nearest};
-use crate::numeric::DType;
+use crate::{fault::WarningCode, numeric::DType};
 
 /// What a backend can do with a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +169,7 @@ impl Resolved {
         if !self.objections.is_empty() || !native {
             return;
         }
-        let mut why: Vec<String> = self.plan.layers.iter().map(|layer| layer.reason.name()).collect();
+        let mut why: Vec<String> = self.plan.layers.iter().map(|layer| layer.reason.name().to_owned()).collect();
         why.sort();
         why.dedup();
         let message = format!("the rules leave every layer of the model as it is ({})", why.join(", "));
@@ -210,7 +210,7 @@ fn unmatched(spec: &QuantizeSpec, plan: &Plan, layers: &[Layer]) -> (Vec<Objecti
     for used in plan.patterns.iter().filter(|used| used.matches == 0) {
         let message = format!("`{}` matches none of the model's {} layers", used.pattern, layers.len());
         if spec.allow_unmatched {
-            warnings.push(Warning::at(&used.pointer, "unmatched_pattern", message));
+            warnings.push(Warning::at(&used.pointer, WarningCode::UnmatchedPattern, message));
             continue;
         }
         let near = nearest(&used.pattern, names());

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, path::PathBuf};
 
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Explanation, Fault, FaultCode};
 
 /// An error of a library below us.
 pub(super) type Cause = Box<dyn Error + Send + Sync>;
@@ -159,76 +159,41 @@ impl StorageError {
 }
 
 impl Fault for StorageError {
-    fn code(&self) -> &'static str {
+    fn explain(&self) -> Explanation<'_> {
+        use FaultCode::*;
         match self {
-            StorageError::Malformed { .. } => "uri_malformed",
-            StorageError::Scheme { .. } => "uri_scheme_unsupported",
-            StorageError::Credentials { .. } => "uri_has_credentials",
-            StorageError::NotAllowed { .. } => "uri_not_allowed",
-            StorageError::Address { .. } => "address_not_allowed",
-            StorageError::NotFound { .. } => "input_not_found",
-            StorageError::Denied { .. } => "input_denied",
-            StorageError::Unreachable { .. } => "input_unreachable",
-            StorageError::Changed { .. } => "input_changed",
-            StorageError::Damaged { .. } => "input_damaged",
-            StorageError::TooLarge { .. } => "input_too_large",
-            StorageError::Name { .. } => "path_not_allowed",
-            StorageError::Companions(error) => error.code(),
-            StorageError::NoRoom { .. } => "disk_full",
-            StorageError::Local { .. } => "scratch_unusable",
-            StorageError::Stopped => "cancelled",
-            StorageError::Publish { .. } | StorageError::Store { .. } => "store_failed",
-        }
-    }
-
-    fn kind(&self) -> FaultKind {
-        match self {
-            StorageError::Malformed { .. }
-            | StorageError::Scheme { .. }
-            | StorageError::Credentials { .. }
-            | StorageError::NotAllowed { .. }
-            | StorageError::Address { .. }
-            | StorageError::NotFound { .. }
-            | StorageError::TooLarge { .. }
-            | StorageError::Name { .. } => FaultKind::Invalid,
-            StorageError::Companions(error) => error.kind(),
-            StorageError::Denied { .. }
-            | StorageError::Unreachable { .. }
-            | StorageError::Changed { .. }
-            | StorageError::Damaged { .. }
-            | StorageError::NoRoom { .. }
-            | StorageError::Local { .. }
-            | StorageError::Publish { .. }
-            | StorageError::Store { .. } => FaultKind::Environment,
-            StorageError::Stopped => FaultKind::Cancelled,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
-            StorageError::Malformed { .. } => {
-                "for example s3://bucket/key, hf://owner/name, https://host/file, or file:///absolute/path"
+            StorageError::Malformed { .. } => UriMalformed
+                .hint("for example s3://bucket/key, hf://owner/name, https://host/file, or file:///absolute/path"),
+            StorageError::Scheme { .. } => {
+                UriSchemeUnsupported.hint("give an s3, gs, az, https, hf, upload or file URI")
             }
-            StorageError::Scheme { .. } => "give an s3, gs, az, https, hf, upload or file URI",
-            StorageError::Credentials { .. } => {
-                "give the server credentials by its environment or its role, and the URI without them"
-            }
+            StorageError::Credentials { .. } => UriHasCredentials
+                .hint("give the server credentials by its environment or its role, and the URI without them"),
             StorageError::NotAllowed { .. } => {
-                "the operator opens places with --allow-source, and folders with --file-root"
+                UriNotAllowed.hint("the operator opens places with --allow-source, and folders with --file-root")
             }
-            StorageError::Address { .. } => "the operator may allow it with --sources-private",
-            StorageError::NotFound { .. } => "is the name right, letter by letter?",
-            StorageError::Denied { .. } => "may the server's credentials read it, and are they still valid?",
-            StorageError::Unreachable { .. } => "is the address right, and reachable from the server?",
-            StorageError::Changed { .. } | StorageError::Damaged { .. } => "try again once nobody writes there",
-            StorageError::TooLarge { .. } => "the operator sets the limit with --max-input-mib",
-            StorageError::Name { .. } => "rename the file, or leave it out of the folder",
-            StorageError::Companions(error) => return error.hint(),
-            StorageError::NoRoom { .. } => "free some disk at the server's data folder, or give it a larger one",
-            StorageError::Local { .. } => "may the server write there, and is there room?",
-            StorageError::Publish { .. } => "is the store full, or are its credentials no longer valid?",
-            StorageError::Stopped | StorageError::Store { .. } => return None,
-        };
-        Some(hint.to_owned())
+            StorageError::Address { .. } => AddressNotAllowed.hint("the operator may allow it with --sources-private"),
+            StorageError::NotFound { .. } => InputNotFound.hint("is the name right, letter by letter?"),
+            StorageError::Denied { .. } => {
+                InputDenied.hint("may the server's credentials read it, and are they still valid?")
+            }
+            StorageError::Unreachable { .. } => {
+                InputUnreachable.hint("is the address right, and reachable from the server?")
+            }
+            StorageError::Changed { .. } => InputChanged.hint("try again once nobody writes there"),
+            StorageError::Damaged { .. } => InputDamaged.hint("try again once nobody writes there"),
+            StorageError::TooLarge { .. } => InputTooLarge.hint("the operator sets the limit with --max-input-mib"),
+            StorageError::Name { .. } => PathNotAllowed.hint("rename the file, or leave it out of the folder"),
+            StorageError::Companions(error) => Explanation::Inner(error),
+            StorageError::NoRoom { .. } => {
+                DiskFull.hint("free some disk at the server's data folder, or give it a larger one")
+            }
+            StorageError::Local { .. } => ScratchUnusable.hint("may the server write there, and is there room?"),
+            StorageError::Stopped => Cancelled.plain(),
+            StorageError::Publish { .. } => {
+                StoreFailed.hint("is the store full, or are its credentials no longer valid?")
+            }
+            StorageError::Store { .. } => StoreFailed.plain(),
+        }
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     backend::BACKENDS,
     control::Phase,
-    fault::chain,
+    fault::{FaultCode, chain},
     job::{Claim, Failure, Finish, Lease, Work},
 };
 
@@ -48,7 +48,7 @@ pub(super) async fn run(ctx: &WorkerContext, claim: Claim, stop: watch::Receiver
         (_, Stop::Shutdown) => Finish::Released,
         (Err(TaskError { failure, .. }), Stop::Deadline) => {
             let message = format!("the job ran longer than its limit of {} s", limit.unwrap_or_default());
-            let failure = Failure { phase: failure.phase, ..Failure::plain("timed_out", message, false) };
+            let failure = Failure::plain(FaultCode::TimedOut, message).with_phase(failure.phase);
             Finish::TimedOut(failure.with_hint("raise `timeout_seconds`, or use fewer samples"))
         }
         (Err(TaskError { failure, needs_bytes }), Stop::No) => match elsewhere(ctx, needs_bytes).await {
@@ -80,7 +80,7 @@ async fn elsewhere(ctx: &WorkerContext, needs_bytes: Option<u64>) -> Option<u64>
 
 pub(super) fn unusable_scratch(error: &std::io::Error) -> Failure {
     let message = format!("the scratch folder cannot be used: {error}");
-    Failure { phase: Some(Phase::Staging), ..Failure::plain("scratch_unusable", message, true) }
+    Failure::plain(FaultCode::ScratchUnusable, message).with_phase(Some(Phase::Staging))
 }
 
 /// Records the end; tries again while the database is away, for as long as the lease may last.
@@ -112,7 +112,7 @@ async fn finish(ctx: &WorkerContext, lease: &Lease, how: Finish) {
 fn outcome(how: &Finish) -> String {
     match how {
         Finish::Succeeded(_) => "succeeded".to_owned(),
-        Finish::Failed(failure) | Finish::TimedOut(failure) => failure.code.clone(),
+        Finish::Failed(failure) | Finish::TimedOut(failure) => failure.code.to_string(),
         Finish::Retry(failure, wait) => format!("{}, again in {wait:?}", failure.code),
         Finish::Cancelled => "cancelled".to_owned(),
         Finish::Released => "released".to_owned(),

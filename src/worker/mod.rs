@@ -127,9 +127,9 @@ impl WorkerContext {
     fn record_outcome(&self, how: &Finish) {
         let (outcome, code) = match how {
             Finish::Succeeded(_) => ("succeeded", ""),
-            Finish::Failed(failure) => ("failed", failure.code.as_str()),
-            Finish::Retry(failure, _) => ("retried", failure.code.as_str()),
-            Finish::TimedOut(failure) => ("timed_out", failure.code.as_str()),
+            Finish::Failed(failure) => ("failed", &*failure.code),
+            Finish::Retry(failure, _) => ("retried", &*failure.code),
+            Finish::TimedOut(failure) => ("timed_out", &*failure.code),
             Finish::Cancelled => ("cancelled", ""),
             Finish::Released => ("released", ""),
             Finish::TooSmall { .. } => ("left", ""),

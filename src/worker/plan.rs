@@ -6,6 +6,7 @@ use super::{attempt::unusable_scratch, scratch::Scratch, stage::stage};
 use crate::{
     control::{Canceller, Control, MemoryBudget, Notice},
     engine::EngineConfig,
+    fault::FaultCode,
     job::{DryRun, Failure, JobSpec, Tenant},
     pipeline::{self, LocalJob, PipelineError, Purpose},
     storage::{Cache, Sources, Stager, Want},
@@ -26,7 +27,7 @@ pub async fn dry_run(
     let made = match stage(&stager, spec, Want::Plan, engine, MemoryBudget::DEFAULT).await {
         Ok((job, _)) => {
             let planned = tokio::task::spawn_blocking(move || plan(&job)).await;
-            planned.unwrap_or_else(|_| Err(Failure::plain("plan_unavailable", "the plan could not be made", true)))
+            planned.unwrap_or_else(|_| Err(Failure::plain(FaultCode::PlanUnavailable, "the plan could not be made")))
         }
         Err(error) => Err(Failure::new(&error, None)),
     };

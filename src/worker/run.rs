@@ -15,7 +15,7 @@ use super::{WorkerContext, attempt::unusable_scratch, lease::StopFlag, shard_pip
 use crate::{
     control::{Control, Notice, Phase},
     engine::EngineConfig,
-    fault::{Fault, FaultKind, chain},
+    fault::{Fault, FaultCode, chain},
     job::{Failure, Finish, JobResult, JobSpec, Lease, StoredArtifact, Tenant, Work},
     pipeline::{self, Finished, LocalJob, PipelineError, Purpose, ShardDone},
     report::Artifact,
@@ -171,7 +171,7 @@ async fn compute(job: LocalJob, task: Task) -> Result<TaskOutput, TaskError> {
     joined.unwrap_or_else(|panic| {
         tracing::error!(%panic, "the pipeline panicked");
         let message = "an error of ours ended the computation; the server's log has more";
-        Err(Failure::plain("internal_error", message, true).into())
+        Err(Failure::plain(FaultCode::InternalError, message).into())
     })
 }
 
@@ -187,7 +187,7 @@ impl Task {
         let made = self.execute(job, &Control::new(&notify, &self.flag.canceller));
         made.map_err(|error| {
             let phase = *phase.lock().unwrap_or_else(PoisonError::into_inner);
-            if error.kind() == FaultKind::Environment {
+            if error.code().retryable() {
                 tracing::warn!(error = chain(&error), "the pipeline failed on its surroundings");
             }
             let failure = Failure::new(&error, phase);

@@ -18,7 +18,7 @@ fn warnings(section: &Value) -> Vec<(String, String)> {
     let parsed = parse(section, "/quantize");
     let (_, _, more) = backend::check(&parsed.spec, true);
     let all = parsed.warnings.into_iter().chain(more);
-    all.map(|w| (w.pointer.unwrap_or_default(), w.code)).collect()
+    all.map(|w| (w.pointer.unwrap_or_default(), w.code.to_string())).collect()
 }
 
 fn torchao() -> Value {

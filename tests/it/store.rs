@@ -6,7 +6,7 @@ use ptqd::{
     access::{KeySecret, Scope, Scopes},
     control::Progress,
     database::{self, Database},
-    fault::Warning,
+    fault::{FaultCode, Warning, WarningCode},
     job::{
         Changed, Claim, Created, Cursor, Event, EventKind, Failure, Finish, Held, Idempotency, Job, JobId, JobResult,
         JobStatus, ListQuery, NewJob, Notification, Tenant, Update, Work, Worker,
@@ -38,7 +38,7 @@ fn new_job_with(fields: Value) -> NewJob {
         tenant: Tenant::default(),
         spec: serde_json::from_value(request).expect("a job"),
         backend: "modelopt",
-        warnings: vec![Warning::new("w", "told at once")],
+        warnings: vec![Warning::new(WarningCode::ModeDefaulted, "told at once")],
         idempotency: None,
     }
 }
@@ -98,7 +98,7 @@ async fn a_job_goes_from_queue_to_result(store: Store) {
     assert!(store.next(LEASE).await.is_none(), "one worker at a time");
 
     let progress = Progress { units_done: 1, units_total: 2, unit: "layers".into(), eta_seconds: Some(0.5) };
-    let told = Warning::new("late", "told later");
+    let told = Warning::new(WarningCode::BatchLowered, "told later");
     for update in [
         Update::Phase("quantizing".into()),
         Update::Progress("quantizing".into(), progress.clone()),
@@ -115,7 +115,7 @@ async fn a_job_goes_from_queue_to_result(store: Store) {
     assert_eq!(running.progress, Some(progress));
     let plan = async || store.jobs.plan(&Tenant::default(), &job.id).await.unwrap();
     assert_eq!(plan().await, Some(json!({"plan": []})));
-    assert_eq!(running.warnings, [Warning::new("w", "told at once"), told]);
+    assert_eq!(running.warnings, [Warning::new(WarningCode::ModeDefaulted, "told at once"), told]);
 
     assert!(store.queue.finish(&lease, Finish::Succeeded(result())).await.unwrap());
     let done = store.job(&job.id).await;
@@ -143,7 +143,7 @@ async fn a_lost_lease_is_taken_over_and_its_holder_fenced_off(store: Store) {
     assert_eq!(store.queue.heartbeat(&first, LEASE).await.unwrap(), Held::Lost);
     assert_eq!(store.queue.watch(&first).await.unwrap(), Held::Lost);
     assert!(!store.queue.update(&first, Update::Phase("x".into())).await.unwrap());
-    assert!(!store.queue.update(&first, Update::Warning(Warning::new("x", "x"))).await.unwrap());
+    assert!(!store.queue.update(&first, Update::Warning(Warning::new(WarningCode::OpsetUpgraded, "x"))).await.unwrap());
     assert!(!store.queue.finish(&first, Finish::Succeeded(result())).await.unwrap());
     assert_eq!(events(&store, &job.id).await, before, "the fenced-off worker wrote nothing");
     assert!(store.queue.finish(&second, Finish::Succeeded(result())).await.unwrap());
@@ -158,13 +158,13 @@ async fn a_job_that_loses_every_worker_fails(store: Store) {
     }
     assert!(store.next(LEASE).await.is_none());
     let dead = store.job(&job.id).await;
-    assert_eq!((dead.status, dead.error.map(|e| e.code)), (JobStatus::Failed, Some("worker_lost".to_owned())));
+    assert_eq!((dead.status, dead.error.map(|e| e.code)), (JobStatus::Failed, Some(FaultCode::WorkerLost.into())));
     assert_eq!(events(&store, &job.id).await.last().unwrap().data["status"], "failed");
 }
 
 async fn failures_are_kept_and_retries_wait(store: Store) {
     let job = store.add(new_job(0)).await;
-    let failure = Failure::plain("disk_full", "no space", true);
+    let failure = Failure::plain(FaultCode::DiskFull, "no space");
     let lease = claim(&store).await.lease;
     assert!(store.queue.finish(&lease, Finish::Retry(failure.clone(), Duration::from_millis(300))).await.unwrap());
     let waiting = store.job(&job.id).await;
@@ -173,7 +173,7 @@ async fn failures_are_kept_and_retries_wait(store: Store) {
     tokio::time::sleep(Duration::from_millis(400)).await;
     let lease = claim(&store).await.lease;
     assert_eq!(lease.attempt, 2);
-    let last = Failure::plain("model_corrupt", "broken", false);
+    let last = Failure::plain(FaultCode::ModelCorrupt, "broken");
     assert!(store.queue.finish(&lease, Finish::Failed(last.clone())).await.unwrap());
     let failed = store.job(&job.id).await;
     assert_eq!((failed.status, failed.error), (JobStatus::Failed, Some(last)));
@@ -289,7 +289,7 @@ async fn a_job_is_cancelled_wherever_it_stands(store: Store) {
     assert_eq!(status(&store, &job.id).await, JobStatus::Cancelled);
 
     // What would go on otherwise ends: a retry, a release, and a worker that dies before it hears.
-    let retry = Finish::Retry(Failure::plain("x", "x", true), Duration::ZERO);
+    let retry = Finish::Retry(Failure::plain(FaultCode::DiskFull, "x"), Duration::ZERO);
     for how in [Some(retry), Some(Finish::Released), Some(Finish::FanOut(vec![1, 2])), None] {
         let job = store.add(new_job(0)).await;
         let lease = store.next(if how.is_some() { LEASE } else { SHORT }).await.unwrap().lease;
@@ -320,7 +320,7 @@ async fn a_failed_job_is_queued_again_by_hand(store: Store) {
     assert!(matches!(refused, Changed::Refused(JobStatus::Queued)));
     let lease = claim(&store).await.lease;
     store.queue.update(&lease, Update::Plan(json!({"plan": {}}))).await.unwrap();
-    store.queue.finish(&lease, Finish::Failed(Failure::plain("x", "x", false))).await.unwrap();
+    store.queue.finish(&lease, Finish::Failed(Failure::plain(FaultCode::ModelCorrupt, "x"))).await.unwrap();
     let with = again(json!({"priority": 3, "labels": {"team": "nlp"}, "max_attempts": 5}));
     assert!(matches!(store.jobs.retry(&tenant, &job.id, None, with).await.unwrap(), Changed::Done(_)));
     let queued = store.job(&job.id).await;
@@ -509,7 +509,7 @@ async fn a_dead_shard_fails_its_job_with_the_cause(store: Store) {
         (job.id, claim(&store).await.lease, claim(&store).await.lease)
     };
     let (id, first, second) = take_apart().await;
-    let failure = Failure::plain("model_corrupt", "a tensor is cut off", false);
+    let failure = Failure::plain(FaultCode::ModelCorrupt, "a tensor is cut off");
     assert!(store.queue.finish(&first, Finish::Failed(failure.clone())).await.unwrap());
     let failed = store.job(&id).await;
     assert_eq!((failed.status, failed.error), (JobStatus::Failed, Some(failure)));
@@ -520,14 +520,14 @@ async fn a_dead_shard_fails_its_job_with_the_cause(store: Store) {
     // A shard that loses its worker each time; its job may have two attempts.
     let (id, first, second) = take_apart().await;
     store.queue.finish(&second, Finish::ShardDone(json!({}))).await.unwrap();
-    let failure = Failure::plain("disk_full", "no space", true);
+    let failure = Failure::plain(FaultCode::DiskFull, "no space");
     assert!(store.queue.finish(&first, Finish::Retry(failure, Duration::ZERO)).await.unwrap());
     assert_eq!(status(&store, &id).await, JobStatus::Running);
     store.next(SHORT).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(store.next(LEASE).await.is_none());
     let dead = store.job(&id).await;
-    assert_eq!((dead.status, dead.error.unwrap().code), (JobStatus::Failed, "worker_lost".to_owned()));
+    assert_eq!((dead.status, dead.error.unwrap().code), (JobStatus::Failed, FaultCode::WorkerLost.into()));
 
     // Cancelled in the middle: it ends with the last shard that is under way.
     let (id, first, second) = take_apart().await;

@@ -2,7 +2,7 @@
 
 use ptqd::{
     backend::{DataSource, Evaluation},
-    fault::Fault,
+    fault::{Fault, FaultCode},
 };
 use serde_json::{Value, json};
 
@@ -118,7 +118,7 @@ fn memory_is_predicted_before_it_is_taken() {
     assert!(report["warnings"].as_array().unwrap().iter().any(|w| w["code"] == "batch_lowered"), "{report:#}");
     assert!(number(&report["summary"]["predicted_peak_bytes"]) <= f64::from(160 << 20));
     let error = run(64, "refused").unwrap_err();
-    assert_eq!(error.code(), "memory_insufficient");
+    assert_eq!(error.code(), FaultCode::MemoryInsufficient);
 }
 
 /// What an activation loses is told of the original's values: under minmax none of the calibration's own lies beyond.

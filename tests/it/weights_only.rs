@@ -15,7 +15,7 @@ use half::bf16;
 use ptqd::{
     backend::JOURNAL,
     control::{Canceller, Control, MemoryBudget, Notice},
-    fault::Fault,
+    fault::{Fault, FaultCode},
     model::safetensors::{OutTensor, ShardWriter, open},
     numeric::{DType, Element, ElementVisitor},
     pipeline::{self, Finished, LocalJob, PipelineError},
@@ -117,7 +117,7 @@ fn every_way_through_the_stream_gives_what_the_reference_gives() {
             let layer = finished.report.layers.iter().find(|layer| format!("{}.weight", layer.name) == *name).unwrap();
             if !grid.columns.is_multiple_of(grid.cell_columns) {
                 assert_eq!(
-                    (layer.reason.name().as_str(), stored(name.clone()).unwrap().len()),
+                    (layer.reason.name(), stored(name.clone()).unwrap().len()),
                     ("group_ragged", 2 * values.len())
                 );
                 continue;
@@ -199,7 +199,7 @@ fn one_thread_two_threads_and_an_interruption_give_the_same_bytes() {
         }
     };
     let error = pipeline::run(&one, &stopped, &Control::new(&stop_there, &cancel)).unwrap_err();
-    assert_eq!(error.code(), "cancelled");
+    assert_eq!(error.code(), FaultCode::Cancelled);
     let inode = |name: &str| fs::metadata(stopped.join(name)).map(|m| (m.ino(), m.mtime_nsec()));
     let second = "model-00002-of-00004.safetensors";
     let before = inode(second).unwrap();
@@ -251,7 +251,7 @@ fn a_budget_too_small_is_an_error_and_not_an_excess() {
     fs::create_dir(&out).unwrap();
     let quantize = json!({"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]});
     let error = pipeline::run(&job(&path, &quantize, 1, 1 << 20), &out, &Control::new(&|_| {}, &never)).unwrap_err();
-    assert_eq!(error.code(), "memory_budget_exceeded");
+    assert_eq!(error.code(), FaultCode::MemoryBudgetExceeded);
     assert!(!out.join("model.safetensors").exists());
 
     // Room for fewer buffers than there are threads: slower, and the same.

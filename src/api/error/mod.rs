@@ -4,6 +4,8 @@ mod ports;
 mod response;
 mod row;
 
+pub use row::problem_codes;
+
 use std::time::Duration;
 
 use crate::{job::Failure, spec::Objection};

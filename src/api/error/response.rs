@@ -15,10 +15,10 @@ const RETRY_SECONDS: u64 = 5;
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let row = self.row();
+        let row = self.code().facts();
         let code = match &self {
             ApiError::Failed(failure) => &*failure.code,
-            _ => row.code,
+            _ => self.code().name(),
         };
         let detail = self.to_string();
         let problem = Problem {

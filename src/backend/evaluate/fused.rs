@@ -7,6 +7,7 @@ use crate::{
     backend::{BackendError, RunInputs},
     control::Control,
     engine::{Batch, EngineError, Optimisation, Output, Session},
+    fault::WarningCode,
     quant::ErrorStats,
 };
 
@@ -28,7 +29,7 @@ impl Fused {
                     "onnxruntime's default optimization breaks the model ({reason}), as it does with fp8 between other \
                      operators; run it with graph optimization level ORT_DISABLE_ALL",
                 );
-                control.warn("default_optimization_fails", note);
+                control.warn(WarningCode::DefaultOptimizationFails, note);
                 None
             }
             Err(error) => return Err(error.into()),
@@ -50,7 +51,7 @@ impl Fused {
         const FAITHFUL_DB: f64 = 25.0;
         if let Some(db) = self.error.sqnr_db().filter(|db| *db < FAITHFUL_DB) {
             control.warn(
-                "fused_kernels_inexact",
+                WarningCode::FusedKernelsInexact,
                 format!(
                     "with its default optimization, onnxruntime on this machine's CPU is only {db:.1} dB from what the \
                      model says; the figures of this report are those of the model itself. Known causes: without VNNI \

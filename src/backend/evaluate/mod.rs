@@ -17,6 +17,7 @@ use crate::{
     backend::{BackendError, RunInputs},
     control::{Control, Phase},
     engine::{Batch, Binding, EngineError, Optimisation, Output, Session, each_batch},
+    fault::WarningCode,
     model::onnx::Model,
     report::{Comparison, Latency},
 };
@@ -89,7 +90,7 @@ fn original(models: &Compared<'_>, inputs: &RunInputs, control: &Control<'_>) ->
             let session = Session::load(&prepared.path(), Optimisation::Full, &inputs.engine)?;
             let note =
                 format!("the engine does not run the model as it came ({reason}); compared with its prepared form");
-            control.warn("compared_with_prepared", note);
+            control.warn(WarningCode::ComparedWithPrepared, note);
             Ok(session)
         }
         result => Ok(result?),

@@ -7,6 +7,7 @@ use crate::{
     control::Control,
     dataset::{Array, Dataset, DatasetError, Values},
     engine::{Binding, EngineError, Output, Session},
+    fault::WarningCode,
     report::Comparison,
 };
 
@@ -67,10 +68,10 @@ impl<'a> Samples<'a> {
         if split.is_held_out() {
             let note =
                 format!("no evaluation data: {} of the calibration samples were held out", split.evaluation.len());
-            control.warn("evaluated_on_held_out", note);
+            control.warn(WarningCode::EvaluatedOnHeldOut, note);
         } else {
             let note = "no evaluation data: the models were compared on the calibration data, which flatters";
-            control.warn("evaluated_on_calibration_data", note);
+            control.warn(WarningCode::EvaluatedOnCalibrationData, note);
         }
         // Smaller than for calibration, where less is kept of each.
         const MOST: usize = 2;
@@ -139,7 +140,7 @@ pub(in crate::backend) fn batches(binding: &Binding<'_>, control: &Control<'_>) 
     let wanted = binding.samples();
     if used < wanted {
         let message = format!("{} of {wanted} samples do not fill a batch of the model", wanted - used);
-        control.warn("samples_left_out", message);
+        control.warn(WarningCode::SamplesLeftOut, message);
     }
     batches
 }

@@ -7,6 +7,7 @@ use crate::{
     control::Control,
     dataset::{Dataset, UNNAMED},
     engine::EngineConfig,
+    fault::WarningCode,
     model::onnx::{Model, Shapes, dimensions},
     numeric::{DType, FloatFormat},
 };
@@ -34,7 +35,7 @@ pub(in crate::backend) fn fit(
                     predict(model, data, wanted as u64) >> 20,
                     limit >> 20
                 );
-                control.warn("batch_lowered", note);
+                control.warn(WarningCode::BatchLowered, note);
             }
             return Ok((batch, predicted));
         }

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     backend::weights::{EncodedWeight, WeightScheme, ZeroPoints},
+    fault::WarningCode,
     model::{checkpoint::TensorInfo, safetensors::SafetensorsError},
     numeric::{DType, Packing},
     quant::{Granularity, Scheme},
@@ -114,13 +115,13 @@ impl Form for CompressedTensors {
             "ignore": ignore, "config_groups": groups}))
     }
 
-    fn notes(&self, entries: &[Entry<'_>]) -> Vec<(&'static str, &'static str)> {
+    fn notes(&self, entries: &[Entry<'_>]) -> Vec<(WarningCode, &'static str)> {
         let packed_zeros =
             |weight: &WeightScheme| weight.scheme.dtype == DType::Int4 && weight.scheme.rule.is_asymmetric();
         let found = entries.iter().filter_map(|entry| entry.weight).any(packed_zeros);
         let note = "int4 with zero points is stored as vLLM reads it; transformers with compressed-tensors 0.20 cannot load \
                     its packed zero points";
-        found.then_some(("packed_zero_points", note)).into_iter().collect()
+        found.then_some((WarningCode::PackedZeroPoints, note)).into_iter().collect()
     }
 }
 

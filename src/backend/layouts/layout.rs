@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     backend::weights::{EncodedWeight, WeightScheme},
+    fault::WarningCode,
     model::{checkpoint::TensorInfo, safetensors::SafetensorsError},
     numeric::DType,
     spec::LayerPlan,
@@ -57,7 +58,7 @@ pub(in crate::backend) trait Form: Debug + Sync {
     fn config(&self, entries: &[Entry<'_>]) -> Option<Value>;
 
     /// What users of the result should know: code and sentence.
-    fn notes(&self, _: &[Entry<'_>]) -> Vec<(&'static str, &'static str)> {
+    fn notes(&self, _: &[Entry<'_>]) -> Vec<(WarningCode, &'static str)> {
         Vec::new()
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     control::{Control, Phase},
     dataset::{Dataset, data_checks},
     engine::{Binding, EngineConfig, Session, Slots, in_lanes, random_inputs, with_observers},
+    fault::WarningCode,
 };
 
 /// The largest model that is loaded twice.
@@ -37,7 +38,7 @@ pub(super) fn observe(
     if let (Some(record), Data::Given { data, samples, .. }) = (kept.as_ref().and_then(CachedStatistics::read), data) {
         tell_oddities(data, samples.clone(), control)?;
         let message = "an earlier job ran the same data through the same model: what it saw was used";
-        control.warn("calibration_reused", message);
+        control.warn(WarningCode::CalibrationReused, message);
         return Ok(record);
     }
     let slots = Slots::new(watched.values().map(|watch| Statistics::new(watch.histogram)));

@@ -6,6 +6,7 @@ use super::options::Options;
 use crate::{
     backend::BackendError,
     control::Control,
+    fault::WarningCode,
     model::onnx::{Model, fold_batch_norms, fold_constants, to_half, upgrade},
 };
 
@@ -55,11 +56,14 @@ impl Preparation {
             let nodes: Vec<String> =
                 self.upgraded.iter().map(|(name, op_type)| format!("{name} ({op_type})")).collect();
             let nodes = if nodes.is_empty() { "no node had to change".to_owned() } else { nodes.join(", ") };
-            control.warn("opset_upgraded", format!("carried from opset {before} to {after}: {nodes}"));
+            control.warn(WarningCode::OpsetUpgraded, format!("carried from opset {before} to {after}: {nodes}"));
         }
         if !self.clipped_to_half.is_empty() {
             let names = self.clipped_to_half.join(", ");
-            control.warn("clipped_to_half", format!("constants beyond f16's range became its largest number: {names}"));
+            control.warn(
+                WarningCode::ClippedToHalf,
+                format!("constants beyond f16's range became its largest number: {names}"),
+            );
         }
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn rewrite(
         if let Err(reason) = scale {
             let message =
                 format!("layer `{}` stays native: {}", plan[site.layer].name, ranges::explain(*reason, &site.tensor));
-            control.warn(&reason.name(), message);
+            control.warn(*reason, message);
             native.entry(site.layer).or_insert(*reason);
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     },
     control::Control,
     engine::Session,
+    fault::WarningCode,
     model::onnx::{Model, proto::GraphProto, reads, upgrade},
     numeric::FloatFormat,
     quant::{Granularity, Grid, Scheme},
@@ -57,7 +58,7 @@ impl OpenedGraph {
         let options = Options::new(spec);
         if options.layout.is_some() {
             let note = "a graph has one layout: initializers behind DequantizeLinear";
-            resolved.warnings.push(Warning::at(spec.at("backend_kwargs/layout"), "field_ignored", note));
+            resolved.warnings.push(Warning::at(spec.at("backend_kwargs/layout"), WarningCode::FieldIgnored, note));
         }
         let mut chosen = BTreeMap::new();
         let mut native = Vec::new();
@@ -176,7 +177,8 @@ impl Prepared for OpenedGraph {
         let upgraded = upgrade(&mut model, layouts::onnx::needed_opset(self.chosen.values()))?;
         if !upgraded.is_empty() {
             let nodes: Vec<String> = upgraded.iter().map(|(name, op_type)| format!("{name} ({op_type})")).collect();
-            control.warn("opset_upgraded", format!("carried to opset {}: {}", model.opset(), nodes.join(", ")));
+            control
+                .warn(WarningCode::OpsetUpgraded, format!("carried to opset {}: {}", model.opset(), nodes.join(", ")));
         }
         let written = weights::write(&self.model, model, &self.chosen, inputs, out, control)?;
         let mut outcome = Outcome {

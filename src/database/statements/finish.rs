@@ -43,7 +43,7 @@ macro_rules! finish {
                 if kind != "whole" {
                     let Some(failure) = error else { return Ok(()) };
                     let note = format!("part {} is tried again: {}", lease.task, failure.message);
-                    let data = json!(Warning::new(&failure.code, note));
+                    let data = json!(Warning::new(failure.code.clone(), note));
                     return Self::append(tx, lease.job.as_str(), EventKind::Warning, &data).await;
                 }
                 sqlx::query("update jobs set status = 'queued', error = $2, attempt = attempt - $3 where id = $1")

@@ -18,7 +18,7 @@ macro_rules! queue {
                     }
                     if lost && next.attempt >= next.max_attempts {
                         let message = format!("the worker was lost in each of {} attempts", next.attempt);
-                        let failure = Failure::plain("worker_lost", message, false)
+                        let failure = Failure::plain(FaultCode::WorkerLost, message)
                             .with_hint("it may need more memory than its workers have; their logs tell more");
                         Self::end(&mut tx, &next.job, JobStatus::Failed, Some(&failure), None).await?;
                         self.commit(tx).await?;

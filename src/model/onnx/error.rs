@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use crate::{
-    fault::{Fault, FaultKind},
+    fault::{Explanation, Fault, FaultCode},
     tensor::ShapeError,
 };
 
@@ -114,45 +114,30 @@ pub enum OnnxError {
     TooLarge,
 }
 
+const EXPORT_AGAIN: &str =
+    "export the model again with the opset that is needed, or choose int8 per channel, which needs 13";
+
 impl Fault for OnnxError {
-    fn code(&self) -> &'static str {
+    fn explain(&self) -> Explanation<'_> {
+        use FaultCode::*;
         match self {
-            OnnxError::Read { .. } => "model_unreadable",
-            OnnxError::Write { .. } => "artifact_unwritable",
-            OnnxError::Decode { .. } | OnnxError::Incomplete { .. } => "model_corrupt",
-            OnnxError::Duplicate { .. } | OnnxError::Shape { .. } | OnnxError::Length { .. } => "model_invalid",
-            OnnxError::External { .. } => "external_data_invalid",
-            OnnxError::Upgrade { .. } => "opset_upgrade_unsupported",
-            OnnxError::Half { .. } => "half_precision_unsupported",
-            OnnxError::Opset { .. } => "opset_too_old",
-            OnnxError::TooLarge => "model_too_large",
+            OnnxError::Read { .. } => ModelUnreadable.plain(),
+            OnnxError::Write { .. } => ArtifactUnwritable.hint("is the disk full?"),
+            OnnxError::Decode { .. } => {
+                ModelCorrupt.hint("the file may be truncated: compare its size and digest with the source")
+            }
+            OnnxError::Incomplete { .. } => ModelCorrupt.hint("is it another kind of file with the name of a model?"),
+            OnnxError::Duplicate { .. } | OnnxError::Shape { .. } => ModelInvalid.plain(),
+            OnnxError::Length { .. } => {
+                ModelInvalid.hint("the file may be truncated: compare its size and digest with the source")
+            }
+            OnnxError::External { .. } => {
+                ExternalDataInvalid.hint("keep the data files below the folder of the model, as plain files")
+            }
+            OnnxError::Upgrade { .. } => OpsetUpgradeUnsupported.hint(EXPORT_AGAIN),
+            OnnxError::Opset { .. } => OpsetTooOld.hint(EXPORT_AGAIN),
+            OnnxError::Half { .. } => HalfPrecisionUnsupported.hint("leave high_precision_dtype at fp32"),
+            OnnxError::TooLarge => ModelTooLarge.plain(),
         }
-    }
-
-    fn kind(&self) -> FaultKind {
-        match self {
-            OnnxError::Write { .. } => FaultKind::Environment,
-            OnnxError::Upgrade { .. } | OnnxError::Half { .. } | OnnxError::Opset { .. } | OnnxError::TooLarge => {
-                FaultKind::Unsupported
-            }
-            _ => FaultKind::Invalid,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
-            OnnxError::Decode { .. } | OnnxError::Length { .. } => {
-                "the file may be truncated: compare its size and digest with the source"
-            }
-            OnnxError::Incomplete { .. } => "is it another kind of file with the name of a model?",
-            OnnxError::External { .. } => "keep the data files below the folder of the model, as plain files",
-            OnnxError::Opset { .. } | OnnxError::Upgrade { .. } => {
-                "export the model again with the opset that is needed, or choose int8 per channel, which needs 13"
-            }
-            OnnxError::Half { .. } => "leave high_precision_dtype at fp32",
-            OnnxError::Write { .. } => "is the disk full?",
-            _ => return None,
-        };
-        Some(hint.to_owned())
     }
 }

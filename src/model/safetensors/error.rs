@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use crate::{
-    fault::{Fault, FaultKind},
+    fault::{Explanation, Fault, FaultCode},
     tensor::ShapeError,
 };
 
@@ -83,35 +83,21 @@ pub enum SafetensorsError {
 }
 
 impl Fault for SafetensorsError {
-    fn code(&self) -> &'static str {
+    fn explain(&self) -> Explanation<'_> {
+        use FaultCode::*;
         match self {
-            SafetensorsError::Read { .. } => "model_unreadable",
-            SafetensorsError::Write { .. } => "artifact_unwritable",
-            SafetensorsError::Header { .. } | SafetensorsError::Ambiguous { .. } | SafetensorsError::Shape { .. } => {
-                "model_corrupt"
+            SafetensorsError::Read { .. } => ModelUnreadable.hint("is a shard missing?"),
+            SafetensorsError::Write { .. } => ArtifactUnwritable.hint("is the disk full?"),
+            SafetensorsError::Header { .. } => {
+                ModelCorrupt.hint("the file may be truncated: compare its size and digest with the source")
             }
-            SafetensorsError::Index { .. }
-            | SafetensorsError::ShardName { .. }
-            | SafetensorsError::Disagree { .. }
-            | SafetensorsError::NoShards { .. } => "checkpoint_index_invalid",
+            SafetensorsError::Ambiguous { .. } | SafetensorsError::Shape { .. } => ModelCorrupt.plain(),
+            SafetensorsError::Index { .. } | SafetensorsError::ShardName { .. } | SafetensorsError::NoShards { .. } => {
+                CheckpointIndexInvalid.plain()
+            }
+            SafetensorsError::Disagree { .. } => {
+                CheckpointIndexInvalid.hint("write the checkpoint anew, or remove shards of an earlier one")
+            }
         }
-    }
-
-    fn kind(&self) -> FaultKind {
-        match self {
-            SafetensorsError::Write { .. } => FaultKind::Environment,
-            _ => FaultKind::Invalid,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
-            SafetensorsError::Header { .. } => "the file may be truncated: compare its size and digest with the source",
-            SafetensorsError::Read { .. } => "is a shard missing?",
-            SafetensorsError::Disagree { .. } => "write the checkpoint anew, or remove shards of an earlier one",
-            SafetensorsError::Write { .. } => "is the disk full?",
-            _ => return None,
-        };
-        Some(hint.to_owned())
     }
 }

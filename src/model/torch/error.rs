@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use super::pickle::PickleError;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Explanation, Fault, FaultCode};
 
 /// What can be wrong with a PyTorch file.
 #[derive(Debug, thiserror::Error)]
@@ -53,35 +53,21 @@ pub enum TorchError {
 }
 
 impl Fault for TorchError {
-    fn code(&self) -> &'static str {
+    fn explain(&self) -> Explanation<'_> {
+        use FaultCode::*;
         match self {
-            TorchError::Read { .. } => "model_unreadable",
-            TorchError::Archive { .. } | TorchError::Storage { .. } => "model_corrupt",
-            TorchError::Pickle { source, .. } if source.is_refusal() => "pickle_refused",
-            TorchError::Pickle { .. } => "model_corrupt",
-            TorchError::Content { .. } => "state_dict_expected",
-        }
-    }
-
-    fn kind(&self) -> FaultKind {
-        FaultKind::Invalid
-    }
-
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
-            TorchError::Pickle { source, .. } if source.is_refusal() => {
+            TorchError::Read { .. } => ModelUnreadable.plain(),
+            TorchError::Archive { .. } => ModelCorrupt.hint(
+                "save it again with torch.save of PyTorch 1.6 or later; files of before that are not zip archives",
+            ),
+            TorchError::Pickle { source, .. } if source.is_refusal() => PickleRefused.hint(
                 "only tensors in plain containers are read, since anything else would run code: save \
-                 `model.state_dict()`, or use safetensors"
-            }
-            TorchError::Archive { .. } => {
-                "save it again with torch.save of PyTorch 1.6 or later; files of before that are not zip archives"
-            }
+                 `model.state_dict()`, or use safetensors",
+            ),
             TorchError::Pickle { .. } | TorchError::Storage { .. } => {
-                "the file may be truncated: compare its size and digest with the source"
+                ModelCorrupt.hint("the file may be truncated: compare its size and digest with the source")
             }
-            TorchError::Content { .. } => "save `model.state_dict()`",
-            TorchError::Read { .. } => return None,
-        };
-        Some(hint.to_owned())
+            TorchError::Content { .. } => StateDictExpected.hint("save `model.state_dict()`"),
+        }
     }
 }

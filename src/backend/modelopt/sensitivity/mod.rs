@@ -29,6 +29,7 @@ use crate::{
         Batch, EngineError, Gate, Gates, Output, Session, Slots, TensorTransform, TransformedInput, with_observers,
         with_transforms,
     },
+    fault::WarningCode,
     numeric::FloatFormat,
     quant::ErrorStats,
     report::{Comparison, LayerReport, LayerSensitivity, Sensitivity, Suggestion},
@@ -98,7 +99,10 @@ pub(super) fn study(
     });
     match studied {
         Err(BackendError::Engine(EngineError::Load { reason } | EngineError::Run { reason })) => {
-            control.warn("layers_not_compared", format!("the engine does not run the graph with changes: {reason}"));
+            control.warn(
+                WarningCode::LayersNotCompared,
+                format!("the engine does not run the graph with changes: {reason}"),
+            );
             Ok(Studied::default())
         }
         result => result,

@@ -10,6 +10,7 @@ use crate::{
         torchao::options::Options,
         weights::WeightScheme,
     },
+    fault::WarningCode,
     model::checkpoint::Checkpoint,
     spec::{QuantizeSpec, Resolved, Warning, resolve},
 };
@@ -47,7 +48,7 @@ impl OpenedCheckpoint {
             let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
             let shown = names[..names.len().min(SHOWN)].join(", ");
             let message = format!("only tensors are carried over; left behind: {shown}{more}");
-            self.resolved.warnings.push(Warning::new("values_not_carried", message));
+            self.resolved.warnings.push(Warning::new(WarningCode::ValuesNotCarried, message));
         }
     }
 

@@ -8,6 +8,7 @@ use super::{config::CONFIG, opened::OpenedCheckpoint};
 use crate::{
     backend::{BackendError, layouts::Entry},
     control::Control,
+    fault::WarningCode,
     model::safetensors::is_other_weights,
 };
 
@@ -40,10 +41,10 @@ impl SideFiles<'_> {
             }
             (Some(_), None) => {
                 let message = format!("there is no config.json to describe the layout `{}` in", layout.name);
-                self.control.warn("config_missing", message);
+                self.control.warn(WarningCode::ConfigMissing, message);
             }
             (None, Some(_)) => self.control.warn(
-                "layout_plain",
+                WarningCode::LayoutPlain,
                 "codes and scales are stored as `weight` and `weight_scale`; config.json is unchanged and does not \
                  describe them, so transformers and vLLM will not load this folder as it is",
             ),
@@ -68,7 +69,7 @@ impl SideFiles<'_> {
         if !left_out.is_empty() {
             let names = left_out.join(", ");
             let message = format!("{names} hold the unquantized weights in other forms and were not copied");
-            self.control.warn("weights_not_copied", message);
+            self.control.warn(WarningCode::WeightsNotCopied, message);
         }
         Ok(copied)
     }

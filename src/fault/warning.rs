@@ -1,0 +1,103 @@
+//! [`Warning`]: something that was accepted, or that happened, and that the user should know of.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Code, codes};
+
+codes! {
+    /// What a warning is about. A layer's [`Reason`](crate::spec::Reason) or a [`FaultCode`](super::FaultCode) may be a
+    /// warning's code too.
+    pub enum WarningCode {
+        /// A rule asks for activations to be quantized, and the backend quantizes weights only.
+        ActivationsIgnored("activations_ignored", "Take `activations` out of the rule, or choose a backend for static PTQ.");
+        /// The model runs with a smaller batch than was asked for, so that it fits the memory.
+        BatchLowered("batch_lowered", "Nothing, or give the worker more memory with `--engine-memory-mib`.");
+        /// There is no calibration data; activations are calibrated with random values, so accuracy says nothing.
+        CalibrationRandom("calibration_random", "Give representative samples as `calibration.data` for a model to be used.");
+        /// An earlier job calibrated the same model with the same data, and its statistics were used.
+        CalibrationReused("calibration_reused", "Nothing: the result is the same as that of a calibration anew.");
+        /// Constants beyond the range of f16 became its largest number.
+        ClippedToHalf("clipped_to_half", "Compare the accuracy, or leave `high_precision_dtype` at fp32.");
+        /// The result is compared with the model after preparation, since the original does not run as it is.
+        ComparedWithPrepared("compared_with_prepared", "Nothing: the note says what was prepared.");
+        /// A folder of tensors has no config.json, where runtimes look for the quantization's description.
+        ConfigMissing("config_missing", "Give the whole folder of the model, config.json included.");
+        /// The runtime does not run the result with its default graph optimizations.
+        DefaultOptimizationFails("default_optimization_fails", "Run it with the optimization level that the note names.");
+        /// The accuracy was measured on the samples that calibrated the model, so it may be too good.
+        EvaluatedOnCalibrationData("evaluated_on_calibration_data", "Give samples of their own as `evaluation.data`.");
+        /// The accuracy was measured on samples that calibration left out.
+        EvaluatedOnHeldOut("evaluated_on_held_out", "Nothing, or give samples of their own as `evaluation.data`.");
+        /// A field was read as another one that means the same.
+        FieldAliased("field_aliased", "Write the field's own name, which the note tells.");
+        /// A field is still read, and will not be for ever.
+        FieldDeprecated("field_deprecated", "Write what the note says instead.");
+        /// A field, or one of its values, has no effect here.
+        FieldIgnored("field_ignored", "Take the field out, or see in the note what to set instead.");
+        /// The runtime's fused kernels give other values than the model says.
+        FusedKernelsInexact("fused_kernels_inexact", "Follow the note: `reduce_range`, or a lower optimization level.");
+        /// The study of layers one by one was left out, since the engine does not run the model with its changes.
+        LayersNotCompared("layers_not_compared", "Nothing: the quantized model itself is not touched by it.");
+        /// Codes and scales stand beside each other under plain names, which inference servers do not know.
+        LayoutPlain("layout_plain", "Choose a `layout` that your runtime loads, if the scheme fits one.");
+        /// No mode was given, and the backend has only one.
+        ModeDefaulted("mode_defaulted", "Write the mode into the request.");
+        /// The model was carried to a later opset, which the result needs.
+        OpsetUpgraded("opset_upgraded", "Nothing, or export the model with that opset.");
+        /// Int4 weights with zero points are stored in a way that not every loader of the layout reads.
+        PackedZeroPoints("packed_zero_points", "Serve it with vLLM, or choose int4 without zero points.");
+        /// The first samples are all the same.
+        SamplesIdentical("samples_identical", "Give samples that differ as those of production do.");
+        /// The model's batch is fixed, and the last samples do not fill one.
+        SamplesLeftOut("samples_left_out", "Nothing, or give a number of samples that the model's batch divides.");
+        /// An array holds whole numbers from 0 to 255, as images have before they are normalized.
+        SamplesNotNormalized("samples_not_normalized", "Preprocess the samples as the model expects its inputs.");
+        /// A name pattern matches no layer of the model.
+        UnmatchedPattern("unmatched_pattern", "Compare the pattern with the layers' names in the plan.");
+        /// Values beside the tensors of a state dict were not carried into the result.
+        ValuesNotCarried("values_not_carried", "Nothing, unless a program needs them: then add them to the result.");
+        /// Files that hold the unquantized weights in another form were not copied.
+        WeightsNotCopied("weights_not_copied", "Nothing: the result would be larger, and could be loaded wrongly.");
+    }
+}
+
+/// Something accepted that the user should know of: a field aliased, ignored or changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// JSON pointer to the value, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// What kind of thing.
+    pub code: Code,
+    /// The sentence for a person.
+    pub message: String,
+}
+
+impl Warning {
+    /// A warning about a value of the request.
+    pub fn at(pointer: impl Into<String>, code: impl Into<Code>, message: impl Into<String>) -> Self {
+        Warning { pointer: Some(pointer.into()), code: code.into(), message: message.into() }
+    }
+
+    /// A warning about something that happened while working.
+    pub fn new(code: impl Into<Code>, message: impl Into<String>) -> Self {
+        Warning { pointer: None, code: code.into(), message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_that_an_older_version_stored_is_read_and_written_as_it_was() {
+        let stored = r#"{"code":"of_long_ago","message":"something was so"}"#;
+        let warning: Warning = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::to_string(&warning).unwrap(), stored);
+        let known = Warning::at("/mode", WarningCode::ModeDefaulted, "no mode was given");
+        assert_eq!(
+            serde_json::to_string(&known).unwrap(),
+            r#"{"pointer":"/mode","code":"mode_defaulted","message":"no mode was given"}"#
+        );
+    }
+}
