@@ -53,6 +53,8 @@ pub mod database;
 #[cfg(feature = "service")]
 pub mod outbound;
 #[cfg(feature = "service")]
+pub mod panics;
+#[cfg(feature = "service")]
 pub mod storage;
 #[cfg(feature = "service")]
 pub mod telemetry;

@@ -18,6 +18,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use crate::panics::log_panics;
+
 /// How lines of the log look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -28,7 +30,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging; `filter` is a level, or levels by module: `info`, `warn,ptqd=debug`. One that cannot be read is `info`.
+/// Starts logging, of panics as well; `filter` is a level, or levels by module: `info`, `warn,ptqd=debug`. One that cannot be read is `info`.
 /// `traces` takes spans besides.
 pub fn start(
     filter: &str,
@@ -46,6 +48,7 @@ pub fn start(
         .with(traces.into_iter().chain([lines]).collect::<Vec<_>>())
         .with(filter)
         .try_init();
+    log_panics();
 }
 
 /// Labels of a series: name and value.

@@ -17,8 +17,8 @@ use std::{
 };
 
 /// Which modules each module may name, besides itself. Leaves that all may name: `control`, `digest`, `fault`,
-/// `files`.
-const MAY_NAME: [(&str, &[&str]); 28] = [
+/// `files`, and in the shell `panics`.
+const MAY_NAME: [(&str, &[&str]); 29] = [
     // core
     ("fault", &[]),
     ("control", &[]),
@@ -39,6 +39,7 @@ const MAY_NAME: [(&str, &[&str]); 28] = [
     ("access", &["job"]),
     ("webhook", &["job"]),
     // shell
+    ("panics", &[]),
     ("config", &["engine"]),
     ("database", &["access", "config", "job", "webhook"]),
     ("storage", &["config", "job", "model", "outbound", "report", "spec"]),
@@ -86,14 +87,14 @@ const MAY_NAME: [(&str, &[&str]); 28] = [
         ],
     ),
 ];
-const LEAVES: [&str; 4] = ["control", "digest", "fault", "files"];
-const SHELL: [&str; 10] =
-    ["config", "database", "storage", "outbound", "telemetry", "traces", "worker", "api", "app", "cli"];
+const LEAVES: [&str; 5] = ["control", "digest", "fault", "files", "panics"];
+const SHELL: [&str; 11] =
+    ["panics", "config", "database", "storage", "outbound", "telemetry", "traces", "worker", "api", "app", "cli"];
 
 /// A text that may stand only in files whose path begins with one of these.
 const ONLY_IN: [(&str, &[&str]); 11] = [
     ("axum::", &["api/", "app/"]),
-    ("tokio::", &["api/", "app/", "cli/", "outbound/", "storage/", "database/", "worker/"]),
+    ("tokio::", &["api/", "app/", "cli/", "outbound/", "panics.rs", "storage/", "database/", "worker/"]),
     ("sqlx::", &["database/"]),
     ("object_store::", &["storage/"]),
     ("utoipa", &["api/"]),

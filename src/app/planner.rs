@@ -29,7 +29,7 @@ impl Planner for LocalPlanner {
     async fn plan(&self, tenant: &Tenant, spec: JobSpec) -> Result<DryRun, Failure> {
         let busy = || Failure::plain(FaultCode::PlanUnavailable, "the plan could not be made");
         let _place = self.places.acquire().await.map_err(|_| busy())?;
-        let places = (&self.sources, self.cache.as_ref(), self.scratch.as_path());
-        worker::dry_run(places, tenant, spec, self.engine.clone()).await
+        let LocalPlanner { sources, cache, scratch, engine, .. } = self;
+        worker::dry_run(sources, cache.as_ref(), scratch, tenant, spec, engine.clone()).await
     }
 }

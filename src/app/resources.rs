@@ -40,10 +40,10 @@ impl Resources {
         let scratch = data.join("scratch");
         if embedded {
             // The folder is ours alone, so whoever held a lease is dead.
-            database.queue.end_all_leases().await?;
+            database.upkeep.end_all_leases().await?;
         }
         fs::create_dir_all(&scratch).map_err(unusable)?;
-        worker::sweep(&scratch, database.queue.as_ref()).await.map_err(unusable)?;
+        worker::sweep(&scratch, database.upkeep.as_ref()).await.map_err(unusable)?;
         let links = config.storage.presign_seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let artifacts = Artifacts::open(&config.storage.artifacts())?.with_links(links);
         let limit = config.storage.input_cache_mib.saturating_mul(1 << 20);

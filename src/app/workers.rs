@@ -51,6 +51,8 @@ impl Resources {
     fn context(&self, config: &WorkerConfig, sources: &Sources, engine: EngineConfig) -> Arc<WorkerContext> {
         Arc::new(WorkerContext {
             queue: Arc::clone(&self.database.queue),
+            fleet: Arc::clone(&self.database.fleet),
+            upkeep: Arc::clone(&self.database.upkeep),
             jobs: Arc::clone(&self.database.jobs),
             artifacts: self.artifacts.clone(),
             sources: sources.clone(),
@@ -75,7 +77,7 @@ impl Resources {
         let shortest = ages.into_iter().flatten().min().unwrap_or(Duration::MAX);
         // Often enough for what it promises, and not so often that it is felt.
         let every = shortest.clamp(Duration::from_secs(1), Duration::from_secs(3600));
-        Janitor { queue: Arc::clone(&self.database.queue), artifacts: self.artifacts.clone(), retention, every }
+        Janitor { upkeep: Arc::clone(&self.database.upkeep), artifacts: self.artifacts.clone(), retention, every }
     }
 }
 

@@ -1,27 +1,24 @@
 //! Jobs in a database: the only SQL.
 //!
-//! One implementation, written once as a macro and made for two databases, since their dialects differ in a few words
-//! and sqlx's types in everything. One conformance suite runs every statement on both.
+//! One set of statements for two databases. Their dialects differ in a few words, see `dialect.rs`, and sqlx's types in
+//! everything: so `postgres.rs` and `sqlite.rs` each compile the folder `statements` for themselves. One conformance suite
+//! runs every statement on both.
 
-mod claim_row;
+mod dialect;
 mod migrations;
 mod notifications;
 mod postgres;
-mod row;
 mod rows;
 mod sqlite;
-mod statements;
+mod tx;
 
 use std::sync::Arc;
 
 use crate::{
     access::KeyStore,
-    job::{JobStore, Queue, StoreError},
+    job::{Fleet, JobStore, Queue, StoreError, Upkeep},
     webhook::WebhookStore,
 };
-
-pub use postgres::PostgresStore;
-pub use sqlite::SqliteStore;
 
 /// A database that jobs cannot be kept in.
 #[derive(Debug, thiserror::Error)]
@@ -40,13 +37,17 @@ pub enum OpenError {
     Migrate(#[source] sqlx::migrate::MigrateError),
 }
 
-/// One database, by what it is used for.
+/// One database, by its ports.
 #[derive(Clone, Debug)]
 pub struct Database {
     /// Jobs, for those who make and look at them.
     pub jobs: Arc<dyn JobStore>,
-    /// Their tasks, for workers.
+    /// Tasks, for workers.
     pub queue: Arc<dyn Queue>,
+    /// Which workers there are.
+    pub fleet: Arc<dyn Fleet>,
+    /// What is to be cleaned up.
+    pub upkeep: Arc<dyn Upkeep>,
     /// API keys.
     pub keys: Arc<dyn KeyStore>,
     /// Webhooks and deliveries.
@@ -54,9 +55,16 @@ pub struct Database {
 }
 
 impl Database {
-    fn of<S: JobStore + Queue + KeyStore + WebhookStore + 'static>(store: S) -> Self {
+    fn of<S: JobStore + Queue + Fleet + Upkeep + KeyStore + WebhookStore + 'static>(store: S) -> Self {
         let store = Arc::new(store);
-        Database { jobs: store.clone(), queue: store.clone(), keys: store.clone(), webhooks: store }
+        Database {
+            jobs: store.clone(),
+            queue: store.clone(),
+            fleet: store.clone(),
+            upkeep: store.clone(),
+            keys: store.clone(),
+            webhooks: store,
+        }
     }
 }
 
@@ -65,17 +73,14 @@ impl Database {
 pub async fn open(url: &str, connections: u32) -> Result<Database, OpenError> {
     let scheme = url.split(':').next().unwrap_or_default();
     match scheme {
-        "postgres" | "postgresql" => Ok(Database::of(PostgresStore::open(url, connections).await?)),
-        "sqlite" => Ok(Database::of(SqliteStore::open(url).await?)),
+        "postgres" | "postgresql" => Ok(Database::of(postgres::Store::open(url, connections).await?)),
+        "sqlite" => Ok(Database::of(sqlite::Store::open(url).await?)),
         other => Err(OpenError::Scheme { scheme: other.to_owned() }),
     }
 }
 
-fn database(error: sqlx::Error) -> StoreError {
-    StoreError::Database(Box::new(error))
-}
-
-/// Whether a statement failed because what must be unique is there already.
-fn is_unique_violation<T>(error: &Result<T, sqlx::Error>) -> bool {
-    error.as_ref().is_err_and(|error| error.as_database_error().is_some_and(|e| e.is_unique_violation()))
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        StoreError::Database(Box::new(error))
+    }
 }

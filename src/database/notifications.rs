@@ -5,20 +5,20 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::job::{Notification, NotificationStream};
 
-/// How much news a slow reader may be behind before he is told to look for himself.
+/// How many notifications a slow reader may be behind before it gets [`Notification::Lagged`] instead.
 const BACKLOG: usize = 1024;
 
-/// Where news is told.
+/// Where this process sends its notifications.
 pub(super) fn channel() -> broadcast::Sender<Notification> {
     broadcast::channel(BACKLOG).0
 }
 
-/// What is told from now on.
+/// The notifications from now on.
 pub(super) fn stream_of(notifications: &broadcast::Sender<Notification>) -> NotificationStream {
-    Box::pin(stream::unfold(notifications.subscribe(), |mut heard| async {
-        match heard.recv().await {
-            Ok(notification) => Some((notification, heard)),
-            Err(RecvError::Lagged(_)) => Some((Notification::Lagged, heard)),
+    Box::pin(stream::unfold(notifications.subscribe(), |mut receiver| async {
+        match receiver.recv().await {
+            Ok(notification) => Some((notification, receiver)),
+            Err(RecvError::Lagged(_)) => Some((Notification::Lagged, receiver)),
             Err(RecvError::Closed) => None,
         }
     }))
@@ -34,7 +34,7 @@ pub(super) fn payload(notification: &Notification) -> String {
     }
 }
 
-/// The news that a payload holds. One that no version of ours sent is a reason to look.
+/// The notification that a payload holds. One that no version of ours sent may be anything.
 pub(super) fn read(payload: &str) -> Notification {
     match payload {
         "queued" => Notification::Queued,
@@ -49,7 +49,7 @@ mod tests {
     use crate::job::JobId;
 
     #[test]
-    fn news_survives_the_way_through_postgres() {
+    fn a_notification_survives_the_way_through_postgres() {
         for notification in [
             Notification::Queued,
             Notification::Delivery,

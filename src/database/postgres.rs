@@ -1,8 +1,11 @@
 //! Jobs in Postgres: any number of servers and workers on one database.
 
+#[path = "statements/mod.rs"]
+#[allow(clippy::duplicate_mod, reason = "the same statements for each database, see `statements/mod.rs`")]
+mod statements;
+
 use std::{str::FromStr, time::Duration};
 
-use serde_json::{Value, json};
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
@@ -11,39 +14,31 @@ use tokio::sync::broadcast;
 
 use super::{
     OpenError,
-    claim_row::{Next, NextRow},
-    database, is_unique_violation, migrations,
-    notifications::{channel, payload, read, stream_of},
-    row::{JobRow, event, from_json, job_columns, to_json},
-    rows::{
-        DeliveryRow, KeyRow, WebhookRow, api_key, delivery, delivery_columns, key_columns, webhook, webhook_columns,
-    },
-    statements::{Tx, claim, finish, job_store, key_store, milliseconds, queue, rolled_back, shared, webhook_store},
+    dialect::Dialect,
+    migrations,
+    notifications::{channel, payload, read},
+    tx::Tx,
 };
-use crate::{
-    access::{ApiKey, KeySecret, KeyStore, Scopes},
-    fault::{FaultCode, Warning},
-    job::{
-        Changed, Claim, Created, Event, EventKind, Failure, Finish, Held, Job, JobFootprint, JobId, JobResult, JobSpec,
-        JobStatus, JobStore, Lease, ListQuery, NewJob, Notification, NotificationStream, Queue, QueueStats, StoreError,
-        Tenant, Update, Work, Worker,
-    },
-    webhook::{Attempted, Delivery, DeliveryStatus, Webhook, WebhookStore},
-};
+use crate::job::{Notification, StoreError};
 
-/// Where transactions tell what they made true.
+/// What `statements` are compiled for.
+type Db = sqlx::Postgres;
+const DIALECT: Dialect = Dialect::Postgres;
+
+/// The channel that transactions notify on.
+/// Not to be renamed: processes of several versions may share a database.
 const CHANNEL: &str = "ptqd_news";
 
 /// Jobs in Postgres.
 #[derive(Clone, Debug)]
-pub struct PostgresStore {
+pub(super) struct Store {
     pool: PgPool,
     notifications: broadcast::Sender<Notification>,
 }
 
-impl PostgresStore {
+impl Store {
     /// Connects, with at most `connections` at a time, and brings the tables up to date.
-    pub async fn open(url: &str, connections: u32) -> Result<Self, OpenError> {
+    pub(super) async fn open(url: &str, connections: u32) -> Result<Self, OpenError> {
         let options = PgConnectOptions::from_str(url)
             .map_err(OpenError::Connect)?
             // A process that is paused in the middle of a transaction must not keep its rows locked for ever.
@@ -57,37 +52,37 @@ impl PostgresStore {
         migrations::postgres().run(&pool).await.map_err(OpenError::Migrate)?;
         let notifications = channel();
         tokio::spawn(listen(options, notifications.clone()));
-        Ok(PostgresStore { pool, notifications })
+        Ok(Store { pool, notifications })
     }
 
-    async fn begin(&self) -> Result<Tx<sqlx::Postgres>, StoreError> {
-        Ok(Tx::new(self.pool.begin().await.map_err(database)?))
+    /// A transaction fit for writing.
+    async fn begin(&self) -> Result<Tx<Db>, StoreError> {
+        Ok(Tx::new(self.pool.begin().await?))
     }
 
-    /// Notices are part of the transaction: nobody hears of what was rolled back, or too early.
-    async fn commit(&self, mut tx: Tx<sqlx::Postgres>) -> Result<(), StoreError> {
+    /// Ends a transaction. Postgres sends its notifications when it commits, and to every process.
+    async fn commit(&self, mut tx: Tx<Db>) -> Result<(), StoreError> {
         let mut payloads: Vec<String> = tx.notifications.iter().map(payload).collect();
         payloads.sort();
         payloads.dedup();
         if !payloads.is_empty() {
-            sqlx::query("select pg_notify($1, told) from unnest($2::text[]) told")
+            sqlx::query("select pg_notify($1, payload) from unnest($2::text[]) payload")
                 .bind(CHANNEL)
                 .bind(payloads)
-                .execute(&mut *tx.tx)
-                .await
-                .map_err(database)?;
+                .execute(tx.conn())
+                .await?;
         }
-        tx.tx.commit().await.map_err(database)
+        Ok(tx.transaction.commit().await?)
     }
 }
 
-/// Passes on what the database tells, on a connection of its own, for as long as someone may listen.
+/// Passes on what the database notifies of, on a connection of its own, for as long as the process runs.
 async fn listen(options: PgConnectOptions, notifications: broadcast::Sender<Notification>) {
     loop {
         if let Err(error) = listen_once(&options, &notifications).await {
-            tracing::warn!(error = crate::fault::chain(&error), "the database's notices are not heard for now");
+            tracing::warn!(error = crate::fault::chain(&error), "the database's notifications do not arrive for now");
         }
-        // Meanwhile all that wait look for themselves now and then.
+        // Meanwhile whoever waits asks the database now and then.
         let _ = notifications.send(Notification::Lagged);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -102,42 +97,8 @@ async fn listen_once(
     listener.listen(CHANNEL).await?;
     let _ = notifications.send(Notification::Lagged);
     // `None`: the connection was lost.
-    while let Some(notice) = listener.try_recv().await? {
-        let _ = notifications.send(read(notice.payload()));
+    while let Some(notification) = listener.try_recv().await? {
+        let _ = notifications.send(read(notification.payload()));
     }
     Ok(())
 }
-
-shared!(
-    PostgresStore,
-    sqlx::Postgres,
-    now: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
-    lock: "for update"
-);
-job_store!(
-    PostgresStore,
-    sqlx::Postgres,
-    now: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
-    lock: "for update"
-);
-queue!(
-    PostgresStore,
-    sqlx::Postgres,
-    now: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
-    lock: "for update"
-);
-claim!(
-    PostgresStore,
-    sqlx::Postgres,
-    now: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
-    skip: "for update of t skip locked",
-    lock_tenant: "select pg_advisory_xact_lock(hashtextextended($1, 0))"
-);
-finish!(PostgresStore, sqlx::Postgres, now: "(extract(epoch from clock_timestamp()) * 1000)::bigint");
-key_store!(PostgresStore, sqlx::Postgres, now: "(extract(epoch from clock_timestamp()) * 1000)::bigint");
-webhook_store!(
-    PostgresStore,
-    sqlx::Postgres,
-    now: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
-    skip: "for update skip locked"
-);

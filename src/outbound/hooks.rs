@@ -13,6 +13,7 @@ use super::Guard;
 use crate::{
     fault::chain,
     job::{JobStore, Notification, wait_for},
+    panics::blocking,
     telemetry,
     webhook::{Attempted, Delivery, WAITS, Webhook, WebhookStore, sign},
 };
@@ -72,8 +73,8 @@ impl Sender {
 /// One attempt, recorded.
 async fn attempt(webhooks: &dyn WebhookStore, agent: Agent, guard: Guard, webhook: Webhook, delivery: Delivery) {
     let told = delivery.clone();
-    let posted = tokio::task::spawn_blocking(move || post(&agent, guard, &webhook, &told)).await;
-    let how = posted.unwrap_or_else(|panic| Attempted { response_status: None, error: Some(panic.to_string()) });
+    let posted = blocking(move || post(&agent, guard, &webhook, &told)).await;
+    let how = posted.unwrap_or_else(|panicked| Attempted { response_status: None, error: Some(panicked.to_string()) });
     telemetry::delivery_attempted(how.error.is_none());
     let wait = usize::try_from(delivery.attempts - 1).ok().and_then(|attempt| WAITS.get(attempt)).copied();
     if let Err(error) = webhooks.attempted(&delivery, how, wait).await {

@@ -15,7 +15,10 @@ use serde_json::Value;
 use ureq::Agent;
 
 use super::Guard;
-use crate::access::{Identity, Scopes, TokenReader};
+use crate::{
+    access::{Identity, Scopes, TokenReader},
+    panics::blocking,
+};
 
 /// How long the provider's keys are believed.
 const KEYS_LAST: Duration = Duration::from_secs(600);
@@ -83,7 +86,7 @@ impl OpenId {
             }
         }
         let (agent, issuer) = (self.agent.clone(), self.issuer.clone());
-        let fetched = tokio::task::spawn_blocking(move || fetch(&agent, &issuer)).await.map_err(|e| e.to_string())?;
+        let fetched = blocking(move || fetch(&agent, &issuer)).await.map_err(|e| e.to_string())?;
         let mut known = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         known.1 = Some(Instant::now());
         match fetched {

@@ -2,7 +2,10 @@
 
 use std::{error::Error, io, path::PathBuf};
 
-use crate::fault::{Explanation, Fault, FaultCode};
+use crate::{
+    fault::{Explanation, Fault, FaultCode},
+    panics::Panicked,
+};
 
 /// An error of a library below us.
 pub(super) type Cause = Box<dyn Error + Send + Sync>;
@@ -125,6 +128,9 @@ pub enum StorageError {
     /// It was asked to stop.
     #[error("the transfer was stopped")]
     Stopped,
+    /// An error of ours.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
     /// An artifact cannot be stored.
     #[error("the artifact `{name}` cannot be stored")]
     Publish {
@@ -190,6 +196,7 @@ impl Fault for StorageError {
             }
             StorageError::Local { .. } => ScratchUnusable.hint("may the server write there, and is there room?"),
             StorageError::Stopped => Cancelled.plain(),
+            StorageError::Panicked(error) => Explanation::Inner(error),
             StorageError::Publish { .. } => {
                 StoreFailed.hint("is the store full, or are its credentials no longer valid?")
             }

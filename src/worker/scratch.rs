@@ -7,14 +7,18 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use crate::job::{JobId, Lease, Queue};
+use crate::{
+    control::Phase,
+    fault::FaultCode,
+    job::{Failure, JobId, Lease, Upkeep},
+};
 
 /// The folder of one attempt, ours while this lives.
 #[derive(Debug)]
 pub(super) struct Scratch {
     path: PathBuf,
     lock: PathBuf,
-    _held: File,
+    _locked: File,
 }
 
 impl Scratch {
@@ -37,14 +41,14 @@ impl Scratch {
     /// A folder, unless it is another's.
     fn take(root: &Path, name: String) -> io::Result<Option<Self>> {
         let (path, lock) = (root.join(&name), root.join(format!("{name}.lock")));
-        let held = File::create(&lock)?;
-        match held.try_lock() {
+        let file = File::create(&lock)?;
+        match file.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => return Ok(None),
             Err(fs::TryLockError::Error(error)) => return Err(error),
         }
         fs::create_dir_all(&path)?;
-        Ok(Some(Scratch { path, lock, _held: held }))
+        Ok(Some(Scratch { path, lock, _locked: file }))
     }
 
     /// The folder.
@@ -59,8 +63,14 @@ impl Scratch {
     }
 }
 
+/// The failure of an attempt that has no folder to work in.
+pub(super) fn unusable_scratch(error: &io::Error) -> Failure {
+    let message = format!("the scratch folder cannot be used: {error}");
+    Failure::plain(FaultCode::ScratchUnusable, message).with_phase(Some(Phase::Staging))
+}
+
 /// Removes the folders of jobs that have ended or are unknown, unless someone holds them.
-pub async fn sweep(root: &Path, queue: &dyn Queue) -> io::Result<()> {
+pub async fn sweep(root: &Path, upkeep: &dyn Upkeep) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
@@ -69,7 +79,7 @@ pub async fn sweep(root: &Path, queue: &dyn Queue) -> io::Result<()> {
         const ID_LENGTH: usize = 35;
         let job = name.get(..ID_LENGTH).and_then(|id| id.parse::<JobId>().ok());
         let waiting = match &job {
-            Some(id) => queue.footprint(id).await.is_ok_and(|job| job.is_some_and(|job| !job.ended)),
+            Some(id) => upkeep.footprint(id).await.is_ok_and(|job| job.is_some_and(|job| !job.ended)),
             None => false,
         };
         let held = File::open(root.join(format!("{name}.lock"))).is_ok_and(|lock| lock.try_lock().is_err());

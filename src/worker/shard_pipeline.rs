@@ -1,11 +1,7 @@
-//! [`ShardsInFlight`]: the shards of a checkpoint that is elsewhere, one after the other: the next one on its way in and the last one
-//! on its way out while one is computed. The disk never holds more than two of the originals and two results.
+//! [`ShardsInFlight`]: the shards of a checkpoint that is elsewhere, one after the other: the next one on its way in and the
+//! last one on its way out while one is computed. The disk never holds more than two of the originals and two results.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::{
     runtime::Handle,
@@ -13,17 +9,21 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::lease::StopFlag;
+use super::publish::Publisher;
 use crate::{
-    control::{Control, Notice},
+    control::{Canceller, Control, Notice},
     pipeline::{PipelineError, ShardDone, ShardPipeline},
     report::Artifact,
-    storage::{Artifacts, RemoteShards, StorageError},
+    storage::{RemoteShards, StorageError},
 };
 
+/// Originals that the disk holds at a time.
+const ORIGINALS: usize = 2;
+
+/// A shard that is here, by its name, with its SHA-256; or why it is not.
 type Brought = (String, Result<String, StorageError>);
 
-/// The remote of one job, running until it is dropped.
+/// The shards of one job, on their way until this is dropped.
 #[derive(Debug)]
 pub(super) struct ShardsInFlight {
     shards: RemoteShards,
@@ -34,54 +34,48 @@ pub(super) struct ShardsInFlight {
     room: Arc<Semaphore>,
     /// Results on their way out.
     outgoing: Mutex<Option<mpsc::UnboundedSender<Artifact>>>,
-    /// Room for one of them.
-    door: Arc<Semaphore>,
+    /// Room for one result on its way out.
+    exit: Arc<Semaphore>,
     bringing: JoinHandle<()>,
-    taking: Mutex<Option<JoinHandle<Result<(), StorageError>>>>,
+    publishing: Mutex<Option<JoinHandle<Result<(), StorageError>>>>,
 }
 
 impl Drop for ShardsInFlight {
     fn drop(&mut self) {
         self.bringing.abort();
-        if let Some(taking) = self.taking.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            taking.abort();
+        if let Some(publishing) = self.publishing.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            publishing.abort();
         }
     }
 }
 
 impl ShardsInFlight {
-    /// Starts it. Results are published under the prefix.
-    pub(super) fn start(
-        runtime: Handle,
-        shards: RemoteShards,
-        artifacts: Artifacts,
-        prefix: String,
-        out: PathBuf,
-        flag: &Arc<StopFlag>,
-    ) -> Self {
-        let (room, door) = (Arc::new(Semaphore::new(2)), Arc::new(Semaphore::new(1)));
-        let (arrived, brought) = mpsc::channel(2);
-        let bringing = runtime.spawn(bring_all(shards.clone(), arrived, Arc::clone(&room), Arc::clone(flag)));
+    /// Begins to bring shards.
+    pub(super) fn start(runtime: Handle, shards: RemoteShards, publisher: Publisher) -> Self {
+        let (room, exit) = (Arc::new(Semaphore::new(ORIGINALS)), Arc::new(Semaphore::new(1)));
+        let (arrived, brought) = mpsc::channel(ORIGINALS);
+        let bringing = bring_all(shards.clone(), arrived, Arc::clone(&room), publisher.canceller.clone());
+        let bringing = runtime.spawn(bringing);
         let (outgoing, leaving) = mpsc::unbounded_channel();
-        let taking = runtime.spawn(take_all(artifacts, prefix, out, leaving, Arc::clone(&door), Arc::clone(flag)));
+        let publishing = runtime.spawn(publish_all(publisher, leaving, Arc::clone(&exit)));
         ShardsInFlight {
             shards,
             runtime,
             brought: Mutex::new(brought),
             room,
             outgoing: Mutex::new(Some(outgoing)),
-            door,
+            exit,
             bringing,
-            taking: Mutex::new(Some(taking)),
+            publishing: Mutex::new(Some(publishing)),
         }
     }
 
-    /// Waits until everything is out.
+    /// Waits until everything is published.
     pub(super) fn finish(&self) -> Result<(), PipelineError> {
         drop(self.outgoing.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(taking) = taking else { return Ok(()) };
-        let ended = self.runtime.block_on(taking).unwrap_or(Err(StorageError::Stopped));
+        let publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(publishing) = publishing else { return Ok(()) };
+        let ended = self.runtime.block_on(publishing).unwrap_or(Err(StorageError::Stopped));
         ended.map_err(PipelineError::moved)
     }
 }
@@ -92,7 +86,7 @@ impl ShardPipeline for ShardsInFlight {
         match next {
             Some((name, Ok(sha256))) if name == source => Ok(Some(sha256)),
             Some((_, Err(error))) => Err(PipelineError::moved(error)),
-            // Names are in one order everywhere, and the remote ends early only when the job does.
+            // Names are in one order everywhere, and bringing ends early only when the job does.
             Some(_) | None => Err(PipelineError::moved(StorageError::Stopped)),
         }
     }
@@ -100,9 +94,9 @@ impl ShardPipeline for ShardsInFlight {
     fn take(&self, done: &ShardDone) -> Result<(), PipelineError> {
         self.shards.release(&done.part.source).map_err(PipelineError::moved)?;
         self.room.add_permits(1);
-        match self.runtime.block_on(self.door.acquire()) {
+        match self.runtime.block_on(self.exit.acquire()) {
             Ok(permit) => permit.forget(),
-            // Nothing leaves any more; why is for the end to say.
+            // Nothing leaves any more: the end says why.
             Err(_) => return self.finish(),
         }
         let outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,9 +107,9 @@ impl ShardPipeline for ShardsInFlight {
 }
 
 /// Brings the shards in order, as there is room.
-async fn bring_all(shards: RemoteShards, arrived: mpsc::Sender<Brought>, room: Arc<Semaphore>, flag: Arc<StopFlag>) {
+async fn bring_all(shards: RemoteShards, arrived: mpsc::Sender<Brought>, room: Arc<Semaphore>, canceller: Canceller) {
     let notify = |_: Notice| ();
-    let control = Control::new(&notify, &flag.canceller);
+    let control = Control::new(&notify, &canceller);
     for name in shards.names() {
         let Ok(permit) = room.acquire().await else { return };
         permit.forget();
@@ -128,29 +122,17 @@ async fn bring_all(shards: RemoteShards, arrived: mpsc::Sender<Brought>, room: A
 }
 
 /// Publishes results as they come, and removes them here.
-async fn take_all(
-    artifacts: Artifacts,
-    prefix: String,
-    out: PathBuf,
+async fn publish_all(
+    publisher: Publisher,
     mut leaving: mpsc::UnboundedReceiver<Artifact>,
-    door: Arc<Semaphore>,
-    flag: Arc<StopFlag>,
+    exit: Arc<Semaphore>,
 ) -> Result<(), StorageError> {
     while let Some(artifact) = leaving.recv().await {
-        let published = artifacts.publish(&prefix, &out, std::slice::from_ref(&artifact), &flag.canceller).await;
-        if let Err(error) = published {
-            door.close();
+        if let Err(error) = publisher.publish_away(&artifact).await {
+            exit.close();
             return Err(error);
         }
-        remove(&out.join(&artifact.name));
-        door.add_permits(1);
+        exit.add_permits(1);
     }
     Ok(())
-}
-
-/// What is published need not be here. The scratch folder goes in the end, whatever is left of it.
-fn remove(path: &Path) {
-    if let Err(error) = fs::remove_file(path) {
-        tracing::warn!(path = %path.display(), %error, "a published shard stays until the job ends");
-    }
 }

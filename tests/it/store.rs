@@ -187,7 +187,7 @@ async fn a_released_job_does_not_lose_an_attempt(store: Store) {
     assert_eq!((back.status, back.attempt), (JobStatus::Queued, 0));
     let lease = claim(&store).await.lease;
     assert_eq!(lease.attempt, 1);
-    store.queue.end_all_leases().await.unwrap();
+    store.upkeep.end_all_leases().await.unwrap();
     assert_eq!(claim(&store).await.lease.attempt, 2, "a lease that was ended can be taken over at once");
 }
 
@@ -257,7 +257,7 @@ async fn what_is_not_there_is_none(store: Store) {
     let id = JobId::from_uuid(7);
     assert!(store.jobs.get(&Tenant::default(), &id).await.unwrap().is_none());
     assert!(events(&store, &id).await.is_empty());
-    assert!(store.queue.footprint(&id).await.unwrap().is_none());
+    assert!(store.upkeep.footprint(&id).await.unwrap().is_none());
     assert!(store.next(LEASE).await.is_none());
 }
 
@@ -344,12 +344,12 @@ async fn jobs_that_have_ended_can_be_deleted(store: Store) {
     assert!(matches!(refused, Changed::Refused(JobStatus::Queued)));
     store.jobs.cancel(&tenant, &job.id, None).await.unwrap();
     let hour = Duration::from_secs(3600);
-    assert_eq!(store.queue.to_sweep(hour).await.unwrap(), std::slice::from_ref(&job.id), "it ended lately");
-    assert!(store.queue.to_sweep(Duration::ZERO).await.unwrap().is_empty());
+    assert_eq!(store.upkeep.to_sweep(hour).await.unwrap(), std::slice::from_ref(&job.id), "it ended lately");
+    assert!(store.upkeep.to_sweep(Duration::ZERO).await.unwrap().is_empty());
     assert!(matches!(store.jobs.delete(&tenant, &job.id, None).await.unwrap(), Changed::Done(_)));
-    assert_eq!(store.queue.to_sweep(Duration::ZERO).await.unwrap(), std::slice::from_ref(&job.id), "it was deleted");
-    store.queue.swept(&job.id).await.unwrap();
-    assert!(store.queue.to_sweep(hour).await.unwrap().is_empty());
+    assert_eq!(store.upkeep.to_sweep(Duration::ZERO).await.unwrap(), std::slice::from_ref(&job.id), "it was deleted");
+    store.upkeep.swept(&job.id).await.unwrap();
+    assert!(store.upkeep.to_sweep(hour).await.unwrap().is_empty());
     assert!(matches!(store.jobs.delete(&tenant, &job.id, None).await.unwrap(), Changed::Missing));
     assert!(events(&store, &job.id).await.is_empty());
     store.add(new_job_with(json!({"name": "n"}))).await;
@@ -441,14 +441,14 @@ async fn workers_take_what_they_are_able_to_do(store: Store) {
     assert!(store.queue.claim(&narrow, LEASE).await.unwrap().is_none());
     let small = Worker { memory_bytes: Some(100), ..worker("small") };
     let lease = store.queue.claim(&small, LEASE).await.unwrap().unwrap().lease;
-    store.queue.announce(&small).await.unwrap();
-    assert_eq!(store.queue.capable_workers("modelopt", 500).await.unwrap(), 0);
+    store.fleet.announce(&small).await.unwrap();
+    assert_eq!(store.fleet.capable_workers("modelopt", 500).await.unwrap(), 0);
     let large = Worker { memory_bytes: Some(1000), ..worker("large") };
-    store.queue.announce(&large).await.unwrap();
+    store.fleet.announce(&large).await.unwrap();
     assert_eq!(
         (
-            store.queue.capable_workers("modelopt", 500).await.unwrap(),
-            store.queue.capable_workers("modelopt", 50).await.unwrap()
+            store.fleet.capable_workers("modelopt", 500).await.unwrap(),
+            store.fleet.capable_workers("modelopt", 50).await.unwrap()
         ),
         (1, 2)
     );
@@ -457,8 +457,8 @@ async fn workers_take_what_they_are_able_to_do(store: Store) {
     assert_eq!((back.status, back.attempt), (JobStatus::Queued, 0));
     assert!(store.queue.claim(&small, LEASE).await.unwrap().is_none());
     assert!(store.queue.claim(&large, LEASE).await.unwrap().is_some());
-    store.queue.unregister("large").await.unwrap();
-    assert_eq!(store.queue.capable_workers("modelopt", 500).await.unwrap(), 0);
+    store.fleet.unregister("large").await.unwrap();
+    assert_eq!(store.fleet.capable_workers("modelopt", 500).await.unwrap(), 0);
 }
 
 async fn a_job_taken_apart_is_joined_when_all_shards_are_done(store: Store) {
@@ -489,7 +489,7 @@ async fn a_job_taken_apart_is_joined_when_all_shards_are_done(store: Store) {
     for done in done.collect::<Vec<_>>() {
         assert!(done.await.unwrap());
     }
-    let remains = store.queue.footprint(&job.id).await.unwrap().unwrap();
+    let remains = store.upkeep.footprint(&job.id).await.unwrap().unwrap();
     assert_eq!((remains.ended, remains.outputs.len()), (false, 3));
     let join = claim(&store).await;
     let outputs = vec![json!({"prefix": 0}), json!({"prefix": 1}), json!({"prefix": 2})];
@@ -617,19 +617,19 @@ async fn what_is_old_goes(store: Store) {
     store.queue.update(&lease, Update::Phase("quantizing".into())).await.unwrap();
     store.queue.finish(&lease, Finish::Succeeded(result())).await.unwrap();
     let hour = Duration::from_secs(3600);
-    assert!(store.queue.expire(hour, 9).await.unwrap().is_empty());
-    store.queue.prune(Some(hour), hour).await.unwrap();
+    assert!(store.upkeep.expire(hour, 9).await.unwrap().is_empty());
+    store.upkeep.prune(Some(hour), hour).await.unwrap();
     assert_eq!(events(&store, &job.id).await.len(), 4);
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(store.queue.expire(Duration::ZERO, 9).await.unwrap(), std::slice::from_ref(&job.id));
-    assert!(store.queue.expire(Duration::ZERO, 9).await.unwrap().is_empty());
+    assert_eq!(store.upkeep.expire(Duration::ZERO, 9).await.unwrap(), std::slice::from_ref(&job.id));
+    assert!(store.upkeep.expire(Duration::ZERO, 9).await.unwrap().is_empty());
     let expired = store.job(&job.id).await;
     let last = events(&store, &job.id).await.pop().unwrap();
     assert_eq!((last.kind, last.seq), (EventKind::ArtifactsExpired, expired.version), "a change that clients can see");
     assert!(
         expired.artifacts_expired_at.is_some() && expired.result.is_some() && expired.status == JobStatus::Succeeded
     );
-    store.queue.prune(Some(Duration::ZERO), Duration::ZERO).await.unwrap();
+    store.upkeep.prune(Some(Duration::ZERO), Duration::ZERO).await.unwrap();
     assert!(events(&store, &job.id).await.iter().all(|event| event.kind == EventKind::StatusChanged));
     let key = Some(Idempotency { key: "k".into(), fingerprint: "b".into() });
     store.add(NewJob { idempotency: key, ..new_job(0) }).await;

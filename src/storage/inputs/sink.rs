@@ -8,7 +8,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::{digest::hex, storage::StorageError};
+use crate::{digest::hex, panics::blocking, storage::StorageError};
 
 /// A file being written, and the digest of what is in it.
 pub(super) struct Sink {
@@ -53,7 +53,7 @@ impl Sink {
             }
             Ok(Sink { file, path, hasher, at })
         })
-        .await
+        .await?
     }
 
     pub(super) async fn write(mut self, bytes: Vec<u8>) -> Result<Self, StorageError> {
@@ -63,7 +63,7 @@ impl Sink {
             self.at += bytes.len() as u64;
             Ok(self)
         })
-        .await
+        .await?
     }
 
     /// From the beginning.
@@ -72,12 +72,4 @@ impl Sink {
         begun.map_err(StorageError::local(&self.path))?;
         Ok(Sink { hasher: Sha256::new(), at: 0, ..self })
     }
-}
-
-/// Disk and digests are not for the runtime's own threads.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-) -> Result<T, StorageError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panic| Err(StorageError::local("")(std::io::Error::other(panic))))
 }

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use crate::storage::{StorageError, error::Cause};
+use crate::{
+    panics::Panicked,
+    storage::{StorageError, error::Cause},
+};
 
 /// A file of a place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub(in crate::storage) enum ReadError {
     /// The content is not that of the object any more.
     Changed,
     Failed(Cause),
+    /// By an error of ours.
+    Panicked(Panicked),
 }
 
 impl ReadError {
@@ -54,6 +59,7 @@ impl ReadError {
             ReadError::Address(reason) => StorageError::Address { uri, reason },
             ReadError::Changed => StorageError::Changed { uri },
             ReadError::Failed(source) => StorageError::Unreachable { uri, source },
+            ReadError::Panicked(panicked) => panicked.into(),
         }
     }
 }

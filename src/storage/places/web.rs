@@ -13,7 +13,7 @@ use ureq::{
 use url::{Origin, Url};
 
 use super::place::{Body, Object, Place, ReadError};
-use crate::outbound::Guard;
+use crate::{outbound::Guard, panics::blocking};
 
 /// Lets everything through.
 const INSIDE: Guard = Guard { private: true };
@@ -118,7 +118,7 @@ impl Web {
             let mut response = web.get(&url, &[])?;
             response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(read_failed)
         };
-        tokio::task::spawn_blocking(get).await.map_err(ReadError::failed)?
+        blocking(get).await.map_err(ReadError::Panicked)?
     }
 }
 
@@ -157,7 +157,7 @@ impl Place for Web {
             let response = web.get(&path, &[(header::RANGE, "bytes=0-0".to_owned())])?;
             Ok(described(&path, &response))
         };
-        tokio::task::spawn_blocking(ask).await.map_err(ReadError::failed)?
+        blocking(ask).await.map_err(ReadError::Panicked)?
     }
 
     async fn list(&self, _: &str) -> Result<Vec<(String, Object)>, ReadError> {

@@ -4,7 +4,8 @@ use std::error::Error;
 
 use async_trait::async_trait;
 
-use super::{ArtifactBody, Tenant};
+use super::ArtifactBody;
+use crate::job::Tenant;
 
 /// A file that is to be uploaded.
 #[derive(Clone, Debug)]

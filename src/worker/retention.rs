@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     fault::chain,
-    job::{Queue, StoreError},
+    job::{StoreError, Upkeep},
     storage::Artifacts,
 };
 
@@ -28,8 +28,8 @@ const KEYS: Duration = DAY;
 /// Cleans up now and then. Any number of processes may do so at the same time.
 #[derive(Debug)]
 pub struct Janitor {
-    /// Where jobs are.
-    pub queue: Arc<dyn Queue>,
+    /// What is known of jobs.
+    pub upkeep: Arc<dyn Upkeep>,
     /// Where artifacts are.
     pub artifacts: Artifacts,
     /// How long they are kept.
@@ -58,7 +58,7 @@ impl Janitor {
     async fn round(&self, within: Duration) -> Result<(), StoreError> {
         if let Some(age) = self.retention.artifacts {
             loop {
-                let expired = self.queue.expire(age, 100).await?;
+                let expired = self.upkeep.expire(age, 100).await?;
                 for job in &expired {
                     self.artifacts.discard(job.as_str()).await;
                     tracing::info!(%job, "artifacts expired");
@@ -69,15 +69,15 @@ impl Janitor {
             }
         }
         self.artifacts.expire_uploads(self.retention.uploads).await;
-        self.queue.prune(self.retention.events, KEYS).await?;
+        self.upkeep.prune(self.retention.events, KEYS).await?;
         // What deleted jobs left, and what attempts that never ended published for jobs that have.
-        for job in self.queue.to_sweep(within).await? {
-            match self.queue.footprint(&job).await? {
+        for job in self.upkeep.to_sweep(within).await? {
+            match self.upkeep.footprint(&job).await? {
                 None => {
                     self.artifacts.discard(job.as_str()).await;
-                    self.queue.swept(&job).await?;
+                    self.upkeep.swept(&job).await?;
                 }
-                Some(remains) if remains.ended => self.artifacts.keep_only(job.as_str(), &remains.keys).await,
+                Some(found) if found.ended => self.artifacts.keep_only(job.as_str(), &found.keys).await,
                 Some(_) => {}
             }
         }

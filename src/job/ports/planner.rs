@@ -3,8 +3,10 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Failure, JobSpec, Tenant};
-use crate::fault::Warning;
+use crate::{
+    fault::Warning,
+    job::{Failure, JobSpec, Tenant},
+};
 
 /// What a job would do, told from the model's header or graph alone.
 #[derive(Clone, Debug)]

@@ -5,24 +5,11 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Event, Job, JobId, JobSpec, JobStatus, NotificationStream, Tenant};
-use crate::fault::Warning;
-
-/// Why the store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database failed.
-    #[error("the database failed")]
-    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A row holds what no version of ours wrote.
-    #[error("the database holds an unreadable {column} for {row}")]
-    Corrupt {
-        /// The job, or whatever it is.
-        row: String,
-        /// The column.
-        column: &'static str,
-    },
-}
+use super::{NotificationStream, StoreError};
+use crate::{
+    fault::Warning,
+    job::{Event, Job, JobId, JobSpec, JobStatus, Tenant},
+};
 
 /// What makes a request unique for a client that may send it twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +126,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
     /// A job's events after number `after`, at most `limit`, in order.
     async fn events(&self, tenant: &Tenant, id: &JobId, after: i64, limit: i64) -> Result<Vec<Event>, StoreError>;
 
-    /// Asks a job to stop: one that waits is cancelled at once, one that runs when its worker hears of it. `version`: only
+    /// Asks a job to stop: one that waits is cancelled at once, one that runs when its worker asks the next time. `version`: only
     /// if the job is at this one.
     async fn cancel(&self, tenant: &Tenant, id: &JobId, version: Option<i64>) -> Result<Changed, StoreError>;
 
@@ -161,6 +148,6 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
     /// Whether the database answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// What happens from now on. A hint, not a log: news may be missed, so whoever waits looks for himself now and then.
+    /// What happens from now on. A hint, not a log: notifications may be lost, so whoever waits also asks now and then.
     fn notifications(&self) -> NotificationStream;
 }

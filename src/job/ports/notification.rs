@@ -4,29 +4,29 @@ use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt};
 
-use super::JobId;
+use crate::job::JobId;
 
 /// Something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notification {
     /// A task waits for a worker.
     Queued,
-    /// A webhook has something to be told.
+    /// A delivery waits for its webhook.
     Delivery,
     /// A job has a new event.
     Event(JobId),
-    /// Some news may have been missed: look yourself.
+    /// Some may have been lost: ask for what you wait for.
     Lagged,
 }
 
 /// Notifications as they come.
 pub type NotificationStream = Pin<Box<dyn Stream<Item = Notification> + Send>>;
 
-/// Waits for news of a kind, or for the word that some may have been missed. For ever, if the stream ends: whoever waits looks
-/// for himself now and then.
+/// Waits for a notification, or for [`Notification::Lagged`]. For ever, if the stream ends: whoever waits also asks now and
+/// then.
 pub async fn wait_for(notifications: &mut NotificationStream, wanted: &Notification) {
-    while let Some(told) = notifications.next().await {
-        if told == *wanted || told == Notification::Lagged {
+    while let Some(notification) = notifications.next().await {
+        if notification == *wanted || notification == Notification::Lagged {
             return;
         }
     }
