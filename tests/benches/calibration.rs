@@ -23,7 +23,7 @@ use ptqd::{
     control::Canceller,
     dataset::Dataset,
     engine::{Binding, EngineConfig, Optimisation, Session, Slots, with_observers},
-    model::onnx::Model,
+    model::onnx::{Model, ModelWriter},
     numeric::FloatFormat,
 };
 use serde_json::json;
@@ -99,12 +99,14 @@ fn observe(folder: &Path, name: &str, data: &str, runs: usize) {
     let model = Model::read(&folder.join(name)).unwrap();
     let data = Dataset::open(&folder.join(data), None).unwrap();
     let compute = |op: &str| ["Conv", "Gemm", "MatMul"].contains(&op);
-    let nodes = model.graph().node.iter().filter(|node| node.op_type.as_deref().is_some_and(compute));
-    let watched: BTreeSet<&String> = nodes.map(|node| &node.input[0]).collect();
+    let graph = model.graph();
+    let nodes = graph.nodes().filter(|node| graph.op(*node).is_some_and(compute));
+    let watched: BTreeSet<&String> = nodes.map(|node| &graph.node(node).input[0]).collect();
     let watched: Vec<_> = watched.into_iter().map(|name| (name, FloatFormat::F32)).collect();
     let plain = Session::load(&folder.join(name), Optimisation::Basic, &config).unwrap();
     let observed = folder.join("observed.onnx");
-    with_observers(&model, &watched).unwrap().write(&observed).unwrap();
+    let observing = with_observers(&model, &watched);
+    ModelWriter::create(&observed, &observing, &[], false).unwrap().finish().unwrap();
     let with = |histogram: bool| {
         let slots = Slots::new(watched.iter().map(|_| Statistics::new(histogram)));
         Session::load_observed(&observed, &slots, &config).unwrap()

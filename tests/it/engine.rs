@@ -6,7 +6,7 @@ use ptqd::{
     calibration::Statistics,
     control::Canceller,
     engine::{EngineConfig, Session, Slots, with_observers},
-    model::onnx::Model,
+    model::onnx::{Model, ModelWriter},
     numeric::FloatFormat,
 };
 
@@ -19,7 +19,8 @@ fn sessions_with_observers_load_at_the_same_time() {
     let model = Model::read(&fixture("convnet.onnx")).unwrap();
     let watched = [(&"input".to_owned(), FloatFormat::F32)];
     let path = folder.path().join("observed.onnx");
-    with_observers(&model, &watched).unwrap().write(&path).unwrap();
+    let observing = with_observers(&model, &watched);
+    ModelWriter::create(&path, &observing, &[], false).unwrap().finish().unwrap();
     let config = EngineConfig {
         library: needed("ORT_DYLIB_PATH").into(),
         threads: 1,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ptqd::{
-    model::onnx::{GraphIndex, Model, constant},
+    model::onnx::{Model, constant},
     numeric::{DType, Element, ElementVisitor},
     quant::{
         Granularity, QParams, Quotient, Scheme,
@@ -70,9 +70,9 @@ fn per_channel_weights_are_onnxruntimes() {
     let golden = Golden::open("ort_qdq.safetensors");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ort_matmul_1op.onnx");
     let model = Model::read(&path).unwrap();
-    let index = GraphIndex::new(model.graph()).unwrap();
-    let matmul = model.graph().node.iter().find(|node| node.op_type.as_deref() == Some("MatMul")).unwrap();
-    let weight = constant(model.graph(), &index, &matmul.input[1]).unwrap().unwrap();
+    let graph = model.graph();
+    let matmul = graph.nodes().find(|node| graph.op(*node) == Some("MatMul")).unwrap();
+    let weight = constant(graph, graph.input(matmul, 1).unwrap()).unwrap().unwrap();
     let scheme = Scheme::onnx(DType::Int8, Granularity::PerChannel { axis: 1 });
     let ours = quantize(weight.view().unwrap(), &scheme).unwrap();
     assert_eq!(ours.codes, *golden.bytes("weight.w_quantized"));

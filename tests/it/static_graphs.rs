@@ -82,7 +82,7 @@ fn branches_are_left_as_they_are_and_listed() {
         );
     }
     let model = Model::read(&out.join("model.onnx")).unwrap();
-    assert!(model.graph().initializer.iter().any(|tensor| tensor.name.as_deref() == Some("w1")));
+    assert!(model.graph().initializers().any(|tensor| tensor.name.as_deref() == Some("w1")));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_has_no_f16_form_stays_in_f32_between_casts() {
     assert!(report["summary"]["output_sqnr_db"].as_f64().unwrap() > 30.0, "{:#}", report["summary"]);
     let model = Model::read(&out.join("model.onnx")).unwrap();
     let element = |name: &str| {
-        let tensor = model.graph().initializer.iter().find(|tensor| tensor.name.as_deref() == Some(name)).unwrap();
+        let tensor = model.graph().initializers().find(|tensor| tensor.name.as_deref() == Some(name)).unwrap();
         tensor.data_type.unwrap()
     };
     assert_eq!((element("scales"), element("limit"), element("w.scale")), (1, 1, 10));
@@ -154,8 +154,7 @@ fn a_layer_left_native_for_its_range_keeps_its_constant() {
     // Everything that is fed zeros is native, and so every constant is a float still.
     assert!(["first", "second"].iter().all(|name| layer(&report, name)["reason"] == "amax_zero"), "{report:#}");
     let model = Model::read(&out.join("model.onnx")).unwrap();
-    let kind = |name: &str| {
-        model.graph().initializer.iter().find(|t| t.name.as_deref() == Some(name)).and_then(|t| t.data_type)
-    };
+    let kind =
+        |name: &str| model.graph().initializers().find(|t| t.name.as_deref() == Some(name)).and_then(|t| t.data_type);
     assert_eq!((kind("both"), kind("table")), (Some(1), Some(1)));
 }

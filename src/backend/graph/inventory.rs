@@ -3,7 +3,11 @@
 use std::ops::ControlFlow;
 
 use crate::{
-    model::onnx::{Constant, GraphIndex, Model, OnnxError, constant, int_attribute, node_name, proto::NodeProto},
+    model::onnx::{
+        Constant, Model, OnnxError, constant, inner_graphs, node_name,
+        op::{OpFacts, WeightFacts},
+        proto::NodeProto,
+    },
     numeric::FloatFormat,
     spec::{Layer, Reason, Support},
     tensor::Shape,
@@ -40,7 +44,7 @@ pub(in crate::backend) struct Inventory {
 
 /// Whether layers of this operator hold weights worth reporting.
 pub(in crate::backend) fn is_compute(op_type: &str) -> bool {
-    ["Conv", "ConvTranspose", "Gemm", "MatMul"].contains(&op_type)
+    OpFacts::of(op_type).weight.is_some()
 }
 
 /// All nodes of the main graph as layers, each with its candidate if its weight can be quantized. Nodes of the operators
@@ -51,9 +55,9 @@ pub(in crate::backend) fn inventory(
     inputs_only: &[&str],
 ) -> Result<Inventory, OnnxError> {
     let graph = model.graph();
-    let index = GraphIndex::new(graph)?;
     let (mut layers, mut candidates, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
-    for (position, node) in graph.node.iter().enumerate() {
+    for (position, id) in graph.nodes().enumerate() {
+        let node = graph.node(id);
         let op_type = node.op_type.clone().unwrap_or_default();
         if op_type == "Constant" {
             continue;
@@ -64,19 +68,18 @@ pub(in crate::backend) fn inventory(
             classes: vec![op_type.clone()],
             support: Support::No(Reason::OpUnsupported),
         };
-        let own_domain = node.domain.as_deref().is_none_or(str::is_empty);
         let mut candidate = None;
-        if own_domain && inputs_only.contains(&op_type.as_str()) {
+        if graph.op(id).is_some_and(|op| inputs_only.contains(&op)) {
             layer.support = Support::InputsOnly;
         }
-        if own_domain && is_compute(&op_type) {
-            let weight = node.input.get(1).map(|name| constant(graph, &index, name)).transpose()?.flatten();
-            match classify(node, &op_type, weight.as_ref(), formats) {
+        if let Some(facts) = graph.facts(id).weight {
+            let weight = graph.input(id, facts.input).map(|tensor| constant(graph, tensor)).transpose()?.flatten();
+            match classify(node, facts, weight.as_ref(), formats) {
                 ControlFlow::Continue((axis, weight)) => {
                     layer.support = Support::Yes;
                     candidate = Some(Candidate {
                         node: position,
-                        weight_input: 1,
+                        weight_input: facts.input,
                         axis,
                         source: weight.source.clone(),
                         transposed: weight.transposed,
@@ -98,9 +101,9 @@ pub(in crate::backend) fn inventory(
         candidates.push(candidate);
         nodes.push(position);
     }
-    for node in &graph.node {
+    for id in graph.nodes() {
         let mut names = Vec::new();
-        inner_layers(node, &mut names);
+        inner_layers(graph.node(id), &mut names);
         for layer in names {
             layers.push(layer);
             candidates.push(None);
@@ -113,28 +116,24 @@ pub(in crate::backend) fn inventory(
 
 /// The nodes in branches and loops of a node that compute with weights, so that users see why they stay as they are.
 fn inner_layers(node: &NodeProto, layers: &mut Vec<Layer>) {
-    for attribute in &node.attribute {
-        for graph in attribute.g.as_option().into_iter().chain(&attribute.graphs) {
-            for inner in &graph.node {
-                let op_type = inner.op_type.clone().unwrap_or_default();
-                if is_compute(&op_type) {
-                    layers.push(Layer {
-                        name: node_name(inner),
-                        aliases: inner.output.first().cloned().into_iter().collect(),
-                        classes: vec![op_type],
-                        support: Support::No(Reason::InSubgraph),
-                    });
-                }
-                inner_layers(inner, layers);
-            }
+    for inner in inner_graphs(node).flat_map(|graph| &graph.node) {
+        let op_type = inner.op_type.clone().unwrap_or_default();
+        if is_compute(&op_type) {
+            layers.push(Layer {
+                name: node_name(inner),
+                aliases: inner.output.first().cloned().into_iter().collect(),
+                classes: vec![op_type],
+                support: Support::No(Reason::InSubgraph),
+            });
         }
+        inner_layers(inner, layers);
     }
 }
 
 /// The axis of the output channels, or why the node cannot be quantized.
 fn classify<'w, 'g>(
     node: &NodeProto,
-    op_type: &str,
+    facts: WeightFacts,
     weight: Option<&'w Constant<'g>>,
     formats: &[FloatFormat],
 ) -> ControlFlow<Reason, (usize, &'w Constant<'g>)> {
@@ -148,12 +147,9 @@ fn classify<'w, 'g>(
     if weight.shape.elements() == 0 {
         return ControlFlow::Break(Reason::Empty);
     }
-    match (op_type, weight.shape.rank()) {
-        ("Conv", 3..) => ControlFlow::Continue((0, weight)),
-        ("ConvTranspose", 3..) => ControlFlow::Continue((1, weight)),
-        ("Gemm", 2) => ControlFlow::Continue((usize::from(int_attribute(node, "transB").unwrap_or(0) == 0), weight)),
-        ("MatMul", 2) => ControlFlow::Continue((1, weight)),
-        _ => ControlFlow::Break(Reason::ShapeUnsupported),
+    match (facts.output_axis)(node, weight.shape.rank()) {
+        Some(axis) => ControlFlow::Continue((axis, weight)),
+        None => ControlFlow::Break(Reason::ShapeUnsupported),
     }
 }
 

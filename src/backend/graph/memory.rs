@@ -64,7 +64,7 @@ pub(in crate::backend) fn sizes(file_bytes: u64, weights: impl IntoIterator<Item
 pub(in crate::backend) fn predict(model: &Model, data: &Dataset, batch: u64) -> u64 {
     let graph = model.graph();
     let mut inputs = BTreeMap::new();
-    for input in &graph.input {
+    for input in graph.inputs() {
         let (Some(name), Some(stated)) = (&input.name, dimensions(input)) else { continue };
         let Some(array) = data.arrays().get(name).or_else(|| data.arrays().get(UNNAMED)) else { continue };
         let stated_batch = stated.first().copied().flatten().and_then(|dim| u64::try_from(dim).ok());
@@ -73,13 +73,12 @@ pub(in crate::backend) fn predict(model: &Model, data: &Dataset, batch: u64) -> 
     }
     let shapes = Shapes::infer(graph, &inputs);
     let mut last_read: BTreeMap<&str, usize> = BTreeMap::new();
-    for (position, node) in graph.node.iter().enumerate() {
-        last_read.extend(node.input.iter().map(|name| (name.as_str(), position)));
+    for (position, id) in graph.nodes().enumerate() {
+        last_read.extend(graph.node(id).input.iter().map(|name| (name.as_str(), position)));
     }
-    let constants: u64 =
-        graph.initializer.iter().filter_map(|tensor| Some(shapes.elements(tensor.name.as_ref()?))).sum();
+    let constants: u64 = graph.initializers().filter_map(|tensor| Some(shapes.elements(tensor.name.as_ref()?))).sum();
     let (mut held, mut live, mut peak) = (BTreeSet::new(), 0u64, 0u64);
-    for (position, node) in graph.node.iter().enumerate() {
+    for (position, node) in graph.nodes().map(|id| graph.node(id)).enumerate() {
         let outputs: u64 = node.output.iter().map(|name| shapes.elements(name)).sum();
         live = live.saturating_add(outputs);
         held.extend(node.output.iter().map(String::as_str));

@@ -16,8 +16,8 @@ use crate::{
     },
     control::{Control, Phase},
     model::onnx::{
-        Bytes, Constant, DeferredTensor, GraphIndex, Model, ModelWriter, OnnxError, attribute_int, constant, new_node,
-        proto::{GraphProto, data_type},
+        Bytes, Constant, DeferredTensor, Graph, Model, ModelWriter, OnnxError, attribute_int, constant, new_node,
+        proto::data_type,
     },
     quant::Granularity,
     report::WeightReport,
@@ -56,10 +56,10 @@ pub(in crate::backend) fn write(
     control: &Control<'_>,
 ) -> Result<Written, BackendError> {
     let graph = source.graph();
-    let index = GraphIndex::new(graph)?;
     let mut constants = BTreeMap::new();
     for (name, chosen) in chosen {
-        constants.extend(constant(graph, &index, name)?.map(|constant| (name.clone(), (constant, chosen))));
+        let tensor = graph.tensor(name).map(|tensor| constant(graph, tensor)).transpose()?.flatten();
+        constants.extend(tensor.map(|constant| (name.clone(), (constant, chosen))));
     }
     let mut deferred = Vec::new();
     let encoded = replace(model.graph_mut(), &constants, &mut deferred)?;
@@ -141,14 +141,13 @@ impl Drop for EngineFile {
 
 /// Puts a DequantizeLinear that has the constant's name in the place of each constant; the tensors it reads are deferred.
 fn replace(
-    graph: &mut GraphProto,
+    graph: &mut Graph,
     constants: &BTreeMap<String, (Constant<'_>, &WeightScheme)>,
     deferred: &mut Vec<DeferredTensor>,
 ) -> Result<Vec<EncodedWeight>, OnnxError> {
-    let mut names = GraphIndex::new(graph)?;
     let (mut dequantize, mut encoded) = (Vec::new(), Vec::new());
     for (name, (constant, chosen)) in constants {
-        let one = onnx::tensors(name, &constant.shape, chosen, |wanted| names.claim(wanted), deferred)?;
+        let one = onnx::tensors(name, &constant.shape, chosen, |wanted| graph.claim(wanted), deferred)?;
         let mut node = new_node("DequantizeLinear", "", one.names(), name);
         let (axis, size) = match chosen.scheme.granularity {
             Granularity::PerChannel { axis } => (Some(axis), None),
@@ -161,18 +160,18 @@ fn replace(
         encoded.push(one);
     }
     let replaced = |name: Option<&String>| name.is_some_and(|name| constants.contains_key(name));
-    graph.initializer.retain(|tensor| !replaced(tensor.name.as_ref()));
-    graph.input.retain(|input| !replaced(input.name.as_ref()));
-    graph.node.retain(|node| node.op_type.as_deref() != Some("Constant") || !replaced(node.output.first()));
-    dequantize.append(&mut graph.node);
-    graph.node = dequantize;
+    graph.take_initializers(|tensor| replaced(tensor.name.as_ref()));
+    graph.retain_inputs(|input| !replaced(input.name.as_ref()));
+    let gone = graph.nodes().filter(|id| graph.op(*id) == Some("Constant") && replaced(graph.node(*id).output.first()));
+    graph.remove(&gone.collect());
+    graph.insert(0, dequantize);
     Ok(encoded)
 }
 
 /// Takes the large initializers out of the message, to be streamed: name and bytes of each.
-fn defer_large(graph: &mut GraphProto, deferred: &mut Vec<DeferredTensor>) -> Vec<(String, Bytes)> {
+fn defer_large(graph: &mut Graph, deferred: &mut Vec<DeferredTensor>) -> Vec<(String, Bytes)> {
     let mut large = Vec::new();
-    for tensor in std::mem::take(&mut graph.initializer) {
+    graph.take_initializers(|tensor| {
         let element = tensor.data_type.unwrap_or(0);
         let shape = Shape::from_signed(&tensor.dims).ok();
         match (&tensor.raw_data, data_type::bits(element), shape) {
@@ -182,10 +181,11 @@ fn defer_large(graph: &mut GraphProto, deferred: &mut Vec<DeferredTensor>) -> Ve
                 let name = tensor.name.clone().unwrap_or_default();
                 large.push((name.clone(), bytes.clone()));
                 deferred.push(DeferredTensor { name, element, bits, shape });
+                true
             }
-            _ => graph.initializer.push(tensor),
+            _ => false,
         }
-    }
+    });
     large
 }
 

@@ -43,7 +43,7 @@ pub(super) fn observe(
     }
     let slots = Slots::new(watched.values().map(|watch| Statistics::new(watch.histogram)));
     let names: Vec<_> = watched.iter().map(|(name, watch)| (name, watch.format)).collect();
-    let file = EngineFile::write(&with_observers(&opened.model, &names)?, out)?;
+    let file = EngineFile::write(&with_observers(&opened.model, &names), out)?;
     let load = |threads: usize| {
         Session::load_observed(&file.path(), &slots, &EngineConfig { threads, ..inputs.engine.clone() })
     };

@@ -5,11 +5,7 @@ use std::collections::BTreeMap;
 use super::{Candidate, options::Options};
 use crate::{
     backend::weights::WeightScheme,
-    model::onnx::{
-        GraphIndex, OnnxError,
-        proto::{GraphProto, NodeProto},
-        reads,
-    },
+    model::onnx::{Graph, Use, proto::TensorProto},
     quant::Scheme,
     spec::{Decision, LayerPlan, QuantizeSpec, Reason, Resolved},
 };
@@ -18,7 +14,7 @@ use crate::{
 pub(super) fn leave_unquantizable(
     spec: &QuantizeSpec,
     options: &Options,
-    graph: &GraphProto,
+    graph: &Graph,
     candidates: &[Option<Candidate>],
     resolved: &mut Resolved,
 ) {
@@ -38,10 +34,9 @@ pub(super) fn leave_unquantizable(
         return;
     }
     let ways = ways(options, &resolved.plan.layers, |_| true, candidates);
-    let counts = reads(graph, reads_values);
     let torn = ways.into_iter().filter(|(source, ways)| {
         let layers: usize = ways.values().map(|(_, layers)| layers.len()).sum();
-        ways.len() > 1 || counts.get(source).copied().unwrap_or(0) > layers
+        ways.len() > 1 || value_reads(graph, source) > layers
     });
     let native: Vec<_> = torn.flat_map(|(_, ways)| ways.into_values().flat_map(|(_, layers)| layers)).collect();
     resolved.leave_native(spec, native.into_iter().map(|at| (at, Reason::TiedToNative)));
@@ -65,9 +60,9 @@ fn ways(options: &Options, plan: &[LayerPlan], kept: impl Fn(usize) -> bool, can
     ways
 }
 
-/// A `Shape` reads no values.
-fn reads_values(node: &NodeProto) -> bool {
-    node.op_type.as_deref() != Some("Shape")
+/// How often the values of a tensor are read.
+fn value_reads(graph: &Graph, tensor: &str) -> usize {
+    graph.tensor(tensor).map_or(0, |tensor| graph.value_reads(tensor))
 }
 
 /// How each constant is quantized that a layer of `kept` computes with. Where something else reads the constant, or layers
@@ -76,12 +71,12 @@ pub(super) fn choose(
     options: &Options,
     plan: &[LayerPlan],
     kept: impl Fn(usize) -> bool,
-    graph: &mut GraphProto,
+    graph: &mut Graph,
     candidates: &mut [Option<Candidate>],
-) -> Result<(BTreeMap<String, WeightScheme>, Vec<String>), OnnxError> {
+) -> (BTreeMap<String, WeightScheme>, Vec<String>) {
     let ways = ways(options, plan, kept, candidates);
-    let mut index = GraphIndex::new(graph)?;
-    let counts = reads(graph, reads_values);
+    let counts: BTreeMap<String, usize> =
+        ways.keys().map(|source| (source.clone(), value_reads(graph, source))).collect();
     let (mut chosen, mut copied) = (BTreeMap::new(), Vec::new());
     for (source, ways) in ways {
         let layers: usize = ways.values().map(|(_, layers)| layers.len()).sum();
@@ -92,19 +87,21 @@ pub(super) fn choose(
                 chosen.insert(source.clone(), one);
                 continue;
             }
-            let Some(position) = index.initializer(&source) else { continue };
-            let name = index.claim(&source);
-            let mut copy = graph.initializer[position].clone();
-            copy.name = Some(name.clone());
-            graph.initializer.push(copy);
+            let Some(constant) = graph.tensor(&source).and_then(|source| graph.initializer(source)).cloned() else {
+                continue;
+            };
+            let name = graph.claim(&source);
+            graph.add_initializer(TensorProto { name: Some(name.clone()), ..constant });
             for at in layers {
                 let Some(candidate) = &mut candidates[at] else { continue };
-                graph.node[candidate.node].input[candidate.weight_input].clone_from(&name);
+                if let Some(node) = graph.node_at(candidate.node) {
+                    graph.set_input(Use { node, input: candidate.weight_input }, &name);
+                }
                 candidate.source.clone_from(&name);
             }
             copied.push(name.clone());
             chosen.insert(name, one);
         }
     }
-    Ok((chosen, copied))
+    (chosen, copied)
 }

@@ -70,15 +70,16 @@ impl Backend for ModelOpt {
         let mut model = Model::read(&path)?;
         let options = Options::new(spec);
         let half =
-            options.to_half || model.graph().initializer.iter().any(|t| t.data_type == Some(FloatFormat::F16.onnx()));
+            options.to_half || model.graph().initializers().any(|t| t.data_type == Some(FloatFormat::F16.onnx()));
         let preparation = prepare::prepare(&mut model, Options::needed_opset(spec, half), &options)?;
         let inputs_only = options.placement.inputs_only();
         let Inventory { layers, candidates, nodes } = inventory::inventory(&model, &FORMATS, inputs_only)?;
         let mut resolved = resolve(spec, &layers);
         constants::leave_unquantizable(spec, &options, model.graph(), &candidates, &mut resolved);
-        let sites = placement::place(spec, &options, model.graph(), &candidates, &nodes, &mut resolved)?;
+        let graph = model.graph().to_proto();
+        let sites = placement::place(spec, &options, &graph, &candidates, &nodes, &mut resolved)?;
         let joins = options.placement == Placement::TensorRt;
-        let joined = if joins { placement::joined(model.graph(), &sites) } else { Vec::new() };
+        let joined = if joins { placement::joined(&graph, &sites) } else { Vec::new() };
         Ok(Box::new(Opened { path, model, preparation, candidates, nodes, sites, joined, resolved, options }))
     }
 }
@@ -198,8 +199,8 @@ impl Opened {
     fn fixed_batch(&self) -> Option<usize> {
         let graph = self.model.graph();
         // Old models list their constants among the inputs.
-        let constant = |name: &Option<String>| graph.initializer.iter().any(|tensor| tensor.name == *name);
-        let inputs = graph.input.iter().filter(|input| !constant(&input.name)).filter_map(dimensions);
+        let constant = |name: &Option<String>| graph.initializers().any(|tensor| tensor.name == *name);
+        let inputs = graph.inputs().iter().filter(|input| !constant(&input.name)).filter_map(dimensions);
         inputs.filter_map(|dims| usize::try_from((*dims.first()?)?).ok()).next()
     }
 

@@ -33,7 +33,7 @@ pub(super) struct Preparation {
 pub(super) fn prepare(model: &mut Model, opset: i64, options: &Options) -> Result<Preparation, BackendError> {
     let before = model.opset();
     let upgraded = upgrade(model, opset)?;
-    let constants_folded = if options.fold_constants { fold_constants(model.graph_mut())? } else { Vec::new() };
+    let constants_folded = if options.fold_constants { fold_constants(model.graph_mut()) } else { Vec::new() };
     let fold_norms = options.fold_batch_norm;
     let batch_norms_folded = if fold_norms { fold_batch_norms(model.graph_mut())? } else { Vec::new() };
     let halved = options.to_half.then(|| to_half(model.graph_mut())).transpose()?.unwrap_or_default();

@@ -7,7 +7,7 @@ use crate::{
     backend::{BackendError, RunInputs, graph::weights, weights::WeightScheme},
     calibration::Record,
     control::Control,
-    model::onnx::QdqWriter,
+    model::onnx::{NodeId, QdqWriter, Use},
     numeric::{DType, FloatFormat},
     report::LayerReport,
     spec::{Decision, Reason},
@@ -77,20 +77,22 @@ pub(super) fn rewrite(
     }
     let kept = |layer: usize| !native.contains_key(&layer);
     let (mut source, mut candidates) = (opened.model.clone(), opened.candidates.clone());
-    let (chosen, copied) = constants::choose(&opened.options, plan, kept, source.graph_mut(), &mut candidates)?;
+    let (chosen, copied) = constants::choose(&opened.options, plan, kept, source.graph_mut(), &mut candidates);
     let mut model = source.clone();
-    let mut writer = QdqWriter::new(model.graph_mut())?;
+    let nodes: Vec<NodeId> = model.graph().nodes().collect();
+    let mut writer = QdqWriter::new(model.graph_mut());
     let mut reports: BTreeMap<usize, Vec<_>> = BTreeMap::new();
     let mut steps = Vec::new();
     for (site, scale) in opened.sites.iter().zip(scales) {
-        let Some(found) = scale.ok().filter(|_| kept(site.layer)) else { continue };
-        writer.quantize_activation(site.node, site.input, found.scale, site.dtype, site.format);
+        let (Some(found), Some(&node)) = (scale.ok().filter(|_| kept(site.layer)), nodes.get(site.node)) else {
+            continue;
+        };
+        writer.quantize_activation(Use { node, input: site.input }, found.scale, site.dtype, site.format);
         let reports = reports.entry(site.layer).or_default();
         let kind = QuantizedInputKind::Activation { scale: found.scale, dtype: site.dtype, report: reports.len() };
         steps.push(QuantizedInput { layer: site.layer, node: site.node, input: site.input, format: site.format, kind });
         reports.push(found.report);
     }
-    writer.finish();
 
     let mut written = weights::write(&source, model, &chosen, inputs, out, control)?;
     let mut layers = Vec::new();

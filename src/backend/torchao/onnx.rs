@@ -21,7 +21,7 @@ use crate::{
     control::Control,
     engine::Session,
     fault::WarningCode,
-    model::onnx::{Model, proto::GraphProto, reads, upgrade},
+    model::onnx::{Graph, Model, TensorId, upgrade},
     numeric::FloatFormat,
     quant::{Granularity, Grid, Scheme},
     report::{LayerReport, WeightReport},
@@ -90,6 +90,11 @@ impl OpenedGraph {
 }
 
 impl Candidate {
+    /// The tensor that the node reads as its weight.
+    fn input(&self, graph: &Graph) -> Option<TensorId> {
+        graph.input(graph.node_at(self.node)?, self.weight_input)
+    }
+
     /// The axis of the output channels in the constant itself.
     fn own_axis(&self) -> usize {
         if self.transposed { 1 - self.axis } else { self.axis }
@@ -131,24 +136,23 @@ struct Readers {
 }
 
 impl Readers {
-    fn new(graph: &GraphProto, candidates: &[Option<Candidate>]) -> Self {
+    fn new(graph: &Graph, candidates: &[Option<Candidate>]) -> Self {
         let mut layers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        let mut expected: BTreeMap<String, usize> = BTreeMap::new();
+        let mut expected: BTreeMap<TensorId, usize> = BTreeMap::new();
         let mut transposes = BTreeSet::new();
         for (at, candidate) in candidates.iter().enumerate() {
             let Some(candidate) = candidate else { continue };
             layers.entry(candidate.source.clone()).or_default().push(at);
-            let input = &graph.node[candidate.node].input[candidate.weight_input];
-            *expected.entry(input.clone()).or_default() += 1;
-            if candidate.transposed && transposes.insert(input.clone()) {
-                *expected.entry(candidate.source.clone()).or_default() += 1;
+            let Some(input) = candidate.input(graph) else { continue };
+            *expected.entry(input).or_default() += 1;
+            if candidate.transposed && transposes.insert(input) {
+                let source = graph.tensor(&candidate.source);
+                source.into_iter().for_each(|source| *expected.entry(source).or_default() += 1);
             }
         }
-        // A `Shape` reads no values.
-        let found = reads(graph, |node| node.op_type.as_deref() != Some("Shape"));
-        let surplus = |name: &String| found.get(name).copied().unwrap_or(0) > expected.get(name).copied().unwrap_or(0);
+        let surplus = |tensor: TensorId| graph.value_reads(tensor) > expected.get(&tensor).copied().unwrap_or(0);
         let through = candidates.iter().flatten().filter(|candidate| {
-            surplus(&candidate.source) || surplus(&graph.node[candidate.node].input[candidate.weight_input])
+            graph.tensor(&candidate.source).is_some_and(surplus) || candidate.input(graph).is_some_and(surplus)
         });
         Readers { others: through.map(|candidate| candidate.source.clone()).collect(), layers }
     }

@@ -3,16 +3,12 @@
 //! `y = (x − mean) / √(variance + ε) · γ + β` on the output of a linear layer is a factor for each output channel and a new
 //! bias. Computed in f64, rounded once.
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
+use std::collections::BTreeSet;
 
 use super::{
-    GraphIndex, OnnxError, constant,
-    graph::reads,
-    int_attribute,
-    node::{is_own_domain, node_name},
-    proto::{GraphProto, NodeProto, TensorProto},
+    Bytes, Graph, NodeId, OnnxError, constant, int_attribute,
+    node::{float_attribute, node_name},
+    proto::{NodeProto, TensorProto},
     prune::prune,
 };
 use crate::{numeric::FloatFormat, tensor::Channels};
@@ -22,51 +18,48 @@ const DEFAULT_EPSILON: f32 = 1e-5;
 
 /// Folds every BatchNormalization that alone reads the output of a linear layer with constant weights. The names of the
 /// nodes folded.
-pub fn fold_batch_norms(graph: &mut GraphProto) -> Result<Vec<String>, OnnxError> {
-    let mut folded = Vec::new();
-    let mut index = GraphIndex::new(graph)?;
-    let counts = reads(graph, |_| true);
-    let alone = |name: &str| counts.get(name) == Some(&1);
-    let mut renamed: BTreeMap<usize, String> = BTreeMap::new();
+pub fn fold_batch_norms(graph: &mut Graph) -> Result<Vec<String>, OnnxError> {
+    let mut foldings = Vec::new();
+    for norm in graph.nodes().filter(|node| graph.op(*node) == Some("BatchNormalization")) {
+        let input = graph.input(norm, 0).filter(|input| graph.reads(*input) == 1);
+        let Some(linear) = input.and_then(|input| graph.producer(input)) else { continue };
+        foldings.extend(Folding::new(graph, linear, norm)?);
+    }
+    let names = foldings.iter().map(|folding| node_name(graph.node(folding.norm))).collect();
     let mut orphans = Vec::new();
-    for position in 0..graph.node.len() {
-        let node = &graph.node[position];
-        if node.op_type.as_deref() != Some("BatchNormalization") || !is_own_domain(node.domain.as_deref()) {
-            continue;
-        }
-        let Some(linear) = node.input.first().filter(|x| alone(x)).and_then(|x| index.producer(x)) else { continue };
-        let Some(folding) = Folding::new(graph, &index, linear, position)? else { continue };
-        let claim =
-            |index: &mut GraphIndex, suffix: &str| index.claim(&format!("{}.{suffix}", node_name(&graph.node[linear])));
+    let mut layers = Vec::new();
+    for folding in &foldings {
+        let layer = node_name(graph.node(folding.linear));
         // Rules know a layer by the name of its weight.
-        let own = graph.node[linear].input[1].clone();
-        let weight =
-            if alone(&own) && index.initializer(&own).is_some() { own } else { claim(&mut index, "folded_weight") };
-        let names = [weight, claim(&mut index, "folded_bias")];
-        folded.push(node_name(&graph.node[position]));
-        orphans.extend(graph.node[position].input.iter().skip(1).cloned());
-        orphans.extend(graph.node[linear].input.iter().skip(1).filter(|name| **name != names[0]).cloned());
-        let [weight, bias] = &names;
-        match index.initializer(weight) {
-            Some(position) => graph.initializer[position] = folding.weight(weight),
-            None => graph.initializer.push(folding.weight(weight)),
-        }
-        graph.initializer.push(folding.bias(bias));
-        let inputs = vec![graph.node[linear].input[0].clone(), weight.clone(), bias.clone()];
-        graph.node[linear].input = inputs;
-        renamed.insert(linear, graph.node[position].output[0].clone());
-        graph.node[position].op_type = Some(String::new()); // to be removed below
+        let own = graph.input(folding.linear, 1).filter(|own| graph.is_constant(*own) && graph.reads(*own) == 1);
+        let weight = match own {
+            Some(own) => graph.name(own).to_owned(),
+            None => graph.claim(&format!("{layer}.folded_weight")),
+        };
+        let bias = graph.claim(&format!("{layer}.folded_bias"));
+        orphans.extend(graph.inputs_of(folding.norm).filter(|(at, _)| *at > 0).map(|(_, tensor)| tensor));
+        let of_layer = graph.inputs_of(folding.linear).filter(|(at, tensor)| *at > 0 && Some(*tensor) != own);
+        orphans.extend(of_layer.map(|(_, tensor)| tensor));
+        layers.push((folding, graph.node(folding.norm).output.iter().take(1).cloned().collect(), [weight, bias]));
     }
-    for (linear, output) in renamed {
-        graph.node[linear].output = vec![output];
+    graph.remove(&foldings.iter().map(|folding| folding.norm).collect::<BTreeSet<_>>());
+    for (folding, output, [weight, bias]) in layers {
+        graph.add_initializer(folding.weight(&weight));
+        graph.add_initializer(folding.bias(&bias));
+        graph.update(folding.linear, |node| {
+            node.input.truncate(1);
+            node.input.extend([weight, bias]);
+            node.output = output;
+        });
     }
-    graph.node.retain(|node| node.op_type.as_deref() != Some(""));
     prune(graph, orphans);
-    Ok(folded)
+    Ok(names)
 }
 
-/// The folded tensors.
+/// A layer with its BatchNormalization in it.
 struct Folding {
+    linear: NodeId,
+    norm: NodeId,
     format: FloatFormat,
     dims: Vec<i64>,
     weight: Vec<f32>,
@@ -75,32 +68,35 @@ struct Folding {
 
 impl Folding {
     /// `None` if the two nodes are not of the form that can be folded.
-    fn new(graph: &GraphProto, index: &GraphIndex, linear: usize, norm: usize) -> Result<Option<Self>, OnnxError> {
-        let (linear, norm) = (&graph.node[linear], &graph.node[norm]);
-        let floats = |node: &NodeProto, input: usize| match node.input.get(input) {
-            Some(name) if !name.is_empty() => constant(graph, index, name),
-            _ => Ok(None),
+    fn new(graph: &Graph, linear: NodeId, norm: NodeId) -> Result<Option<Self>, OnnxError> {
+        let ids = (linear, norm);
+        let floats = |node: NodeId, input: usize| match graph.input(node, input) {
+            Some(tensor) => constant(graph, tensor),
+            None => Ok(None),
         };
         let Some(weight) = floats(linear, 1)? else { return Ok(None) };
-        let groups = int_attribute(linear, "group").unwrap_or(1);
-        let axis = match (linear.op_type.as_deref(), weight.shape.rank()) {
-            (Some("Conv"), 3..) => 0,
+        let layer = graph.node(linear);
+        let groups = int_attribute(layer, "group").unwrap_or(1);
+        let foldable = match graph.op(linear) {
+            Some("Conv") => true,
             // The channels of a group share an axis with those of the others.
-            (Some("ConvTranspose"), 3..) if groups == 1 => 1,
-            (Some("Gemm"), 2) if scales_nothing(linear) => {
-                usize::from(int_attribute(linear, "transB").unwrap_or(0) == 0)
-            }
-            _ => return Ok(None),
+            Some("ConvTranspose") => groups == 1,
+            Some("Gemm") => scales_nothing(layer),
+            _ => false,
         };
-        let inference = int_attribute(norm, "training_mode").unwrap_or(0) == 0
-            && norm.output.iter().skip(1).all(String::is_empty)
-            && is_own_domain(linear.domain.as_deref());
+        let facts = graph.facts(linear).weight.filter(|_| foldable);
+        let Some(axis) = facts.and_then(|facts| (facts.output_axis)(layer, weight.shape.rank())) else {
+            return Ok(None);
+        };
+        let inference = int_attribute(graph.node(norm), "training_mode").unwrap_or(0) == 0
+            && graph.output(norm, 0).is_some()
+            && graph.outputs_of(norm).count() == 1;
         let Some(across) = Channels::along(&weight.shape, axis).filter(|_| inference) else { return Ok(None) };
-        let values = |node: &NodeProto, input: usize| -> Result<Option<Vec<f32>>, OnnxError> {
+        let values = |node: NodeId, input: usize| -> Result<Option<Vec<f32>>, OnnxError> {
             let found = floats(node, input)?.filter(|c| c.shape.elements() == across.channels && c.shape.rank() == 1);
             Ok(found.and_then(|c| Some(c.format.decode(c.view()?.bytes()))))
         };
-        let bias = match linear.input.get(2).filter(|name| !name.is_empty()) {
+        let bias = match graph.input(linear, 2) {
             None => vec![0.0; across.channels],
             Some(_) => match values(linear, 2)? {
                 Some(bias) => bias,
@@ -112,7 +108,7 @@ impl Folding {
         else {
             return Ok(None);
         };
-        let epsilon = norm.attribute.iter().find(|a| a.name.as_deref() == Some("epsilon")).and_then(|a| a.f);
+        let epsilon = float_attribute(graph.node(norm), "epsilon");
         let epsilon = f64::from(epsilon.unwrap_or(DEFAULT_EPSILON));
         let factors: Vec<f64> =
             gamma.iter().zip(&variance).map(|(&g, &v)| f64::from(g) / (f64::from(v) + epsilon).sqrt()).collect();
@@ -122,14 +118,16 @@ impl Folding {
             .collect();
         let Some(view) = weight.view() else { return Ok(None) };
         let mut values = weight.format.decode(view.bytes());
-        for (at, value) in values.iter_mut().enumerate() {
-            *value = (f64::from(*value) * factors[at / across.inner % across.channels]) as f32;
+        // Row-major: `inner` values of a channel, then those of the next; `outer` times.
+        let factors = factors.iter().flat_map(|factor| std::iter::repeat_n(factor, across.inner)).cycle();
+        for (value, factor) in values.iter_mut().zip(factors) {
+            *value = (f64::from(*value) * factor) as f32;
         }
         if !values.iter().chain(&bias).all(|x| x.is_finite()) {
             return Ok(None);
         }
         let dims = weight.shape.dims().iter().map(|&d| d as i64).collect();
-        Ok(Some(Folding { format: weight.format, dims, weight: values, bias }))
+        Ok(Some(Folding { linear: ids.0, norm: ids.1, format: weight.format, dims, weight: values, bias }))
     }
 
     fn weight(&self, name: &str) -> TensorProto {
@@ -154,8 +152,6 @@ impl Folding {
 
 /// Whether a Gemm multiplies neither product nor bias by a factor, and takes its input as it is.
 fn scales_nothing(gemm: &NodeProto) -> bool {
-    let factor = |name: &str| gemm.attribute.iter().find(|a| a.name.as_deref() == Some(name)).and_then(|a| a.f);
-    factor("alpha").is_none_or(|x| x == 1.0)
-        && factor("beta").is_none_or(|x| x == 1.0)
+    ["alpha", "beta"].iter().all(|name| float_attribute(gemm, name).is_none_or(|factor| factor == 1.0))
         && int_attribute(gemm, "transA").unwrap_or(0) == 0
 }

@@ -3,8 +3,9 @@
 use std::{borrow::Cow, ops::Range};
 
 use super::{
-    GraphIndex, OnnxError,
-    proto::{GraphProto, TensorProto, data_type},
+    Graph, OnnxError, TensorId,
+    node::{attribute, ints_attribute},
+    proto::{TensorProto, data_type},
 };
 use crate::{
     numeric::FloatFormat,
@@ -38,12 +39,8 @@ impl Constant<'_> {
 }
 
 /// The float constant that a tensor of the graph is, if it is one.
-pub fn constant<'g>(
-    graph: &'g GraphProto,
-    index: &GraphIndex,
-    tensor: &str,
-) -> Result<Option<Constant<'g>>, OnnxError> {
-    let Some((source, proto, transposed)) = find(graph, index, tensor) else { return Ok(None) };
+pub fn constant(graph: &Graph, tensor: TensorId) -> Result<Option<Constant<'_>>, OnnxError> {
+    let Some((source, proto, transposed)) = find(graph, tensor) else { return Ok(None) };
     let Some(format) = proto.data_type.and_then(FloatFormat::from_onnx) else { return Ok(None) };
     let shape = Shape::from_signed(&proto.dims)
         .map_err(|error| OnnxError::Shape { tensor: source.to_owned(), source: error })?;
@@ -74,25 +71,20 @@ fn transpose<const SIZE: usize>(across: &Channels, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The tensor message behind a name, its own name, and whether a `Transpose` of rank 2 stands between.
-fn find<'g>(graph: &'g GraphProto, index: &GraphIndex, tensor: &str) -> Option<(&'g str, &'g TensorProto, bool)> {
-    if let Some(position) = index.initializer(tensor) {
-        let proto = &graph.initializer[position];
-        return Some((proto.name.as_deref().unwrap_or_default(), proto, false));
+fn find(graph: &Graph, tensor: TensorId) -> Option<(&str, &TensorProto, bool)> {
+    if let Some(proto) = graph.initializer(tensor) {
+        return Some((graph.name(tensor), proto, false));
     }
-    let node = &graph.node[index.producer(tensor)?];
-    match node.op_type.as_deref()? {
-        "Constant" => {
-            let value = node.attribute.iter().find(|a| a.name.as_deref() == Some("value"))?;
-            Some((node.output.first()?, value.t.as_option()?, false))
-        }
+    let id = graph.producer(tensor)?;
+    let node = graph.node(id);
+    match graph.op(id)? {
+        "Constant" => Some((graph.name(graph.output(id, 0)?), attribute(node, "value")?.t.as_option()?, false)),
         "Transpose" => {
             // One step only: a second Transpose would undo the first, and no exporter writes that.
-            let perm = node.attribute.iter().find(|a| a.name.as_deref() == Some("perm"));
-            let swaps = perm.is_none_or(|p| p.ints == [1, 0]);
-            let position = index.initializer(node.input.first()?)?;
-            let proto = &graph.initializer[position];
-            let rank_two = proto.dims.len() == 2;
-            (swaps && rank_two).then(|| (proto.name.as_deref().unwrap_or_default(), proto, true))
+            let swaps = ints_attribute(node, "perm").is_none_or(|perm| perm == [1, 0]);
+            let input = graph.input(id, 0)?;
+            let proto = graph.initializer(input)?;
+            (swaps && proto.dims.len() == 2).then(|| (graph.name(input), proto, true))
         }
         _ => None,
     }

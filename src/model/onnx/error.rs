@@ -44,11 +44,49 @@ pub enum OnnxError {
         /// What is missing.
         what: &'static str,
     },
-    /// Two nodes give a tensor of the same name.
+    /// Two nodes, or a node and a constant or input, give a tensor of the same name.
     #[error("tensor `{tensor}` is produced twice")]
     Duplicate {
         /// The tensor.
         tensor: String,
+    },
+    /// A node has fewer inputs or outputs than its operator cannot do without.
+    #[error("node `{node}` ({op_type}) has {found} {what} and needs {least} or more")]
+    Arity {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op_type: String,
+        /// Inputs or outputs.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many every version of the operator needs.
+        least: usize,
+    },
+    /// A node reads a tensor that is no input, no constant and no node's output.
+    #[error("node `{node}` ({op_type}) reads tensor `{tensor}`, which nothing gives")]
+    InputMissing {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op_type: String,
+        /// The tensor.
+        tensor: String,
+    },
+    /// A graph promises an output that nothing gives.
+    #[error("the graph's output `{tensor}` is given by nothing")]
+    OutputMissing {
+        /// The tensor.
+        tensor: String,
+    },
+    /// A node waits for its own output.
+    #[error("node `{node}` ({op_type}) depends on its own output")]
+    Cycle {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op_type: String,
     },
     /// A constant's shape is impossible.
     #[error("constant `{tensor}` has an impossible shape")]
@@ -127,6 +165,12 @@ impl Fault for OnnxError {
                 ModelCorrupt.hint("the file may be truncated: compare its size and digest with the source")
             }
             OnnxError::Incomplete { .. } => ModelCorrupt.hint("is it another kind of file with the name of a model?"),
+            OnnxError::Arity { .. }
+            | OnnxError::InputMissing { .. }
+            | OnnxError::OutputMissing { .. }
+            | OnnxError::Cycle { .. } => ModelInvalid.hint(
+                "no engine loads such a graph: see what onnx.checker.check_model says, and export the model again",
+            ),
             OnnxError::Duplicate { .. } | OnnxError::Shape { .. } => ModelInvalid.plain(),
             OnnxError::Length { .. } => {
                 ModelInvalid.hint("the file may be truncated: compare its size and digest with the source")

@@ -7,10 +7,8 @@ use std::{
     path::{Component, Path},
 };
 
-use bytes::Bytes;
-
 use super::{
-    OnnxError,
+    Bytes, OnnxError,
     proto::{GraphProto, TensorProto, data_type},
 };
 use crate::tensor::{Mapped, Shape};

@@ -3,88 +3,53 @@
 //! Exporters leave a Transpose, a Reshape or a Cast between a weight and its consumer, or keep weights in `Constant`
 //! nodes. Only data movement is folded, and casts to a wider float: nothing that rounds.
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    OnnxError,
+    Bytes, Graph, NodeId,
     constants::{data, integers},
     int_attribute,
-    node::{is_own_domain, node_name},
-    proto::{AttributeProto, GraphProto, NodeProto, TensorProto, data_type, type_proto},
+    node::{ints_attribute, node_name},
+    op::ResultType,
+    proto::{AttributeProto, NodeProto, TensorProto, data_type},
     prune::prune,
 };
 use crate::{numeric::FloatFormat, tensor::Shape};
 
-/// Operators whose first output has the element type of their first input.
-const SAME_TYPE: [&str; 20] = [
-    "Add",
-    "AveragePool",
-    "BatchNormalization",
-    "Clip",
-    "Concat",
-    "Conv",
-    "ConvTranspose",
-    "Div",
-    "Flatten",
-    "Gemm",
-    "GlobalAveragePool",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "MatMul",
-    "MaxPool",
-    "Mul",
-    "Relu",
-    "Sigmoid",
-    "Sub",
-];
-
 /// Replaces `Constant` nodes of the main graph by initializers, then folds nodes that move constants about. The names of
 /// the nodes folded.
-pub fn fold_constants(graph: &mut GraphProto) -> Result<Vec<String>, OnnxError> {
+pub fn fold_constants(graph: &mut Graph) -> Vec<String> {
     lift_constants(graph);
-    // Old models list their constants among the inputs too; they are constants all the same.
-    let named = |tensor: &TensorProto| Some((tensor.name.clone()?, tensor.clone()));
-    let mut known: BTreeMap<String, TensorProto> = graph.initializer.iter().filter_map(named).collect();
-    let mut types = types(graph);
-    let (mut folded, mut orphans) = (Vec::new(), Vec::new());
-    for node in std::mem::take(&mut graph.node) {
-        let result = fold(&node, &known, &types);
-        match (result, node.output.first()) {
-            (Some(mut tensor), Some(output)) => {
-                tensor.name = Some(output.clone());
-                known.insert(output.clone(), tensor.clone());
-                graph.initializer.push(tensor);
-                folded.push(node_name(&node));
-                orphans.extend(node.input.iter().cloned());
-            }
-            _ => {
-                // Most of what stands between two layers keeps the type of its first input.
-                let kept = node.op_type.as_deref().is_some_and(|op| SAME_TYPE.contains(&op));
-                let first = node.input.first().filter(|_| kept).and_then(|input| types.get(input).copied());
-                types.extend(first.and_then(|element| Some((node.output.first()?.clone(), element))));
-                graph.node.push(node);
-            }
+    let mut types = graph.declared_types();
+    let (mut folded, mut orphans) = (BTreeSet::new(), Vec::new());
+    for id in graph.nodes().collect::<Vec<_>>() {
+        let Some(output) = graph.output(id, 0).map(|output| graph.name(output).to_owned()) else { continue };
+        if let Some(tensor) = fold(graph, id, &types) {
+            graph.add_initializer(TensorProto { name: Some(output), ..tensor });
+            orphans.extend(graph.inputs_of(id).map(|(_, tensor)| tensor));
+            folded.insert(id);
+        } else if let ResultType::Like(input) = graph.facts(id).result {
+            let input = graph.input(id, input).and_then(|input| types.get(graph.name(input)).copied());
+            types.extend(input.map(|element| (output, element)));
         }
     }
+    let names = folded.iter().map(|id| node_name(graph.node(*id))).collect();
+    graph.remove(&folded);
     prune(graph, orphans);
-    Ok(folded)
+    names
 }
 
-fn lift_constants(graph: &mut GraphProto) {
-    for node in std::mem::take(&mut graph.node) {
-        let constant = node.op_type.as_deref() == Some("Constant") && is_own_domain(node.domain.as_deref());
-        let value = node.attribute.first().filter(|_| constant).and_then(value);
-        match (value, node.output.first()) {
-            (Some(mut tensor), Some(output)) => {
-                tensor.name = Some(output.clone());
-                graph.initializer.push(tensor);
-            }
-            _ => graph.node.push(node),
+fn lift_constants(graph: &mut Graph) {
+    let mut lifted = BTreeSet::new();
+    for id in graph.nodes().filter(|id| graph.op(*id) == Some("Constant")).collect::<Vec<_>>() {
+        let value = graph.node(id).attribute.first().and_then(value);
+        let output = graph.output(id, 0).map(|output| graph.name(output).to_owned());
+        if let (Some(tensor), Some(name)) = (value, output) {
+            graph.add_initializer(TensorProto { name: Some(name), ..tensor });
+            lifted.insert(id);
         }
     }
+    graph.remove(&lifted);
 }
 
 /// The tensor that an attribute of a `Constant` node stands for.
@@ -113,18 +78,18 @@ fn value(attribute: &AttributeProto) -> Option<TensorProto> {
 
 /// The tensor that a node gives for constant inputs, if it is one of those folded. Only for floats, and the shapes of
 /// constants.
-fn fold(node: &NodeProto, known: &BTreeMap<String, TensorProto>, types: &BTreeMap<String, i32>) -> Option<TensorProto> {
-    if !is_own_domain(node.domain.as_deref()) || node.output.len() != 1 {
+fn fold(graph: &Graph, id: NodeId, types: &BTreeMap<String, i32>) -> Option<TensorProto> {
+    let (node, op_type) = (graph.node(id), graph.op(id)?);
+    if node.output.len() != 1 {
         return None;
     }
-    let tensor = known.get(node.input.first()?)?;
-    if node.op_type.as_deref() == Some("Shape") {
+    let known = |at: usize| graph.initializer(graph.input(id, at)?);
+    let tensor = known(0)?;
+    if op_type == "Shape" {
         return Some(shape_of(node, &tensor.dims));
     }
-    if let ("Expand", Some(data_type::INT64), Some(values)) =
-        (node.op_type.as_deref()?, tensor.data_type, integers(tensor))
-    {
-        return expanded_shape(tensor, &values, &integers(known.get(node.input.get(1)?)?)?);
+    if let ("Expand", Some(data_type::INT64), Some(values)) = (op_type, tensor.data_type, integers(tensor)) {
+        return expanded_shape(tensor, &values, &integers(known(1)?)?);
     }
     let format = FloatFormat::from_onnx(tensor.data_type?)?;
     let shape = Shape::from_signed(&tensor.dims).ok()?;
@@ -141,16 +106,13 @@ fn fold(node: &NodeProto, known: &BTreeMap<String, TensorProto>, types: &BTreeMa
             .or_else(|| Some(Bytes::from(data(tensor, format).into_owned()))),
         ..Default::default()
     };
-    let second = || integers(known.get(node.input.get(1)?)?);
-    let axes = || {
-        let attribute = node.attribute.iter().find(|a| a.name.as_deref() == Some("axes")).map(|a| a.ints.clone());
-        attribute.or_else(second)
-    };
+    let second = || integers(known(1)?);
+    let axes = || ints_attribute(node, "axes").map(<[i64]>::to_vec).or_else(second);
     let dims = shape.dims();
-    match node.op_type.as_deref()? {
+    match op_type {
         "Identity" => Some(with(dims.to_vec(), None)),
         "Transpose" => {
-            let perm = node.attribute.iter().find(|a| a.name.as_deref() == Some("perm")).map(|a| a.ints.clone());
+            let perm = ints_attribute(node, "perm").map(<[i64]>::to_vec);
             let perm = perm.unwrap_or_else(|| (0..dims.len() as i64).rev().collect());
             let perm = permutation(&perm, dims.len())?;
             let moved = match format.size() {
@@ -192,8 +154,8 @@ fn fold(node: &NodeProto, known: &BTreeMap<String, TensorProto>, types: &BTreeMa
             Some(with(dims, Some(bytes)))
         }
         "CastLike" => {
-            let like = node.input.get(1)?;
-            let wanted = known.get(like).and_then(|tensor| tensor.data_type).or_else(|| types.get(like).copied());
+            let like = known(1).and_then(|tensor| tensor.data_type);
+            let wanted = like.or_else(|| types.get(graph.name(graph.input(id, 1)?)).copied());
             (wanted == tensor.data_type).then(|| with(dims.to_vec(), None))
         }
         "Cast" if format != FloatFormat::F32 && int_attribute(node, "to") == Some(i64::from(data_type::FLOAT)) => {
@@ -228,15 +190,6 @@ fn shape_of(node: &NodeProto, dims: &[i64]) -> TensorProto {
         int64_data: asked,
         ..Default::default()
     }
-}
-
-/// The element types of the graph's inputs and of what the graph says about its tensors.
-pub(super) fn types(graph: &GraphProto) -> BTreeMap<String, i32> {
-    let infos = graph.input.iter().chain(&graph.value_info);
-    let typed = infos.filter_map(|info| match info.r#type.as_option()?.value.as_ref()? {
-        type_proto::Value::TensorType(tensor) => Some((info.name.clone()?, tensor.elem_type?)),
-    });
-    typed.collect()
 }
 
 /// A tensor repeated along the axes where it has one element, as numpy broadcasts. Biases are so small; nothing large is

@@ -5,57 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use half::f16;
 
 use super::{
-    GraphIndex, OnnxError,
+    Bytes, Graph, Names, OnnxError,
     constants::data,
-    fold::types,
     new_node,
-    node::{attribute_int, is_own_domain, node_name},
+    node::{attribute_int, inner_graphs, is_own_domain, node_name},
+    op::{OpFacts, ResultType},
     proto::{GraphProto, NodeProto, TensorProto, attribute_type, data_type, type_proto},
 };
 use crate::numeric::FloatFormat;
-
-/// Operators of which ONNX has no f16 form, or that keep meaning only in f32.
-const KEPT: [&str; 11] = [
-    "Bernoulli",
-    "EyeLike",
-    "Multinomial",
-    "NonMaxSuppression",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-    "Range",
-    "STFT",
-    "Upsample",
-];
-/// Inputs that are f32 whatever the operator computes in.
-const SINGLE_INPUTS: [(&str, usize); 1] = [("Resize", 2)];
-/// Operators whose result is no float.
-const NOT_FLOAT: [&str; 19] = [
-    "And",
-    "ArgMax",
-    "ArgMin",
-    "Equal",
-    "Greater",
-    "GreaterOrEqual",
-    "IsInf",
-    "IsNaN",
-    "Less",
-    "LessOrEqual",
-    "NonZero",
-    "Not",
-    "Or",
-    "QuantizeLinear",
-    "Shape",
-    "Size",
-    "StringNormalizer",
-    "Tokenizer",
-    "Xor",
-];
 
 /// What was changed and what was not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,9 +27,16 @@ pub struct Halved {
 }
 
 /// Carries a graph to f16. An error names a node with a graph of its own, or of a domain that is not ONNX's.
-pub fn to_half(graph: &mut GraphProto) -> Result<Halved, OnnxError> {
+pub fn to_half(graph: &mut Graph) -> Result<Halved, OnnxError> {
+    let (mut proto, declared) = (graph.to_proto(), graph.declared_types());
+    let halved = halve_graph(&mut proto, &declared)?;
+    *graph = Graph::new(proto)?;
+    Ok(halved)
+}
+
+fn halve_graph(graph: &mut GraphProto, declared: &BTreeMap<String, i32>) -> Result<Halved, OnnxError> {
     for node in &graph.node {
-        let inner = node.attribute.iter().any(|a| a.g.as_option().is_some() || !a.graphs.is_empty());
+        let inner = inner_graphs(node).next().is_some();
         let reason = match (inner, is_own_domain(node.domain.as_deref())) {
             (true, _) => "it has a graph of its own",
             (_, false) => "its operator is not ONNX's",
@@ -79,7 +46,7 @@ pub fn to_half(graph: &mut GraphProto) -> Result<Halved, OnnxError> {
         return Err(OnnxError::Half { node: node_name(node), op_type, reason });
     }
     let mut half = Half {
-        index: GraphIndex::new(graph)?,
+        names: Names::new(graph),
         floats: BTreeSet::new(),
         singles: BTreeSet::new(),
         half_of: BTreeMap::new(),
@@ -90,9 +57,8 @@ pub fn to_half(graph: &mut GraphProto) -> Result<Halved, OnnxError> {
     half.inputs(graph);
     let nodes = std::mem::take(&mut graph.node);
     half.constants(graph, &nodes, &mut halved);
-    let declared = types(graph);
     for node in nodes {
-        half.node(node, &declared, &mut halved);
+        half.node(node, declared, &mut halved);
     }
     half.outputs(graph);
     graph.node = half.out;
@@ -108,7 +74,7 @@ pub fn to_half(graph: &mut GraphProto) -> Result<Halved, OnnxError> {
 }
 
 struct Half {
-    index: GraphIndex,
+    names: Names,
     /// Tensors that are f16 now.
     floats: BTreeSet<String>,
     /// Inputs and constants that are f32 still.
@@ -122,7 +88,7 @@ struct Half {
 
 impl Half {
     fn cast(&mut self, from: &str, name: &str, to: i32) -> String {
-        let output = self.index.claim(name);
+        let output = self.names.claim(name);
         self.cast_to(from, &output, to);
         output
     }
@@ -161,7 +127,12 @@ impl Half {
         let (mut wanted_single, mut wanted_half) = (BTreeSet::new(), BTreeSet::new());
         for node in nodes {
             for (at, input) in node.input.iter().enumerate() {
-                if is_single(node, at) { &mut wanted_single } else { &mut wanted_half }.insert(input.clone());
+                if is_single(OpFacts::of(node.op_type.as_deref().unwrap_or_default()), at) {
+                    &mut wanted_single
+                } else {
+                    &mut wanted_half
+                }
+                .insert(input.clone());
             }
         }
         wanted_half.extend(graph.output.iter().filter_map(|output| output.name.clone()));
@@ -177,7 +148,7 @@ impl Half {
                 continue;
             }
             if wanted_half.contains(&name) {
-                let twin = self.index.claim(&format!("{name}.half"));
+                let twin = self.names.claim(&format!("{name}.half"));
                 graph.initializer.push(TensorProto { name: Some(twin.clone()), ..halve(&tensor, halved) });
                 self.twins(name, twin);
             } else {
@@ -191,45 +162,42 @@ impl Half {
 
     fn node(&mut self, mut node: NodeProto, declared: &BTreeMap<String, i32>, halved: &mut Halved) {
         let op = node.op_type.clone().unwrap_or_default();
+        let facts = OpFacts::of(&op);
         let mut any_float = false;
-        for at in 0..node.input.len() {
-            let name = node.input[at].clone();
-            if is_single(&node, at) {
-                any_float |= self.floats.contains(&name) || self.singles.contains(&name);
-                if self.floats.contains(&name) {
-                    node.input[at] = self.single(name);
+        for (at, name) in node.input.iter_mut().enumerate() {
+            if is_single(facts, at) {
+                any_float |= self.floats.contains(name) || self.singles.contains(name);
+                if self.floats.contains(name) {
+                    *name = self.single(std::mem::take(name));
                 }
-            } else if let Some(half) = self.half_of.get(&name) {
-                node.input[at].clone_from(half);
+            } else if let Some(half) = self.half_of.get(name) {
+                name.clone_from(half);
             }
         }
-        let float_result = match op.as_str() {
-            "Cast" => cast_to_half(&mut node),
-            "ConstantOfShape" => half_of_shape(&mut node),
-            "Where" => self.reads_float(&node, 1),
-            "OneHot" => self.reads_float(&node, 2),
-            _ if NOT_FLOAT.contains(&op.as_str()) => false,
-            _ => self.reads_float(&node, 0),
+        let float_result = match (op.as_str(), facts.result) {
+            ("Cast", _) => cast_to_half(&mut node),
+            ("ConstantOfShape", _) => half_of_shape(&mut node),
+            (_, ResultType::NotFloat) => false,
+            (_, ResultType::Like(input)) => self.reads_float(&node, input),
+            (_, ResultType::Float | ResultType::Unknown) => self.reads_float(&node, 0),
         };
-        if !KEPT.contains(&op.as_str()) {
+        if !facts.stays_f32 {
             if float_result {
-                // The second result of a TopK, a MaxPool or a Dropout is no float.
-                let many = !["TopK", "MaxPool", "Dropout", "Unique"].contains(&op.as_str());
-                let results = node.output.iter().take(if many { usize::MAX } else { 1 });
+                let results = node.output.iter().take(facts.float_outputs);
                 self.floats.extend(results.filter(|name| !name.is_empty()).cloned());
             }
             return self.out.push(node);
         }
-        halved.kept.push((node_name(&node), op.clone()));
-        let random = op.starts_with("Random") || op == "Bernoulli";
-        let float = |name: &String| {
-            declared
-                .get(name)
-                .map_or(random || any_float && op != "NonMaxSuppression", |&kind| kind == data_type::FLOAT)
+        halved.kept.push((node_name(&node), op));
+        let undeclared = match facts.result {
+            ResultType::NotFloat => false,
+            ResultType::Float => true,
+            ResultType::Like(_) | ResultType::Unknown => any_float,
         };
+        let float = |name: &String| declared.get(name).map_or(undeclared, |&kind| kind == data_type::FLOAT);
         let mut casts = Vec::new();
         for output in node.output.iter_mut().filter(|name| !name.is_empty() && float(name)) {
-            let single = self.index.claim(&format!("{output}.single"));
+            let single = self.names.claim(&format!("{output}.single"));
             casts.push((single.clone(), std::mem::replace(output, single)));
         }
         self.out.push(node);
@@ -258,7 +226,7 @@ impl Half {
         let mut renamed = BTreeMap::new();
         for output in graph.output.iter().filter_map(|output| output.name.clone()) {
             if self.floats.contains(&output) && !renamed.contains_key(&output) {
-                renamed.insert(output.clone(), self.index.claim(&format!("{output}.half")));
+                renamed.insert(output.clone(), self.names.claim(&format!("{output}.half")));
             }
         }
         let rename = |name: &mut String| {
@@ -279,9 +247,8 @@ impl Half {
 }
 
 /// Whether an input of a node stays f32.
-fn is_single(node: &NodeProto, at: usize) -> bool {
-    let op = node.op_type.as_deref().unwrap_or_default();
-    KEPT.contains(&op) || SINGLE_INPUTS.contains(&(op, at))
+fn is_single(facts: &OpFacts, at: usize) -> bool {
+    facts.stays_f32 || facts.f32_input == Some(at)
 }
 
 /// Makes a Cast to f32 one to f16; whether the result is f16.

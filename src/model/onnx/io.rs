@@ -1,21 +1,24 @@
 //! Reading and writing model files.
 
-use std::{fs, io, path::Path};
+use std::path::Path;
 
-use buffa::{DecodeOptions, Message, bytes::Bytes};
+use buffa::{DecodeOptions, bytes::Bytes};
 
 use super::{
-    OnnxError,
+    Graph, OnnxError,
+    check::check,
     external::{bring_in, locations},
     node::is_own_domain,
-    proto::{GraphProto, ModelProto},
+    proto::{ModelProto, OperatorSetIdProto},
 };
 use crate::tensor::Mapped;
 
 /// A model in memory. Tensor data stays in the mapped file until it is changed.
 #[derive(Clone, Debug)]
 pub struct Model {
-    proto: ModelProto,
+    /// Everything but the graph.
+    frame: ModelProto,
+    graph: Graph,
     opset: i64,
     /// Size of the files it was read from.
     pub file_bytes: u64,
@@ -45,18 +48,28 @@ pub fn external_files(path: &Path) -> Result<Vec<String>, OnnxError> {
 }
 
 impl Model {
-    /// Reads a file. Nothing is allocated for sizes that the file only claims.
+    /// Reads a file and checks its graph. Nothing is allocated for sizes that the file only claims.
     pub fn read(path: &Path) -> Result<Self, OnnxError> {
         let (mut proto, file_bytes) = decode(path)?;
+        let data_bytes = match proto.graph.as_option_mut() {
+            Some(graph) => bring_in(graph, path.parent().unwrap_or(Path::new("")))?,
+            None => 0,
+        };
+        let model = Model::from_proto(proto, path)?;
+        Ok(Model { file_bytes: file_bytes as u64 + data_bytes, external: data_bytes > 0, ..model })
+    }
+
+    /// A model that the file at `path` holds, its tensors' data brought in.
+    pub(super) fn from_proto(mut frame: ModelProto, path: &Path) -> Result<Self, OnnxError> {
         let incomplete = |what| OnnxError::Incomplete { path: path.to_owned(), what };
-        let graph = proto.graph.as_option().ok_or_else(|| incomplete("graph"))?;
+        let graph = frame.graph.take().ok_or_else(|| incomplete("graph"))?;
         if graph.node.is_empty() {
             return Err(incomplete("node"));
         }
-        let opset = default_opset(&proto).ok_or_else(|| incomplete("opset version"))?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let data_bytes = bring_in(proto.graph.get_or_insert_default(), folder)?;
-        Ok(Model { proto, opset, file_bytes: file_bytes as u64 + data_bytes, external: data_bytes > 0 })
+        let opset = default_opset(&frame).ok_or_else(|| incomplete("opset version"))?;
+        let graph = Graph::new(graph)?;
+        check(&graph)?;
+        Ok(Model { frame, graph, opset, file_bytes: 0, external: false })
     }
 
     /// The version of ONNX's own operator set.
@@ -65,20 +78,20 @@ impl Model {
     }
 
     /// The main graph.
-    pub fn graph(&self) -> &GraphProto {
-        &self.proto.graph
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// The main graph, to be changed.
-    pub fn graph_mut(&mut self) -> &mut GraphProto {
-        self.proto.graph.get_or_insert_default()
+    pub fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
     }
 
     /// Adds an operator domain, if it is not imported yet.
     pub fn import(&mut self, domain: &str, version: i64) {
-        let known = self.proto.opset_import.iter().any(|import| import.domain.as_deref() == Some(domain));
+        let known = self.frame.opset_import.iter().any(|import| import.domain.as_deref() == Some(domain));
         if !known {
-            self.proto.opset_import.push(super::proto::OperatorSetIdProto {
+            self.frame.opset_import.push(OperatorSetIdProto {
                 domain: Some(domain.to_owned()),
                 version: Some(version),
                 ..Default::default()
@@ -86,28 +99,26 @@ impl Model {
         }
     }
 
-    /// The whole message.
-    pub(super) fn proto(&self) -> &ModelProto {
-        &self.proto
+    /// The message without the graph.
+    pub(super) fn frame(&self) -> &ModelProto {
+        &self.frame
     }
 
-    /// The whole message, to be changed along with the version that it states.
-    pub(super) fn proto_mut(&mut self) -> (&mut ModelProto, &mut i64) {
-        (&mut self.proto, &mut self.opset)
-    }
-
-    /// The serialized model. The same model gives the same bytes.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, OnnxError> {
-        self.proto.try_encode_to_vec().map_err(|_| OnnxError::TooLarge)
-    }
-
-    /// Writes under a temporary name and renames, so a file with the final name is whole. Returns its bytes.
-    pub fn write(&self, path: &Path) -> Result<Vec<u8>, OnnxError> {
-        let bytes = self.to_bytes()?;
-        let temporary = path.with_extension("onnx.partial");
-        let result: io::Result<()> = fs::write(&temporary, &bytes).and_then(|()| fs::rename(&temporary, path));
-        result.map_err(|source| OnnxError::Write { path: path.to_owned(), source })?;
-        Ok(bytes)
+    /// States a later version of ONNX's own operator set, and a format of file that knows of it.
+    pub(super) fn state_opset(&mut self, opset: i64) {
+        for import in &mut self.frame.opset_import {
+            if is_own_domain(import.domain.as_deref()) {
+                import.version = Some(opset);
+            }
+        }
+        self.opset = opset;
+        let least_ir = match opset {
+            21.. => 10,
+            19.. => 9,
+            15.. => 8,
+            _ => 7,
+        };
+        self.frame.ir_version = self.frame.ir_version.max(Some(least_ir));
     }
 }
 
@@ -118,15 +129,23 @@ fn default_opset(proto: &ModelProto) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::model::onnx::ModelWriter;
+
+    fn field(tag: u8, bytes: &[u8]) -> Vec<u8> {
+        [&[tag, bytes.len() as u8], bytes].concat()
+    }
 
     /// A model with a field (ModelProto 20, `training_info`) and a node field (NodeProto 8, `overload`) that our schema
-    /// does not name.
+    /// does not name, in the order in which the writer has the fields.
     fn with_unknown_fields() -> Vec<u8> {
         let node = [b"\x0a\x01x\x12\x01y\x22\x04Relu".as_slice(), b"\x42\x03abc"].concat();
-        let graph = [&[0x0a, node.len() as u8][..], &node].concat();
+        let [input, output] = [b"x", b"y"].map(|name| field(0x0a, name));
+        let graph = [field(0x0a, &node), field(0x5a, &input), field(0x62, &output)].concat();
         let training_info = b"\xa2\x01\x04\x0a\x02\x12\x00";
-        [b"\x08\x0a\x3a", &[graph.len() as u8][..], &graph, b"\x42\x02\x10\x0d", training_info].concat()
+        [b"\x08\x0a\x42\x02\x10\x0d", &training_info[..], &field(0x3a, &graph)].concat()
     }
 
     #[test]
@@ -135,8 +154,9 @@ mod tests {
         let (path, again) = (folder.path().join("a.onnx"), folder.path().join("b.onnx"));
         fs::write(&path, with_unknown_fields()).unwrap();
         let model = Model::read(&path).unwrap();
-        assert_eq!((model.opset(), model.graph().node[0].op_type.as_deref()), (13, Some("Relu")));
-        model.write(&again).unwrap();
+        let node = model.graph().node_at(0).unwrap();
+        assert_eq!((model.opset(), model.graph().op(node)), (13, Some("Relu")));
+        ModelWriter::create(&again, &model, &[], false).unwrap().finish().unwrap();
         assert_eq!(fs::read(again).unwrap(), with_unknown_fields());
     }
 

@@ -1,6 +1,7 @@
 //! ONNX models: reading and writing with every unknown field kept, constants, and Q/DQ insertion.
 
 mod batch_norm;
+mod check;
 mod constants;
 mod error;
 mod external;
@@ -10,10 +11,13 @@ mod graph;
 mod half;
 mod io;
 mod node;
+pub mod op;
 pub mod proto;
 mod prune;
 mod qdq;
 mod shapes;
+#[cfg(test)]
+pub mod testing;
 mod upgrade;
 mod writer;
 
@@ -24,10 +28,13 @@ pub use bytes::Bytes;
 pub use constants::{Constant, constant};
 pub use error::OnnxError;
 pub use fold::fold_constants;
-pub use graph::{GraphIndex, reads};
+pub use graph::{Graph, Names, NodeId, TensorId, Use};
 pub use half::{Halved, to_half};
 pub use io::{Model, external_files};
-pub use node::{attribute_int, dimensions, int_attribute, new_node, node_name};
+pub use node::{
+    attribute, attribute_int, dimensions, float_attribute, inner_graphs, int_attribute, ints_attribute, new_node,
+    node_name,
+};
 pub use qdq::QdqWriter;
 pub use shapes::Shapes;
 pub use upgrade::upgrade;

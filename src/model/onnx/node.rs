@@ -1,6 +1,8 @@
 //! Small facts about nodes and their attributes.
 
-use super::proto::{AttributeProto, NodeProto, ValueInfoProto, attribute_type, tensor_shape_proto, type_proto};
+use super::proto::{
+    AttributeProto, GraphProto, NodeProto, ValueInfoProto, attribute_type, tensor_shape_proto, type_proto,
+};
 
 /// A node's name; one without is named after its operator and first output, which is unique.
 pub fn node_name(node: &NodeProto) -> String {
@@ -18,9 +20,46 @@ pub(super) fn is_own_domain(domain: Option<&str>) -> bool {
     matches!(domain, None | Some("" | "ai.onnx"))
 }
 
+/// The graphs of a node's branches, or of its loop.
+pub fn inner_graphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute.iter().flat_map(|attribute| attribute.g.as_option().into_iter().chain(&attribute.graphs))
+}
+
+/// Calls `read` with every tensor that a node reads, those that its branches or loop take from outside included.
+pub(super) fn for_each_read(node: &NodeProto, read: &mut impl FnMut(&str)) {
+    node.input.iter().filter(|name| !name.is_empty()).for_each(|name| read(name));
+    for_each_nested_read(node, read);
+}
+
+/// Calls `read` with every tensor that is read in a node's branches or loop.
+pub(super) fn for_each_nested_read(node: &NodeProto, read: &mut dyn FnMut(&str)) {
+    for graph in inner_graphs(node) {
+        for inner in &graph.node {
+            inner.input.iter().filter(|name| !name.is_empty()).for_each(|name| read(name));
+            for_each_nested_read(inner, read);
+        }
+        graph.output.iter().filter_map(|output| output.name.as_deref()).for_each(&mut *read);
+    }
+}
+
+/// A float attribute of a node.
+pub fn float_attribute(node: &NodeProto, name: &str) -> Option<f32> {
+    attribute(node, name).and_then(|a| a.f)
+}
+
+/// The list of integers that an attribute of a node is.
+pub fn ints_attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n [i64]> {
+    attribute(node, name).map(|a| a.ints.as_slice())
+}
+
+/// An attribute of a node.
+pub fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
+    node.attribute.iter().find(|a| a.name.as_deref() == Some(name))
+}
+
 /// An integer attribute of a node.
 pub fn int_attribute(node: &NodeProto, name: &str) -> Option<i64> {
-    node.attribute.iter().find(|a| a.name.as_deref() == Some(name)).and_then(|a| a.i)
+    attribute(node, name).and_then(|a| a.i)
 }
 
 /// A new integer attribute.

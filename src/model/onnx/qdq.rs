@@ -2,78 +2,52 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
-use super::{
-    GraphIndex, OnnxError, new_node,
-    proto::{GraphProto, NodeProto, TensorProto},
-};
+use super::{Bytes, Graph, TensorId, Use, new_node, proto::TensorProto};
 use crate::numeric::{DType, FloatFormat};
 
-/// Collects changes to a graph and then makes them all at once.
+/// Puts pairs into a graph, one for each tensor and way of quantizing it.
 #[derive(Debug)]
 pub struct QdqWriter<'g> {
-    graph: &'g mut GraphProto,
-    index: GraphIndex,
-    /// New nodes, to stand right before the node at the position.
-    before: BTreeMap<usize, Vec<NodeProto>>,
+    graph: &'g mut Graph,
     /// Dequantized tensors made so far: by tensor, bits of the scale, and dtype.
-    pairs: BTreeMap<(String, u32, DType), String>,
+    pairs: BTreeMap<(TensorId, u32, DType), String>,
 }
 
 impl<'g> QdqWriter<'g> {
     /// For a graph that no one else changes meanwhile.
-    pub fn new(graph: &'g mut GraphProto) -> Result<Self, OnnxError> {
-        let index = GraphIndex::new(graph)?;
-        Ok(QdqWriter { graph, index, before: BTreeMap::new(), pairs: BTreeMap::new() })
+    pub fn new(graph: &'g mut Graph) -> Self {
+        QdqWriter { graph, pairs: BTreeMap::new() }
     }
 
     /// Puts a Q/DQ pair (symmetric, one scale) before one input of a node; the tensor there is of `format`. Consumers that
     /// quantize one tensor alike share the pair, which stands before the first of them in the order of these calls; call in
-    /// the order of the nodes.
-    pub fn quantize_activation(&mut self, node: usize, input: usize, scale: f32, dtype: DType, format: FloatFormat) {
-        let tensor = self.graph.node[node].input[input].clone();
+    /// the order of the nodes. An input that is left out stays so.
+    pub fn quantize_activation(&mut self, at: Use, scale: f32, dtype: DType, format: FloatFormat) {
+        let Some(tensor) = self.graph.input(at.node, at.input) else { return };
         let key = (tensor, scale.to_bits(), dtype);
-        let dequantized = match self.pairs.get(&key) {
-            Some(pair) => pair.clone(),
-            None => {
-                let made = self.pair(node, &key.0, scale, dtype, format);
-                self.pairs.insert(key, made.clone());
-                made
-            }
-        };
-        self.graph.node[node].input[input] = dequantized;
-    }
-
-    fn pair(&mut self, node: usize, tensor: &str, scale: f32, dtype: DType, format: FloatFormat) -> String {
+        if let Some(dequantized) = self.pairs.get(&key) {
+            return self.graph.set_input(at, dequantized);
+        }
+        let tensor = self.graph.name(tensor).to_owned();
         let scale = self.scalar(&format!("{tensor}.scale"), format.onnx(), format.encode(scale));
         let zero = self.scalar(&format!("{tensor}.zero_point"), dtype.spec().onnx, vec![0]);
-        let quantized = self.index.claim(&format!("{tensor}.quantized"));
-        let dequantized = self.index.claim(&format!("{tensor}.dequantized"));
-        let q_inputs = vec![tensor.to_owned(), scale.clone(), zero.clone()];
+        let [quantized, dequantized] =
+            ["quantized", "dequantized"].map(|suffix| self.graph.claim(&format!("{tensor}.{suffix}")));
+        let q_inputs = vec![tensor, scale.clone(), zero.clone()];
         let q = new_node("QuantizeLinear", "", q_inputs, &quantized);
         let dq = new_node("DequantizeLinear", "", vec![quantized, scale, zero], &dequantized);
-        self.before.entry(node).or_default().extend([q, dq]);
-        dequantized
+        self.graph.insert_on_edge(&[at], vec![q, dq]);
+        self.pairs.insert(key, dequantized);
     }
 
     fn scalar(&mut self, name: &str, element: i32, bytes: Vec<u8>) -> String {
-        let name = self.index.claim(name);
-        self.graph.initializer.push(TensorProto {
+        let name = self.graph.claim(name);
+        self.graph.add_initializer(TensorProto {
             name: Some(name.clone()),
             data_type: Some(element),
             raw_data: Some(Bytes::from(bytes)),
             ..Default::default()
         });
         name
-    }
-
-    /// Makes the changes.
-    pub fn finish(self) {
-        let QdqWriter { graph, mut before, .. } = self;
-        for (position, node) in std::mem::take(&mut graph.node).into_iter().enumerate() {
-            graph.node.extend(before.remove(&position).unwrap_or_default());
-            graph.node.push(node);
-        }
     }
 }

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    int_attribute,
-    proto::{GraphProto, NodeProto, tensor_shape_proto, type_proto},
+    Graph, int_attribute,
+    node::ints_attribute,
+    proto::{NodeProto, tensor_shape_proto, type_proto},
 };
 
 /// The dimensions of each tensor of a graph.
@@ -16,19 +17,19 @@ pub struct Shapes(BTreeMap<String, Vec<u64>>);
 
 impl Shapes {
     /// `inputs` are the dimensions of the graph's inputs, samples first, as they will be.
-    pub fn infer(graph: &GraphProto, inputs: &BTreeMap<String, Vec<u64>>) -> Self {
+    pub fn infer(graph: &Graph, inputs: &BTreeMap<String, Vec<u64>>) -> Self {
         let mut open: BTreeMap<String, u64> = BTreeMap::new();
-        for info in &graph.input {
+        for info in graph.inputs() {
             let Some(known) = info.name.as_ref().and_then(|name| inputs.get(name)) else { continue };
             let named = names_of_dimensions(info.r#type.as_option().and_then(|kind| kind.value.as_ref()));
             open.extend(named.into_iter().zip(known).filter_map(|(name, &size)| Some((name.err()?, size))));
         }
         let mut shapes = Shapes(inputs.clone());
-        for tensor in &graph.initializer {
+        for tensor in graph.initializers() {
             let dims = tensor.dims.iter().map(|&dim| u64::try_from(dim).unwrap_or(0)).collect();
             shapes.0.insert(tensor.name.clone().unwrap_or_default(), dims);
         }
-        for info in graph.value_info.iter().chain(&graph.output) {
+        for info in graph.frame().value_info.iter().chain(graph.outputs()) {
             let named = names_of_dimensions(info.r#type.as_option().and_then(|kind| kind.value.as_ref()));
             let dims: Option<Vec<u64>> = named
                 .iter()
@@ -38,7 +39,7 @@ impl Shapes {
                 shapes.0.entry(name.clone()).or_insert(dims);
             }
         }
-        for node in &graph.node {
+        for node in graph.nodes().map(|id| graph.node(id)) {
             let Some(output) = node.output.first() else { continue };
             if !shapes.0.contains_key(output) {
                 let dims = shapes.of_node(node);
@@ -55,14 +56,10 @@ impl Shapes {
 
     fn of_node(&self, node: &NodeProto) -> Option<Vec<u64>> {
         let known = |at: usize| node.input.get(at).and_then(|name| self.0.get(name));
-        let ints = |name: &str| {
-            node.attribute.iter().find(|a| a.name.as_deref() == Some(name)).map(|a| a.ints.clone()).unwrap_or_default()
-        };
+        let ints = |name: &str| ints_attribute(node, name).unwrap_or_default();
         let matched = match node.op_type.as_deref()? {
-            "Conv" => windowed(known(0)?, Some(known(1)?), &ints("kernel_shape"), &ints("strides"), &ints("pads")),
-            "MaxPool" | "AveragePool" => {
-                windowed(known(0)?, None, &ints("kernel_shape"), &ints("strides"), &ints("pads"))
-            }
+            "Conv" => windowed(known(0)?, Some(known(1)?), ints("kernel_shape"), ints("strides"), ints("pads")),
+            "MaxPool" | "AveragePool" => windowed(known(0)?, None, ints("kernel_shape"), ints("strides"), ints("pads")),
             "GlobalAveragePool" => known(0)
                 .map(|dims| dims.iter().enumerate().map(|(axis, &dim)| if axis < 2 { dim } else { 1 }).collect()),
             "Gemm" => {
@@ -94,10 +91,10 @@ fn windowed(
     let positive = |value: Option<&i64>, default: i64| u64::try_from(*value.unwrap_or(&default)).ok();
     let mut dims = vec![*input.first()?, weight.map_or(input.get(1), |weight| weight.first()).copied()?];
     let spatial = input.len().checked_sub(2)?;
-    for axis in 0..spatial {
+    for (axis, &dim) in input.iter().skip(2).enumerate() {
         let size = weight.and_then(|weight| weight.get(axis + 2).copied()).or_else(|| positive(kernel.get(axis), 1))?;
         let padding = positive(pads.get(axis), 0)?.checked_add(positive(pads.get(axis + spatial), 0)?)?;
-        let moved = input[axis + 2].checked_add(padding)?.saturating_sub(size);
+        let moved = dim.checked_add(padding)?.saturating_sub(size);
         dims.push(moved / positive(strides.get(axis), 1)?.max(1) + 1);
     }
     Some(dims)
@@ -119,36 +116,21 @@ fn names_of_dimensions(value: Option<&type_proto::Value>) -> Vec<Result<u64, Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::onnx::{attribute_int, new_node, proto::TensorProto};
+    use crate::model::onnx::testing::GraphBuilder;
 
     #[test]
     fn sizes_follow_the_weights_and_what_is_not_known_its_inputs() {
-        let node = |op: &str, inputs: &[&str], output: &str| {
-            new_node(op, "", inputs.iter().map(|&name| name.to_owned()).collect(), output)
-        };
-        let constant = |name: &str, dims: &[i64]| TensorProto {
-            name: Some(name.to_owned()),
-            dims: dims.to_vec(),
-            ..Default::default()
-        };
-        let mut conv = node("Conv", &["x", "w"], "c");
-        let ints = |name: &str, ints: &[i64]| {
-            let mut attribute = attribute_int(name, 0);
-            (attribute.i, attribute.ints) = (None, ints.to_vec());
-            attribute
-        };
-        conv.attribute = vec![ints("strides", &[2, 2]), ints("pads", &[3, 3, 3, 3])];
-        let graph = GraphProto {
-            node: vec![
-                conv,
-                node("Relu", &["c"], "r"),
-                node("GlobalAveragePool", &["r"], "p"),
-                node("Mystery", &["p"], "m"),
-                node("Gemm", &["m", "fc"], "y"),
-            ],
-            initializer: vec![constant("w", &[64, 3, 7, 7]), constant("fc", &[64, 10])],
-            ..Default::default()
-        };
+        let graph = GraphBuilder::new()
+            .weight("w", &[64, 3, 7, 7])
+            .weight("fc", &[64, 10])
+            .node("Conv", &["x", "w"], &["c"])
+            .int_list("strides", &[2, 2])
+            .int_list("pads", &[3, 3, 3, 3])
+            .node("Relu", &["c"], &["r"])
+            .node("GlobalAveragePool", &["r"], &["p"])
+            .node("Mystery", &["p"], &["m"])
+            .node("Gemm", &["m", "fc"], &["y"])
+            .build();
         let inputs = BTreeMap::from([("x".to_owned(), vec![8, 3, 224, 224])]);
         let shapes = Shapes::infer(&graph, &inputs);
         let elements = ["x", "c", "r", "p", "m", "y", "?"].map(|name| shapes.elements(name));

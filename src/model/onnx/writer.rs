@@ -64,10 +64,7 @@ impl ModelWriter {
     /// Writes all of `model` and lays out the tensors, which become initializers. `external` asks for the second file
     /// whatever the size.
     pub fn create(path: &Path, model: &Model, tensors: &[DeferredTensor], external: bool) -> Result<Self, OnnxError> {
-        let mut outside = model.proto().clone();
-        let graph = std::mem::take(&mut outside.graph);
-        let graph = graph.as_option().map_or(Ok(Vec::new()), encode)?;
-        let outside = encode(&outside)?;
+        let (outside, graph) = (encode(model.frame())?, encode(&model.graph().to_proto())?);
         let deferred: u64 = tensors.iter().map(|tensor| tensor.bytes() + 1024).sum();
         if external || (outside.len() + graph.len()) as u64 + deferred > LARGEST_MESSAGE {
             return Self::two_files(path, &outside, &graph, tensors);

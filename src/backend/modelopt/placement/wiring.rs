@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::model::onnx::{
-    GraphIndex, OnnxError, dimensions,
+    OnnxError, dimensions,
     proto::{GraphProto, NodeProto},
 };
 
@@ -29,7 +29,7 @@ pub(super) fn op(node: &NodeProto) -> &str {
 impl Wiring {
     /// Of a graph.
     pub(super) fn new(graph: &GraphProto) -> Result<Self, OnnxError> {
-        let index = GraphIndex::new(graph)?;
+        let constants: BTreeSet<&String> = graph.initializer.iter().filter_map(|tensor| tensor.name.as_ref()).collect();
         let mut wiring = Wiring {
             producer: BTreeMap::new(),
             consumers: BTreeMap::new(),
@@ -42,7 +42,7 @@ impl Wiring {
             }
             for input in node.input.iter().filter(|input| !input.is_empty()) {
                 wiring.consumers.entry(input.clone()).or_default().push(position);
-                if index.initializer(input).is_some() {
+                if constants.contains(input) {
                     wiring.constants.insert(input.clone());
                 }
             }

@@ -139,12 +139,12 @@ impl<'a> Study<'a> {
         let (mut watched, mut probed) = (Vec::new(), Vec::new());
         for (number, (at, _)) in layers.iter().enumerate() {
             // A layer in a branch or a loop has no node in the main graph.
-            if let Some(output) = graph.node.get(opened.nodes[*at]).and_then(|node| node.output.first()) {
+            if let Some(output) = graph.node_at(opened.nodes[*at]).and_then(|node| graph.node(node).output.first()) {
                 watched.push((output, opened.layer_format(*at)));
                 probed.push(number);
             }
         }
-        let changed = with_observers(&with_transforms(&opened.model, &places)?, &watched)?;
+        let changed = with_observers(&with_transforms(&opened.model, &places), &watched);
         let slots = Slots::new(watched.iter().map(|_| Probe::default()));
         let gates = Gates::new(changes);
         let file = EngineFile::write(&changed, out)?;

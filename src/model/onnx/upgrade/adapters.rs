@@ -1,9 +1,7 @@
 //! What has to be done to a node for its meaning to stay when the operator set's version changes.
 
-use bytes::Bytes;
-
 use crate::model::onnx::{
-    GraphIndex, attribute_int, int_attribute, new_node,
+    Bytes, Names, attribute_int, int_attribute, new_node,
     proto::{AttributeProto, NodeProto, TensorProto, attribute_type, data_type},
 };
 
@@ -12,7 +10,7 @@ pub(super) struct Patch<'a> {
     /// The node.
     pub(super) node: NodeProto,
     /// Names in use.
-    pub(super) names: &'a mut GraphIndex,
+    pub(super) names: &'a mut Names,
     /// New constants of the main graph.
     pub(super) constants: &'a mut Vec<TensorProto>,
     /// New nodes right before it.

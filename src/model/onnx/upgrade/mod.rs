@@ -8,7 +8,7 @@ mod adapters;
 
 use self::adapters::Patch;
 use super::{
-    GraphIndex, Model, OnnxError,
+    Graph, Model, Names, OnnxError,
     node::{is_own_domain, node_name},
     proto::{GraphProto, TensorProto},
 };
@@ -83,31 +83,19 @@ pub fn upgrade(model: &mut Model, needed: i64) -> Result<Vec<(String, String)>, 
     if found < OLDEST {
         return Err(OnnxError::Opset { found, needed: OLDEST });
     }
-    let mut names = GraphIndex::new(model.graph())?;
+    let (mut graph, mut names) = (model.graph().to_proto(), model.graph().names().clone());
     let (mut changed, mut constants) = (Vec::new(), Vec::new());
-    adapt(model.graph_mut(), (found, needed), &mut names, &mut changed, &mut constants)?;
-    let (proto, opset) = model.proto_mut();
-    proto.graph.get_or_insert_default().initializer.extend(constants);
-    for import in &mut proto.opset_import {
-        if is_own_domain(import.domain.as_deref()) {
-            import.version = Some(needed);
-        }
-    }
-    *opset = needed;
-    let least_ir = match needed {
-        21.. => 10,
-        19.. => 9,
-        15.. => 8,
-        _ => 7,
-    };
-    proto.ir_version = proto.ir_version.max(Some(least_ir));
+    adapt(&mut graph, (found, needed), &mut names, &mut changed, &mut constants)?;
+    graph.initializer.extend(constants);
+    *model.graph_mut() = Graph::new(graph)?;
+    model.state_opset(needed);
     Ok(changed)
 }
 
 fn adapt(
     graph: &mut GraphProto,
     (found, needed): (i64, i64),
-    names: &mut GraphIndex,
+    names: &mut Names,
     changed: &mut Vec<(String, String)>,
     constants: &mut Vec<TensorProto>,
 ) -> Result<(), OnnxError> {

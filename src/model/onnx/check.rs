@@ -1,0 +1,195 @@
+//! Whether a graph can be one: checked once when a model is read, so that nothing behind it has to doubt it.
+//!
+//! What an engine accepts is accepted. Of operators that are not ONNX's, or newer than [`super::op`], nothing is known.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::{
+    Graph, NodeId, OnnxError,
+    node::{inner_graphs, is_own_domain, node_name},
+    op::OpFacts,
+    proto::{GraphProto, NodeProto},
+};
+
+/// Checks a graph and those of its branches and loops: every node has the inputs and outputs that its operator cannot do
+/// without, every tensor that is read is given by something, and no node waits for itself.
+pub(super) fn check(graph: &Graph) -> Result<(), OnnxError> {
+    let mut scope = Scope::new(graph.frame(), None);
+    scope.given.extend(graph.initializers().filter_map(|tensor| tensor.name.as_deref()));
+    for output in graph.nodes().flat_map(|id| &graph.node(id).output).filter(|output| !output.is_empty()) {
+        // The index knows of two nodes that give one tensor; not of a node and an input.
+        if !scope.given.insert(output) {
+            return Err(OnnxError::Duplicate { tensor: output.clone() });
+        }
+    }
+    graph.nodes().try_for_each(|id| scope.node(graph.node(id)))?;
+    scope.outputs(graph.frame())?;
+    cycles(graph)
+}
+
+/// The tensors that a graph has, and those around it that it sees.
+struct Scope<'g> {
+    given: HashSet<&'g str>,
+    outer: Option<&'g Scope<'g>>,
+}
+
+impl<'g> Scope<'g> {
+    /// Those that the graph has without computing them.
+    fn new(graph: &'g GraphProto, outer: Option<&'g Scope<'g>>) -> Self {
+        let mut given = HashSet::new();
+        given.extend(graph.input.iter().filter_map(|input| input.name.as_deref()));
+        given.extend(graph.initializer.iter().filter_map(|tensor| tensor.name.as_deref()));
+        given.extend(graph.sparse_initializer.iter().filter_map(|sparse| sparse.values.name.as_deref()));
+        Scope { given, outer }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.given.contains(name) || self.outer.is_some_and(|outer| outer.has(name))
+    }
+
+    fn node(&self, node: &NodeProto) -> Result<(), OnnxError> {
+        let (name, op_type) = (|| node_name(node), || node.op_type.clone().unwrap_or_default());
+        if is_own_domain(node.domain.as_deref()) {
+            let facts = OpFacts::of(node.op_type.as_deref().unwrap_or_default());
+            for (what, found, least) in
+                [("inputs", node.input.len(), facts.least_inputs), ("outputs", node.output.len(), facts.least_outputs)]
+            {
+                if found < least {
+                    return Err(OnnxError::Arity { node: name(), op_type: op_type(), what, found, least });
+                }
+            }
+        }
+        if let Some(missing) = node.input.iter().find(|input| !input.is_empty() && !self.has(input)) {
+            return Err(OnnxError::InputMissing { node: name(), op_type: op_type(), tensor: missing.clone() });
+        }
+        inner_graphs(node).try_for_each(|graph| {
+            let mut inner = Scope::new(graph, Some(self));
+            inner.given.extend(graph.node.iter().flat_map(|node| &node.output).map(String::as_str));
+            graph.node.iter().try_for_each(|node| inner.node(node))?;
+            inner.outputs(graph)
+        })
+    }
+
+    fn outputs(&self, graph: &GraphProto) -> Result<(), OnnxError> {
+        let mut names = graph.output.iter().filter_map(|output| output.name.as_deref());
+        match names.find(|name| !self.has(name)) {
+            Some(name) => Err(OnnxError::OutputMissing { tensor: name.to_owned() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Nodes in any order are fine; a node that waits for its own output is not.
+fn cycles(graph: &Graph) -> Result<(), OnnxError> {
+    let readers = |id| graph.outputs_of(id).flat_map(|tensor| graph.readers(tensor));
+    let mut waits: BTreeMap<NodeId, usize> = BTreeMap::new();
+    for reader in graph.nodes().flat_map(readers) {
+        *waits.entry(reader).or_default() += 1;
+    }
+    let mut pending: Vec<NodeId> = graph.nodes().filter(|id| !waits.contains_key(id)).collect();
+    while let Some(id) = pending.pop() {
+        for reader in readers(id) {
+            let left = waits.get(&reader).copied().unwrap_or_default().saturating_sub(1);
+            if left > 0 {
+                waits.insert(reader, left);
+            } else if waits.remove(&reader).is_some() {
+                pending.push(reader);
+            }
+        }
+    }
+    // What still waits lies on a circle or behind one: going back from it leads onto the circle.
+    let waiting = waits.keys().flat_map(|&id| readers(id).map(move |reader| (reader, id)));
+    let before: BTreeMap<NodeId, NodeId> = waiting.filter(|(reader, _)| waits.contains_key(reader)).collect();
+    let Some(mut id) = waits.keys().next().copied() else { return Ok(()) };
+    for _ in 0..waits.len() {
+        id = before.get(&id).copied().unwrap_or(id);
+    }
+    let node = graph.node(id);
+    Err(OnnxError::Cycle { node: node_name(node), op_type: node.op_type.clone().unwrap_or_default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fault::{Fault, FaultCode},
+        model::onnx::testing::GraphBuilder,
+    };
+
+    fn checked(graph: GraphBuilder) -> Result<(), String> {
+        check(&graph.build()).map_err(|error| {
+            assert_eq!(error.code(), FaultCode::ModelInvalid);
+            assert!(error.hint().is_some() || matches!(error, OnnxError::Duplicate { .. }));
+            error.to_string()
+        })
+    }
+
+    fn x() -> GraphBuilder {
+        GraphBuilder::new().input("x", &[1])
+    }
+
+    #[test]
+    fn a_pooling_without_inputs_is_refused() {
+        let error = checked(x().node("MaxPool", &[], &["y"])).unwrap_err();
+        assert_eq!(error, "node `y` (MaxPool) has 0 inputs and needs 1 or more");
+    }
+
+    #[test]
+    fn a_normalization_without_outputs_is_refused() {
+        let graph = x().node("Conv", &["x", "x"], &["c"]).node("BatchNormalization", &["c", "x", "x", "x", "x"], &[]);
+        let error = checked(graph).unwrap_err();
+        assert_eq!(error, "node `BatchNormalization:` (BatchNormalization) has 0 outputs and needs 1 or more");
+    }
+
+    #[test]
+    fn the_other_spelling_of_the_domain_is_checked_and_other_domains_are_not() {
+        assert!(checked(x().node("Conv", &["x"], &["y"]).domain("ai.onnx")).is_err());
+        assert_eq!(checked(x().node("Conv", &["x"], &["y"]).domain("com.microsoft")), Ok(()));
+        assert_eq!(checked(x().node("OfTheFuture", &[], &["y"])), Ok(()));
+    }
+
+    #[test]
+    fn a_tensor_that_nothing_gives_is_refused() {
+        let error = checked(x().node("Add", &["x", "lost"], &["y"])).unwrap_err();
+        assert_eq!(error, "node `y` (Add) reads tensor `lost`, which nothing gives");
+        assert!(checked(x().node("Relu", &["x"], &["y"]).output("z", &[])).is_err());
+        assert_eq!(checked(x().node("Clip", &["x", ""], &["y"]).output("y", &[])), Ok(()));
+    }
+
+    #[test]
+    fn branches_see_what_is_around_them_and_nothing_sees_into_them() {
+        let branch = |reads: &str| GraphBuilder::new().node("Neg", &[reads], &["inner"]).output("inner", &[]);
+        let with = |reads: &str| x().node("If", &["x"], &["y"]).inner("then_branch", branch(reads));
+        assert_eq!(checked(with("x")), Ok(()));
+        assert!(checked(with("lost")).is_err());
+        assert!(checked(with("x").node("Neg", &["inner"], &["z"])).is_err());
+        let bare = x().node("If", &["x"], &["y"]).inner("then_branch", branch("x").node("Relu", &[], &["r"]));
+        assert!(checked(bare).is_err());
+    }
+
+    #[test]
+    fn old_models_list_their_constants_among_the_inputs() {
+        assert_eq!(checked(x().ints("x", &[1]).node("Relu", &["x"], &["y"])), Ok(()));
+    }
+
+    #[test]
+    fn an_input_that_a_node_gives_too_is_refused() {
+        let error = checked(x().input("y", &[1]).node("Relu", &["x"], &["y"])).unwrap_err();
+        assert_eq!(error, "tensor `y` is produced twice");
+    }
+
+    #[test]
+    fn the_order_of_the_nodes_is_free_and_circles_are_named() {
+        assert_eq!(checked(x().node("Relu", &["a"], &["b"]).node("Neg", &["x"], &["a"])), Ok(()));
+        let circle = x().node("Add", &["x", "c"], &["a"]).node("Relu", &["a"], &["c"]).node("Neg", &["c"], &["y"]);
+        let error = checked(circle).unwrap_err();
+        assert!(error == "node `a` (Add) depends on its own output" || error.starts_with("node `c` (Relu)"), "{error}");
+        assert!(checked(x().node("Add", &["x", "y"], &["y"])).is_err());
+    }
+
+    #[test]
+    fn a_branch_that_waits_for_its_own_node_is_a_circle() {
+        let branch = GraphBuilder::new().node("Neg", &["y"], &["inner"]).output("inner", &[]);
+        assert!(checked(x().node("If", &["x"], &["y"]).inner("then_branch", branch)).is_err());
+    }
+}
