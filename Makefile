@@ -26,13 +26,14 @@ bench:
 	@. .tools/env && cargo bench --bench checkpoint -- --peers "$$PTQD_INTEROP_PYTHON"
 	cargo bench --bench kernels
 
-# What CI checks besides: formatting, lints, documentation, the core without the service, licences.
+# What CI checks besides: formatting, lints, documentation, links, the core without the service, licences.
 check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --lib --no-default-features -- -D warnings
 	cargo clippy --lib --features otel -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+	python3 tests/tools/check_links.py .
 	tests/tools/deny
 
 setup:

@@ -117,6 +117,11 @@ impl Array {
         Array::new(shape, element, Source::Owned(bytes))
     }
 
+    /// The array of images.
+    pub(super) fn from_images(images: Images) -> Result<Self, DatasetError> {
+        Array::new(images.shape()?, Element::F32, Source::Images(images.into())).ok_or(DatasetError::Empty)
+    }
+
     /// The shape, samples first.
     pub fn shape(&self) -> &Shape {
         &self.shape

@@ -32,7 +32,7 @@ pub(super) fn read(folder: &Path, preprocess: Option<&Preprocess>) -> Result<BTr
         return join(&listed.arrays);
     }
     let (paths, labels): (Vec<PathBuf>, Vec<i64>) = images.into_iter().unzip();
-    let mut arrays = BTreeMap::from([(UNNAMED.to_owned(), Images::open(paths, preprocess)?)]);
+    let mut arrays = BTreeMap::from([(UNNAMED.to_owned(), Array::from_images(Images::open(paths, preprocess)?)?)]);
     if number > 0 {
         let shape =
             Shape::new(vec![labels.len()]).map_err(|source| DatasetError::Shape { array: CLASS.to_owned(), source })?;

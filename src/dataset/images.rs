@@ -10,7 +10,7 @@ use std::{
 use image::{DynamicImage, ImageReader, Limits, imageops::FilterType};
 use rayon::prelude::*;
 
-use super::{Array, Color, DatasetError, Element, Layout, Preprocess, array::Source};
+use super::{Color, DatasetError, Layout, Preprocess};
 use crate::tensor::Shape;
 
 /// The largest side of an image file.
@@ -28,8 +28,8 @@ pub(super) struct Images {
 }
 
 impl Images {
-    /// The array of these images. Its shape is that of the crop; without one, that of the first image.
-    pub(super) fn open(paths: Vec<PathBuf>, preprocess: Option<&Preprocess>) -> Result<Array, DatasetError> {
+    /// These images as samples of one shape: that of the crop; without one, that of the first image.
+    pub(super) fn open(paths: Vec<PathBuf>, preprocess: Option<&Preprocess>) -> Result<Self, DatasetError> {
         let preprocess = preprocess.cloned().unwrap_or_default();
         let first = paths.first().ok_or(DatasetError::Empty)?;
         let (height, width) = match preprocess.cropped() {
@@ -39,14 +39,18 @@ impl Images {
                 preprocess.resized(height, width)
             }
         };
-        let (channels, samples) = (preprocess.channels(), paths.len());
-        let dims = match preprocess.layout {
-            Layout::Nchw => vec![samples, channels, height as usize, width as usize],
-            Layout::Nhwc => vec![samples, height as usize, width as usize, channels],
+        Ok(Images { paths, preprocess, height, width })
+    }
+
+    /// The shape of their array: samples first, then as the layout has it.
+    pub(super) fn shape(&self) -> Result<Shape, DatasetError> {
+        let (samples, channels) = (self.paths.len(), self.preprocess.channels());
+        let (height, width) = (self.height as usize, self.width as usize);
+        let dims = match self.preprocess.layout {
+            Layout::Nchw => vec![samples, channels, height, width],
+            Layout::Nhwc => vec![samples, height, width, channels],
         };
-        let shape = Shape::new(dims).map_err(|source| DatasetError::Shape { array: "images".to_owned(), source })?;
-        let images = Images { paths, preprocess, height, width };
-        Array::new(shape, Element::F32, Source::Images(images.into())).ok_or(DatasetError::Empty)
+        Shape::new(dims).map_err(|source| DatasetError::Shape { array: "images".to_owned(), source })
     }
 
     pub(super) fn len(&self) -> usize {
