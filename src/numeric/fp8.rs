@@ -2,7 +2,10 @@
 //!
 //! Encoding works on the bits alone and has no data-dependent branch, so that the compiler vectorizes it.
 
-use super::{DTypeSpec, Element, Groups, Packing};
+use super::{
+    element::{DTypeSpec, Element, Groups},
+    packing::Packing,
+};
 
 /// 4 exponent bits (bias 7), 3 mantissa bits, no infinities; the largest value is 448.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,9 @@
 //! Integer element formats.
 
-use super::{DTypeSpec, Element, Groups, Packing};
+use super::{
+    element::{DTypeSpec, Element, Groups},
+    packing::Packing,
+};
 
 /// Signed 8-bit integer, two's complement.
 #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,7 @@
 //! of scales ([`ScaleFormat`]) stand apart from those that models come in ([`FloatFormat`]).
 
 mod dtype;
+mod element;
 mod float;
 mod fp8;
 mod int;
@@ -11,7 +12,8 @@ mod packing;
 mod policy;
 mod scale;
 
-pub use dtype::{DType, DTypeSpec, Element, ElementVisitor, Groups, UnknownDType};
+pub use dtype::{DType, UnknownDType};
+pub use element::{DTypeSpec, Element, ElementVisitor, Groups};
 pub use float::{FloatFormat, SourceFloat};
 pub use fp8::{E4m3fn, E5m2};
 pub use int::{Int4, Int8};

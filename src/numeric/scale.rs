@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::FloatFormat;
+use super::float::FloatFormat;
 
 /// The format of a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

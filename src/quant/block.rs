@@ -163,3 +163,74 @@ impl ElementVisitor for Encode<'_, '_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        numeric::DType,
+        quant::{Granularity, qparams},
+        tensor::Shape,
+    };
+
+    fn quantize(dims: &[usize], values: &[f32], scheme: &Scheme) -> Result<(Vec<u8>, Vec<QParams>), QuantError> {
+        let grid = Grid::new(&Shape::new(dims.to_vec()).unwrap(), scheme.granularity).unwrap();
+        let rect = grid.whole();
+        let row = |row: usize| {
+            let row = &values[row * grid.columns..(row + 1) * grid.columns];
+            Cow::Owned(row.iter().flat_map(|x| x.to_le_bytes()).collect())
+        };
+        let block = Block { format: FloatFormat::F32, grid: &grid, rect: &rect, isa: Isa::best(), row: &row };
+        let mut ranges = vec![MinMax::EMPTY; grid.cells_of(&rect).elements()];
+        block.observe(scheme, &mut ranges)?;
+        let params: Vec<QParams> = ranges.into_iter().map(|range| qparams(range, scheme, FloatFormat::F32)).collect();
+        let mut codes = vec![0; rect.elements()];
+        block.encode(scheme, &params, &mut codes)?;
+        Ok((codes, params))
+    }
+
+    #[test]
+    fn channels_of_a_middle_axis_get_what_their_slices_get() {
+        let values: Vec<f32> = (0..24).map(|i| ((i * 37) % 23) as f32 - 11.0).collect();
+        let per_channel = Scheme::onnx(DType::Int8, Granularity::PerChannel { axis: 1 });
+        let (codes, params) = quantize(&[2, 3, 4], &values, &per_channel).unwrap();
+        for channel in 0..3 {
+            let index: Vec<usize> = (0..24).filter(|i| i / 4 % 3 == channel).collect();
+            let slice: Vec<f32> = index.iter().map(|&i| values[i]).collect();
+            let alone = quantize(&[8], &slice, &Scheme::onnx(DType::Int8, Granularity::PerTensor)).unwrap();
+            assert_eq!(params[channel], alone.1[0]);
+            assert_eq!(index.iter().map(|&i| codes[i]).collect::<Vec<_>>(), alone.0);
+        }
+    }
+
+    #[test]
+    fn the_first_bad_value_is_named() {
+        let values = [1.0, 2.0, 0.0, f32::NAN, f32::INFINITY, 0.0];
+        for axis in [0, 1] {
+            let scheme = Scheme::torchao(DType::Int8, Granularity::PerChannel { axis });
+            assert_eq!(quantize(&[3, 2], &values, &scheme), Err(QuantError::NotFinite { row: 1, column: 1 }));
+        }
+    }
+
+    #[test]
+    fn an_empty_tensor_has_no_codes() {
+        for granularity in [Granularity::PerTensor, Granularity::PerChannel { axis: 0 }] {
+            let scheme = Scheme::torchao(DType::Fp8E4m3fn, granularity);
+            assert!(quantize(&[0, 5], &[], &scheme).unwrap().0.is_empty());
+        }
+    }
+
+    #[test]
+    fn buffers_of_another_length_are_refused() {
+        let grid = Grid { rows: 1, columns: 4, cell_rows: 1, cell_columns: 2 };
+        let rect = grid.whole();
+        let row = |_| Cow::Owned(vec![0; 12]);
+        let block = Block { format: FloatFormat::F32, grid: &grid, rect: &rect, isa: Isa::best(), row: &row };
+        let scheme = Scheme::torchao(DType::Int8, Granularity::PerTensor);
+        let refused = |result| matches!(result, Err(QuantError::Lengths { .. }));
+        assert!(refused(block.observe(&scheme, &mut [MinMax::EMPTY; 1])), "one range for two cells");
+        assert!(refused(block.observe(&scheme, &mut [MinMax::EMPTY; 2])), "a row of three values");
+        let params = [QParams { scale: 1.0, zero_point: 0 }; 2];
+        assert!(refused(block.encode(&scheme, &params, &mut [0; 5]).map(drop)), "five codes for four values");
+    }
+}

@@ -7,6 +7,9 @@ use std::ops::Range;
 use super::Granularity;
 use crate::tensor::Shape;
 
+/// Elements of a part that one thread works on. Fixed, so that sums over parts are the same on every machine.
+pub const PART_ELEMENTS: usize = 1 << 18;
+
 /// A matrix of `rows × columns` cut into cells of one scale each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {

@@ -4,6 +4,7 @@
 //! against it. Knows nothing of files, layers or jobs.
 
 mod block;
+mod error;
 mod error_stats;
 mod grid;
 pub mod kernels;
@@ -11,12 +12,11 @@ mod qparams;
 pub mod reference;
 mod scheme;
 mod simulate;
-mod tensor;
 
 pub use block::Block;
+pub use error::QuantError;
 pub use error_stats::{ErrorBits, ErrorStats};
-pub use grid::{Grid, Rect};
+pub use grid::{Grid, PART_ELEMENTS, Rect};
 pub use qparams::{MinMax, QParams, qparams, scale_for};
 pub use scheme::{Granularity, Quotient, ScaleRule, Scheme};
 pub use simulate::{one_cell, simulate};
-pub use tensor::{PART_ELEMENTS, QuantError, Quantized, quantize};

@@ -2,11 +2,11 @@
 
 use ptqd::{
     numeric::{DType, Element, ElementVisitor, FloatFormat, ScaleFormat},
-    quant::{Granularity, Scheme, quantize},
-    tensor::{Shape, TensorView},
+    quant::{Granularity, Scheme},
+    tensor::Shape,
 };
 
-use crate::support::Golden;
+use crate::support::{Golden, quantize};
 
 struct Decode(u8);
 impl ElementVisitor for Decode {
@@ -26,30 +26,29 @@ fn codes_scales_and_decoded_weights_are_torchaos() {
             let name = format!("{prefix}.{case}.weight");
             let shape = Shape::new(golden.dims(&name).to_vec()).unwrap();
             let data = golden.bytes(&name);
-            let view = TensorView::new(format, &shape, &data).unwrap();
             for (kind, dtype, granularity) in [
                 ("int8_row", DType::Int8, Granularity::PerChannel { axis: 0 }),
                 ("int8_tensor", DType::Int8, Granularity::PerTensor),
                 ("fp8_row", DType::Fp8E4m3fn, Granularity::PerChannel { axis: 0 }),
                 ("fp8_tensor", DType::Fp8E4m3fn, Granularity::PerTensor),
             ] {
-                let ours = quantize(view, &Scheme::torchao(dtype, granularity)).unwrap();
+                let (our_codes, our_scales) = quantize(format, &shape, &data, &Scheme::torchao(dtype, granularity));
                 let vector = |field: &str| format!("{prefix}.{case}.{kind}.{field}");
                 let (codes, scales) = (golden.bytes(&vector("qdata")), golden.floats(&vector("scale")));
-                assert_eq!(ours.scales().len(), scales.len(), "{kind}");
+                assert_eq!(our_scales.len(), scales.len(), "{kind}");
                 let columns = codes.len() / scales.len();
                 for (row, scale) in scales.iter().enumerate() {
                     let range = row * columns..(row + 1) * columns;
                     if *scale == 0.0 {
                         // torchao's scale 0 decodes to NaN; ours decodes to zeros.
                         assert_eq!(dtype, DType::Fp8E4m3fn);
-                        assert!(ours.scales()[row] > 0.0);
+                        assert!(our_scales[row] > 0.0);
                         rows_left_out += 1;
                         continue;
                     }
-                    assert_eq!(ours.scales()[row].to_bits(), scale.to_bits(), "{} row {row}", vector("scale"));
-                    assert_eq!(ours.codes[range.clone()], codes[range.clone()], "{} row {row}", vector("qdata"));
-                    check_decoded(&golden, &vector("dequant"), format, range, &ours.codes, dtype, *scale);
+                    assert_eq!(our_scales[row].to_bits(), scale.to_bits(), "{} row {row}", vector("scale"));
+                    assert_eq!(our_codes[range.clone()], codes[range.clone()], "{} row {row}", vector("qdata"));
+                    check_decoded(&golden, &vector("dequant"), format, range, &our_codes, dtype, *scale);
                     rows_checked += 1;
                 }
             }
@@ -108,7 +107,6 @@ fn scales_are_llm_compressors_and_codes_are_better() {
         let shape = Shape::new(golden.dims(&name).to_vec()).unwrap();
         let columns = shape.dims()[1];
         let data = golden.bytes(&name);
-        let view = TensorView::new(FloatFormat::Bf16, &shape, &data).unwrap();
         let weights: Vec<f32> =
             data.as_chunks::<2>().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect();
         for (preset, dtype, granularity) in [
@@ -118,7 +116,8 @@ fn scales_are_llm_compressors_and_codes_are_better() {
             ("W4A16", DType::Int4, group),
         ] {
             let vector = |field: &str| format!("{preset}.{layer}.{field}");
-            let ours = quantize(view, &Scheme::torchao(dtype, granularity)).unwrap();
+            let scheme = Scheme::torchao(dtype, granularity);
+            let (our_codes, our_scales) = quantize(FloatFormat::Bf16, &shape, &data, &scheme);
             let scales: Vec<f32> = golden
                 .bytes(&vector("weight_scale"))
                 .as_chunks::<2>()
@@ -126,7 +125,7 @@ fn scales_are_llm_compressors_and_codes_are_better() {
                 .iter()
                 .map(|b| half::bf16::from_le_bytes(*b).to_f32())
                 .collect();
-            assert_eq!(ours.scales(), scales, "{}", vector("weight_scale"));
+            assert_eq!(our_scales, scales, "{}", vector("weight_scale"));
             let theirs: Vec<u8> = if granularity == group {
                 let bits = dtype.spec().bits;
                 let words = golden.bytes(&vector("weight_packed"));
@@ -143,7 +142,7 @@ fn scales_are_llm_compressors_and_codes_are_better() {
                 let scales = &scales;
                 codes.into_iter().enumerate().map(move |(i, code)| dtype.visit(Decode(code)) * scales[i / cell])
             };
-            let (ours, theirs) = (sqnr(&weights, decoded(ours.codes)), sqnr(&weights, decoded(theirs)));
+            let (ours, theirs) = (sqnr(&weights, decoded(our_codes)), sqnr(&weights, decoded(theirs)));
             assert!(ours > theirs, "{}: {ours} dB, theirs {theirs} dB", vector("weight"));
         }
     }

@@ -143,3 +143,90 @@ fn weights(scheme: &Scheme) -> Value {
     }
     weights
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::layouts::testing::{
+        PER_BLOCK, PER_GROUP, PER_ROW, PER_TENSOR, asymmetric, described, stored, symmetric,
+    };
+
+    #[test]
+    fn integers_are_packed_into_words_where_the_format_has_them() {
+        let packed = |weight| stored(&LAYOUT, &weight);
+        let shape = "fc.weight_shape I64 [2]";
+        assert_eq!(
+            packed(symmetric(DType::Int8, PER_ROW)),
+            ["fc.weight_packed I32 [4,16]", "fc.weight_scale BF16 [4,1]", shape]
+        );
+        assert_eq!(
+            packed(symmetric(DType::Int4, PER_GROUP)),
+            ["fc.weight_packed I32 [4,8]", "fc.weight_scale BF16 [4,2]", shape]
+        );
+        // Four zero points of a column share a word.
+        assert_eq!(
+            packed(asymmetric(DType::Int4, PER_GROUP)),
+            ["fc.weight_packed I32 [4,8]", "fc.weight_scale BF16 [4,2]", "fc.weight_zero_point I32 [1,2]", shape]
+        );
+    }
+
+    #[test]
+    fn bytes_keep_the_weights_name_and_shape() {
+        let bytes = |weight| stored(&LAYOUT, &weight);
+        assert_eq!(bytes(symmetric(DType::Int8, PER_TENSOR)), ["fc.weight I8 [4,64]", "fc.weight_scale BF16 [1]"]);
+        assert_eq!(
+            bytes(asymmetric(DType::Int8, PER_ROW)),
+            ["fc.weight I8 [4,64]", "fc.weight_scale BF16 [4,1]", "fc.weight_zero_point I8 [4,1]"]
+        );
+        let e4m3 = DType::Fp8E4m3fn;
+        assert_eq!(bytes(symmetric(e4m3, PER_ROW)), ["fc.weight F8_E4M3 [4,64]", "fc.weight_scale BF16 [4,1]"]);
+        assert_eq!(bytes(symmetric(e4m3, PER_BLOCK)), ["fc.weight F8_E4M3 [4,64]", "fc.weight_scale BF16 [1,1]"]);
+    }
+
+    #[test]
+    fn what_the_format_has_no_word_for_stays_native() {
+        for (class, weight) in [
+            ("Linear", symmetric(DType::Fp8E5m2, PER_ROW)),
+            ("Linear", asymmetric(DType::Int8, PER_TENSOR)),
+            ("Linear", symmetric(DType::Int4, PER_TENSOR)),
+            ("Embedding", symmetric(DType::Int8, PER_ROW)),
+        ] {
+            assert!(!LAYOUT.carries(class, &weight), "{class} {:?}", weight.scheme);
+        }
+    }
+
+    #[test]
+    fn one_scheme_is_told_of_the_class_and_its_exceptions_are_ignored() {
+        let int4 = symmetric(DType::Int4, PER_GROUP);
+        let config = described(&[("a", Some(int4)), ("b", None)], |entries| LAYOUT.form.config(entries)).unwrap();
+        assert_eq!(
+            config,
+            json!({"quant_method": "compressed-tensors", "format": "pack-quantized", "quantization_status": "compressed",
+                "ignore": ["b", "lm_head"], "config_groups": {"group_0": {"targets": ["Linear"],
+                "format": "pack-quantized", "input_activations": null, "weights": {"num_bits": 4, "type": "int",
+                "symmetric": true, "strategy": "group", "group_size": 32}}}})
+        );
+    }
+
+    #[test]
+    fn several_schemes_are_told_of_their_modules() {
+        let (int8, fp8) = (asymmetric(DType::Int8, PER_ROW), symmetric(DType::Fp8E4m3fn, PER_BLOCK));
+        let linears = [("a", Some(fp8)), ("b", Some(int8)), ("lm_head", None)];
+        let config = described(&linears, |entries| LAYOUT.form.config(entries)).unwrap();
+        assert_eq!((&config["format"], &config["ignore"]), (&json!("mixed-precision"), &json!(["lm_head"])));
+        let groups = &config["config_groups"];
+        assert_eq!((&groups["group_0"]["targets"], &groups["group_1"]["targets"]), (&json!(["b"]), &json!(["a"])));
+        let integer = json!({"num_bits": 8, "type": "int", "symmetric": false, "strategy": "channel"});
+        assert_eq!(groups["group_0"]["weights"], integer);
+        let float = json!({"num_bits": 8, "type": "float", "symmetric": true, "strategy": "block",
+            "block_structure": [128, 128]});
+        assert_eq!(groups["group_1"]["weights"], float);
+    }
+
+    #[test]
+    fn packed_zero_points_are_noted() {
+        let notes = |weight| described(&[("a", Some(weight))], |entries| LAYOUT.form.notes(entries).len());
+        assert_eq!(notes(asymmetric(DType::Int4, PER_GROUP)), 1);
+        assert_eq!(notes(symmetric(DType::Int4, PER_GROUP)) + notes(asymmetric(DType::Int8, PER_ROW)), 0);
+    }
+}

@@ -6,6 +6,8 @@ mod layout;
 pub(super) mod onnx;
 mod plain;
 mod tensors;
+#[cfg(test)]
+mod testing;
 mod torchao;
 
 pub(super) use layout::{Entry, Layout};
@@ -22,4 +24,20 @@ pub(super) fn find(name: &str) -> Option<&'static Layout> {
 pub(super) fn default(has_config: bool) -> &'static Layout {
     let [compressed_tensors, plain, _] = &LAYOUTS;
     if has_config { compressed_tensors } else { plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_layout_is_found_by_its_name_and_the_defaults_are_the_two_meant() {
+        assert!(LAYOUTS.is_sorted_by(|a, b| a.name < b.name));
+        for layout in &LAYOUTS {
+            assert_eq!(find(layout.name).map(|found| found.name), Some(layout.name));
+            assert!(!layout.dtypes.is_empty());
+        }
+        assert!(find("auto").is_none());
+        assert_eq!((default(true).name, default(false).name), ("compressed-tensors", "plain"));
+    }
 }

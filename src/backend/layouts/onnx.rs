@@ -63,3 +63,78 @@ pub(in crate::backend) fn tensors(
     let zero_points = zero_points.transpose()?;
     Ok(EncodedWeight { codes, packing: spec.packing, scales, scale_format, zero_points, constants: Vec::new() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        numeric::{FloatFormat, Packing},
+        quant::{Grid, ScaleRule, Scheme},
+    };
+
+    fn weight(dtype: DType, granularity: Granularity) -> WeightScheme {
+        let grid = Grid::new(&Shape::new(vec![64, 6]).unwrap(), granularity).unwrap();
+        WeightScheme::new(Scheme::onnx(dtype, granularity), grid, FloatFormat::F16)
+    }
+
+    fn laid_out(weight: &WeightScheme) -> Vec<String> {
+        let mut deferred = Vec::new();
+        let shape = Shape::new(vec![64, 6]).unwrap();
+        let claim = |wanted: &str| format!("{wanted}_1");
+        let encoded = tensors("w", &shape, weight, claim, &mut deferred).unwrap();
+        let names: Vec<&str> = encoded.tensors().map(|tensor| tensor.name.as_str()).collect();
+        assert_eq!(names, deferred.iter().map(|tensor| tensor.name.as_str()).collect::<Vec<_>>());
+        deferred.iter().map(|tensor| format!("{} {} {}", tensor.name, tensor.element, tensor.shape)).collect()
+    }
+
+    #[test]
+    fn scales_are_a_scalar_a_vector_or_a_matrix() {
+        let axis = Granularity::PerChannel { axis: 1 };
+        let group = Granularity::PerGroup { axis: 0, size: 32 };
+        let codes = "w.quantized_1 3 [64,6]";
+        assert_eq!(laid_out(&weight(DType::Int8, Granularity::PerTensor)), [codes, "w.scale_1 1 []"]);
+        assert_eq!(laid_out(&weight(DType::Int8, axis)), [codes, "w.scale_1 1 [6]"]);
+        assert_eq!(laid_out(&weight(DType::Int4, group)), ["w.quantized_1 22 [64,6]", "w.scale_1 1 [2,6]"]);
+    }
+
+    #[test]
+    fn zero_points_have_the_type_and_the_packing_of_the_codes() {
+        let mut int4 = weight(DType::Int4, Granularity::PerGroup { axis: 0, size: 32 });
+        int4.scheme.rule = ScaleRule::RangeOverSteps;
+        int4.scheme.scale_format = None;
+        assert_eq!(
+            laid_out(&int4),
+            ["w.quantized_1 22 [64,6]", "w.scale_1 10 [2,6]", "w.zero_point_1 22 [2,6]"],
+            "scales in the weight's format, f16"
+        );
+        let shape = Shape::new(vec![64, 6]).unwrap();
+        let encoded = tensors("w", &shape, &int4, str::to_owned, &mut Vec::new()).unwrap();
+        let zero_points = encoded.zero_points.unwrap();
+        assert_eq!(
+            (encoded.packing, zero_points.packing, zero_points.down),
+            (Packing::Nibbles, Packing::Nibbles, false)
+        );
+    }
+
+    #[test]
+    fn the_opset_is_the_highest_that_dtype_groups_and_scales_need() {
+        let per_tensor = |dtype| weight(dtype, Granularity::PerTensor);
+        let group = weight(DType::Int8, Granularity::PerGroup { axis: 0, size: 32 });
+        let mut half = per_tensor(DType::Int8);
+        half.scheme.scale_format = None;
+        let needed = |weights: &[WeightScheme]| needed_opset(weights);
+        assert_eq!(needed(&[]), 0);
+        assert_eq!(needed(&[per_tensor(DType::Int8)]), 13);
+        assert_eq!(needed(&[half]), 19);
+        assert_eq!(needed(&[per_tensor(DType::Int8), per_tensor(DType::Fp8E4m3fn)]), 19);
+        assert_eq!(needed(&[group, half]), 21);
+    }
+
+    #[test]
+    fn two_codes_of_a_byte_are_of_one_row() {
+        let shape = |dims: &[usize]| Shape::new(dims.to_vec()).unwrap();
+        assert_eq!(refuses(DType::Int4, &shape(&[3, 5])), Some(Reason::ShapeUnsupported));
+        assert_eq!(refuses(DType::Int4, &shape(&[3, 4])), None);
+        assert_eq!(refuses(DType::Int8, &shape(&[3, 5])), None);
+    }
+}

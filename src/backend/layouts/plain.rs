@@ -65,3 +65,45 @@ impl Form for Plain {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::layouts::testing::{
+        PER_BLOCK, PER_GROUP, PER_ROW, PER_TENSOR, asymmetric, described, stored, symmetric,
+    };
+
+    #[test]
+    fn scales_broadcast_over_the_weight_or_are_those_of_the_grid() {
+        for (weight, expected) in [
+            (symmetric(DType::Fp8E5m2, PER_TENSOR), ["fc.weight F8_E5M2 [4,64]", "fc.weight_scale F32 [1,1]"]),
+            (symmetric(DType::Int8, PER_ROW), ["fc.weight I8 [4,64]", "fc.weight_scale F32 [4,1]"]),
+            (symmetric(DType::Int8, PER_GROUP), ["fc.weight I8 [4,64]", "fc.weight_scale F32 [4,2]"]),
+            (symmetric(DType::Fp8E4m3fn, PER_BLOCK), ["fc.weight F8_E4M3 [4,64]", "fc.weight_scale F32 [1,1]"]),
+        ] {
+            assert_eq!(stored(&LAYOUT, &weight), expected);
+        }
+    }
+
+    #[test]
+    fn int4_is_packed_and_zero_points_are_bytes() {
+        assert_eq!(
+            stored(&LAYOUT, &asymmetric(DType::Int4, PER_GROUP)),
+            [
+                "fc.weight_packed I32 [4,8]",
+                "fc.weight_scale F32 [4,2]",
+                "fc.weight_zero_point I8 [4,2]",
+                "fc.weight_shape I64 [2]"
+            ]
+        );
+    }
+
+    #[test]
+    fn it_has_a_place_for_every_class_and_dtype_and_describes_none() {
+        for dtype in DType::ALL {
+            assert!(LAYOUT.carries("Conv2d", &symmetric(dtype, PER_GROUP)));
+        }
+        let linears = [("a", Some(symmetric(DType::Int8, PER_ROW)))];
+        assert_eq!(described(&linears, |entries| LAYOUT.form.config(entries)), None);
+    }
+}

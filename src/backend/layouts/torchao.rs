@@ -98,3 +98,60 @@ fn subclass(entry: &Entry<'_>) -> Value {
         "kernel_preference": {"_type": "KernelPreference", "_data": "AUTO"}, "dtype": dtype},
         "_tensor_data_names": ["qdata", "scale"]})
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::layouts::testing::{PER_GROUP, PER_ROW, PER_TENSOR, asymmetric, described, stored, symmetric};
+
+    #[test]
+    fn the_fields_of_the_subclasses_have_their_own_tensors() {
+        assert_eq!(
+            stored(&LAYOUT, &symmetric(DType::Int8, PER_ROW)),
+            ["fc._weight_qdata I8 [4,64]", "fc._weight_scale F32 [4,1]", "fc._weight_zero_point I8 [4,1]"]
+        );
+        assert_eq!(
+            stored(&LAYOUT, &symmetric(DType::Fp8E4m3fn, PER_TENSOR)),
+            ["fc._weight_qdata F8_E4M3 [4,64]", "fc._weight_scale F32 [1,1]"]
+        );
+    }
+
+    #[test]
+    fn what_the_subclasses_cannot_hold_stays_native() {
+        for (class, weight) in [
+            ("Embedding", symmetric(DType::Int8, PER_ROW)),
+            ("Linear", asymmetric(DType::Int8, PER_ROW)),
+            ("Linear", symmetric(DType::Int8, PER_GROUP)),
+            ("Linear", symmetric(DType::Int4, PER_GROUP)),
+            ("Linear", symmetric(DType::Fp8E5m2, PER_ROW)),
+        ] {
+            assert!(!LAYOUT.carries(class, &weight), "{class} {:?}", weight.scheme);
+        }
+    }
+
+    #[test]
+    fn the_config_names_the_scheme_and_what_is_left_out() {
+        let fp8 = symmetric(DType::Fp8E4m3fn, PER_ROW);
+        let config = |linears: &[_]| described(linears, |entries| LAYOUT.form.config(entries));
+        let all = config(&[("a", Some(fp8)), ("lm_head", None)]).unwrap();
+        assert_eq!(all["modules_to_not_convert"], Value::Null, "the head is left out without being named");
+        assert_eq!(all["quant_type"]["default"]["_type"], json!("Float8WeightOnlyConfig"));
+        let some = config(&[("a", Some(fp8)), ("b", None)]).unwrap();
+        assert_eq!(some["modules_to_not_convert"], json!(["lm_head", "b"]));
+        let int8 = config(&[("a", Some(symmetric(DType::Int8, PER_TENSOR)))]).unwrap();
+        assert_eq!(int8["quant_type"]["default"]["_type"], json!("Int8WeightOnlyConfig"));
+        assert_eq!(int8["quant_type"]["default"]["_data"]["granularity"]["_type"], json!("PerTensor"));
+        assert_eq!(config(&[("a", None)]), None);
+    }
+
+    #[test]
+    fn the_header_describes_every_tensor_of_the_model() {
+        let linears = [("a", Some(symmetric(DType::Int8, PER_TENSOR))), ("b", None)];
+        let metadata = described(&linears, |entries| LAYOUT.form.metadata(entries));
+        assert_eq!(metadata["tensor_names"], r#"["a.weight","b.weight"]"#);
+        let subclass: Value = serde_json::from_str(&metadata["a.weight"]).unwrap();
+        assert_eq!((&subclass["_type"], &subclass["_data"]["block_size"]), (&json!("Int8Tensor"), &json!([4, 64])));
+        assert_eq!(subclass["_data"]["dtype"]["_data"], json!("bfloat16"));
+        assert_eq!(metadata["b.weight"], r#"{"_type":"Tensor"}"#);
+    }
+}

@@ -9,6 +9,7 @@ mod histogram;
 mod isa;
 mod min_max;
 mod quantize;
+mod tally;
 
 pub use columns::quantize_columns;
 pub use histogram::{BINS, FiniteMinMax, count_magnitudes, finite_min_max};

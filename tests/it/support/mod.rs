@@ -7,6 +7,7 @@ mod local;
 mod process;
 mod proxy;
 mod python;
+mod quantize;
 mod repeated;
 mod server;
 
@@ -19,6 +20,7 @@ pub use local::{data, local_job, run_local};
 pub use process::{Postgres, Process, eventually, program, schema, serve, start_server, work};
 pub use proxy::{Line, OVERLOADED, Proxy};
 pub use python::python;
+pub use quantize::quantize;
 pub use repeated::repeated;
 pub use server::{Client, Server};
 

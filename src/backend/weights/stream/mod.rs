@@ -185,3 +185,204 @@ fn own_params<'p>(touched: &Rect, own: &Rect, params: &'p [QParams]) -> Cow<'p, 
     let skipped = own.columns.start - touched.columns.start;
     Cow::Owned(rows.flat_map(|row| row.iter().skip(skipped)).copied().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        backend::weights::{EncodedWeight, ZeroPoints},
+        control::{Canceller, Control, MemoryBudget, Phase},
+        model::safetensors::OutTensor,
+        numeric::{DType, Element, ElementVisitor, FloatFormat, Packing, ScaleFormat},
+        quant::{Granularity, ScaleRule, Scheme, reference},
+        tensor::Shape,
+    };
+
+    /// Tensors in memory. Of each byte how often it was written.
+    #[derive(Default)]
+    struct Memory(Mutex<BTreeMap<String, (Vec<u8>, Vec<u8>)>>);
+
+    impl Memory {
+        fn lay_out(&self, tensor: &OutTensor) {
+            let bytes = tensor.bytes() as usize;
+            self.0.lock().unwrap().insert(tensor.name.clone(), (vec![0; bytes], vec![0; bytes]));
+        }
+
+        /// The bytes of a tensor, each of which was written once.
+        fn written_once(&self, name: &str) -> Vec<u8> {
+            let tensors = self.0.lock().unwrap();
+            let (bytes, times) = &tensors[name];
+            assert!(times.iter().all(|&times| times == 1), "bytes of {name} were written never or more than once");
+            bytes.clone()
+        }
+    }
+
+    impl Sink for Memory {
+        fn write(&self, tensor: &str, offset: u64, bytes: &[u8]) -> Result<(), BackendError> {
+            let mut tensors = self.0.lock().unwrap();
+            let (all, times) = tensors.get_mut(tensor).unwrap();
+            let range = offset as usize..offset as usize + bytes.len();
+            all[range.clone()].copy_from_slice(bytes);
+            times[range].iter_mut().for_each(|times| *times += 1);
+            Ok(())
+        }
+    }
+
+    fn out(name: &str, bits: usize, elements: usize) -> OutTensor {
+        OutTensor { name: name.to_owned(), dtype: String::new(), bits, shape: Shape::new(vec![elements]).unwrap() }
+    }
+
+    fn stream<R>(sink: &Memory, budget: u64, run: impl FnOnce(&Stream<'_, '_>) -> R) -> R {
+        let (never, budget) = (Canceller::default(), MemoryBudget::new(budget));
+        let control = Control::new(&|_| {}, &never);
+        let (buffers, meter) = (Buffers::new(&budget), control.phase(Phase::Quantizing, 0, "bytes"));
+        run(&Stream::new(sink, &buffers, &meter))
+    }
+
+    struct Reference<'a>(&'a [f32], &'a WeightScheme);
+    impl ElementVisitor for Reference<'_> {
+        type Output = (Vec<u8>, Vec<QParams>, ErrorStats);
+        fn visit<E: Element>(self) -> Self::Output {
+            reference::quantize_matrix::<f32, E>(self.0, &self.1.grid, &self.1.scheme).unwrap()
+        }
+    }
+
+    fn arrives(dims: [usize; 2], scheme: Scheme, packing: Packing, zero_points: Option<(Packing, bool)>) {
+        let [rows, columns] = dims;
+        let values: Vec<f32> = (0..rows * columns).map(|i| ((i * 7919 % 2003) as f32 - 900.0) * 0.01).collect();
+        let source: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let grid = Grid::new(&Shape::new(dims.to_vec()).unwrap(), scheme.granularity).unwrap();
+        let weight = WeightScheme::new(scheme, grid, FloatFormat::F32);
+        let (codes, params, slow) = scheme.dtype.visit(Reference(&values, &weight));
+
+        let (down, across) = grid.cells();
+        let sink = Memory::default();
+        let place = |(packing, is_down): (Packing, bool)| {
+            let bytes = if is_down { across * packing.row_bytes(down) } else { packing.row_bytes(down * across) };
+            ZeroPoints { tensor: out("zeros", 8, bytes), packing, down: is_down }
+        };
+        let encoded = EncodedWeight {
+            codes: out("codes", 8, rows * packing.row_bytes(columns)),
+            packing,
+            scales: out("scales", 32, down * across),
+            scale_format: ScaleFormat::F32,
+            zero_points: zero_points.map(place),
+            constants: vec![(out("constant", 8, 3), vec![1, 2, 3])],
+        };
+        encoded.tensors().for_each(|tensor| sink.lay_out(tensor));
+        sink.lay_out(&out("other", 8, 1000));
+        let other = vec![9; 1000];
+        let weights = [Weight {
+            name: "w",
+            scheme: &weight,
+            encoded: &encoded,
+            read: Box::new(|range| source.get(range).unwrap_or_default().into()),
+        }];
+        let unchanged =
+            [Unchanged { name: "other", bytes: 1000, read: Box::new(|range| other.get(range).unwrap().into()) }];
+        let errors = stream(&sink, 64 << 20, |stream| stream.run(&weights, &unchanged)).unwrap();
+
+        let mut packed = Vec::new();
+        packing.pack(&codes, columns, &mut packed);
+        assert!(sink.written_once("codes") == packed, "codes under {scheme:?}");
+        let scales: Vec<u8> = params.iter().flat_map(|params| params.scale.to_le_bytes()).collect();
+        assert!(sink.written_once("scales") == scales, "scales under {scheme:?}");
+        if let Some((packing, is_down)) = zero_points {
+            let cell = |row: usize, column: usize| params[row * across + column].zero_point as u8;
+            let mut packed = Vec::new();
+            if is_down {
+                // Word by word: the words of a column of cells, one below the other.
+                let words = |column| {
+                    let mut words = Vec::new();
+                    packing.pack(&(0..down).map(|row| cell(row, column)).collect::<Vec<_>>(), down, &mut words);
+                    words
+                };
+                let columns: Vec<Vec<u8>> = (0..across).map(words).collect();
+                for word in 0..packing.row_bytes(down) / 4 {
+                    columns.iter().for_each(|words| packed.extend_from_slice(&words[word * 4..word * 4 + 4]));
+                }
+            } else {
+                let all: Vec<u8> = params.iter().map(|params| params.zero_point as u8).collect();
+                packing.pack(&all, all.len(), &mut packed);
+            }
+            assert!(sink.written_once("zeros") == packed, "zero points under {scheme:?}");
+        }
+        assert_eq!((sink.written_once("constant"), sink.written_once("other")), (vec![1, 2, 3], other.clone()));
+        let [error] = &errors[..] else { panic!("{} errors of one weight", errors.len()) };
+        assert_eq!((error.count, error.clipped, error.underflowed), (slow.count, slow.clipped, slow.underflowed));
+    }
+
+    fn asymmetric(dtype: DType, granularity: Granularity) -> Scheme {
+        Scheme { rule: ScaleRule::RangeOverSteps, ..Scheme::torchao(dtype, granularity) }
+    }
+
+    const ROW: Granularity = Granularity::PerChannel { axis: 0 };
+    const COLUMN: Granularity = Granularity::PerChannel { axis: 1 };
+    const GROUP: Granularity = Granularity::PerGroup { axis: 1, size: 32 };
+
+    #[test]
+    fn codes_and_scales_arrive_in_every_packing() {
+        for (dtype, packing) in [
+            (DType::Int8, Packing::Bytes),
+            (DType::Int8, Packing::Words { bits: 8 }),
+            (DType::Int4, Packing::Words { bits: 4 }),
+            (DType::Int4, Packing::Nibbles),
+            (DType::Fp8E4m3fn, Packing::Bytes),
+        ] {
+            for granularity in [ROW, GROUP, Granularity::PerTensor] {
+                arrives([37, 96], Scheme::torchao(dtype, granularity), packing, None);
+            }
+        }
+    }
+
+    #[test]
+    fn zero_points_arrive_along_and_down() {
+        let bytes = Some((Packing::Bytes, false));
+        arrives([37, 96], asymmetric(DType::Int8, ROW), Packing::Bytes, bytes);
+        arrives([37, 96], asymmetric(DType::Int8, GROUP), Packing::Words { bits: 8 }, bytes);
+        arrives([38, 96], asymmetric(DType::Int4, GROUP), Packing::Nibbles, Some((Packing::Nibbles, false)));
+        let words = Packing::Words { bits: 4 };
+        arrives([37, 96], asymmetric(DType::Int4, GROUP), words, Some((words, true)));
+    }
+
+    #[test]
+    fn what_is_cut_anywhere_arrives_as_if_it_were_not() {
+        let rows = PART_ELEMENTS / 512 * 2 + 3;
+        let bytes = Some((Packing::Bytes, false));
+        for granularity in [ROW, COLUMN, Granularity::PerTensor, Granularity::PerGroup { axis: 0, size: 128 }] {
+            arrives([rows, 512], asymmetric(DType::Int8, granularity), Packing::Bytes, bytes);
+        }
+        // Rows longer than a part.
+        let columns = PART_ELEMENTS + 64;
+        for granularity in [ROW, GROUP, COLUMN, Granularity::PerTensor] {
+            arrives([2, columns], Scheme::torchao(DType::Int4, granularity), Packing::Words { bits: 4 }, None);
+        }
+    }
+
+    #[test]
+    fn no_room_for_a_buffer_is_an_error() {
+        let scheme = WeightScheme::new(
+            Scheme::torchao(DType::Int8, ROW),
+            Grid { rows: 1, columns: 4, cell_rows: 1, cell_columns: 4 },
+            FloatFormat::F32,
+        );
+        let encoded = EncodedWeight {
+            codes: out("codes", 8, 4),
+            packing: Packing::Bytes,
+            scales: out("scales", 32, 1),
+            scale_format: ScaleFormat::F32,
+            zero_points: None,
+            constants: Vec::new(),
+        };
+        let weights = [Weight {
+            name: "w",
+            scheme: &scheme,
+            encoded: &encoded,
+            read: Box::new(|range| vec![0; range.len()].into()),
+        }];
+        let result = stream(&Memory::default(), 1 << 20, |stream| stream.run(&weights, &[]));
+        assert!(matches!(result, Err(BackendError::Memory(_))));
+    }
+}
