@@ -29,8 +29,8 @@ pub fn log_panics() {
     });
 }
 
-/// Runs work that blocks on a thread for such work. A panic there is logged and answered by an error; so is the end of the
-/// runtime, which nobody is left to be told of.
+/// Runs work that blocks on a thread for such work. A panic there is an error here. So is the end of the runtime, after which
+/// nobody reads the answer.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Panicked)
 }

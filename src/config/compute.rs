@@ -67,7 +67,7 @@ impl ComputeConfig {
     }
 }
 
-/// Nine tenths of the memory that is free, in bytes, by the system's and the container's word; `None` where neither tells.
+/// Nine tenths of the memory that is free, in bytes, by the system's and the container's word; `None` where neither says.
 fn free_memory() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let system = read("/proc/meminfo").and_then(|text| {

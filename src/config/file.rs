@@ -154,7 +154,7 @@ pub fn example(program: &Command, command: &str) -> String {
     text
 }
 
-/// The value of a setting without being told, or else a kind of value that it takes.
+/// The default of a setting, or else a kind of value that it takes.
 fn sample(argument: &Arg) -> String {
     if matches!(argument.get_action(), ArgAction::SetTrue) {
         return "false".to_owned();

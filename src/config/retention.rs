@@ -1,10 +1,10 @@
-//! How long things are kept, and who may be told of them.
+//! How long things are kept, and where webhooks may be.
 
 use std::time::Duration;
 
 use clap::Args;
 
-/// How long things are kept, and who may be told of them.
+/// How long things are kept, and where webhooks may be.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RetentionConfig {
     /// Days after which the artifacts of a job that has ended are removed; never without it. The job and its summary stay.
@@ -24,7 +24,7 @@ pub struct RetentionConfig {
     pub webhooks_private: bool,
 }
 
-/// Some days, as far as they can be told.
+/// Some days as a duration; `None` for a number that is none.
 pub fn days(days: Option<f64>) -> Option<Duration> {
     days.and_then(|days| Duration::try_from_secs_f64(days * 24.0 * 3600.0).ok())
 }

@@ -17,7 +17,7 @@ use crate::fault::{Code, Warning};
 pub use canceller::{CancelHook, Cancelled, Canceller};
 pub use memory::{MemoryBudget, OverBudget, Reservation};
 
-/// The stages of a job. An open set: users are told to expect more.
+/// The stages of a job. An open set: the API's documents say that there may be more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -65,7 +65,7 @@ pub struct Progress {
     pub eta_seconds: Option<f64>,
 }
 
-/// Something worth telling whoever watches the job.
+/// What whoever watches the job should know.
 #[derive(Clone, Debug)]
 pub enum Notice {
     /// A phase begins.
@@ -114,12 +114,12 @@ impl<'a> Control<'a> {
         self.canceller.check()
     }
 
-    /// Tells the watcher something.
+    /// Sends a notice to the watcher.
     pub fn notify(&self, notice: Notice) {
         (self.notify)(notice);
     }
 
-    /// Tells the watcher of something odd.
+    /// Sends a warning to the watcher.
     pub fn warn(&self, code: impl Into<Code>, message: impl Into<String>) {
         self.notify(Notice::Warning(Warning::new(code, message)));
     }

@@ -6,7 +6,7 @@ use sqlx::{Database, Transaction};
 
 use crate::job::{Notification, StoreError};
 
-/// A transaction fit for writing. What it notifies of is part of it: nobody hears of what was rolled back, or too early.
+/// A transaction fit for writing. What it notifies of is part of it: no notification goes out for what was rolled back, or too early.
 pub(super) struct Tx<D: Database> {
     pub(super) transaction: Transaction<'static, D>,
     pub(super) notifications: Vec<Notification>,

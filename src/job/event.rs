@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What an event tells.
+/// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
     /// The status changed: `{status}`, and `error` if it failed.
@@ -62,7 +62,7 @@ pub struct Event {
     pub seq: i64,
     /// When it happened, in milliseconds since 1970, by the database's clock.
     pub at: i64,
-    /// What it tells.
+    /// What happened, in a form of the kind's own.
     #[serde(rename = "type")]
     pub kind: EventKind,
     /// The particulars.

@@ -31,7 +31,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure told by an error. A disk that is full has a name of its own, wherever it was noticed.
+    /// The failure that an error is. A disk that is full has a name of its own, wherever it was noticed.
     pub fn new(error: &dyn Fault, phase: Option<Phase>) -> Self {
         if error.source().is_some_and(is_full) && error.kind() == FaultKind::Environment {
             return Failure::plain(FaultCode::DiskFull, chain(error))

@@ -17,3 +17,18 @@ pub(super) async fn until_cancelled<T>(canceller: &Canceller, work: impl Future<
         () = cancelled => Err(Cancelled),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_ends_by_itself_or_with_its_job() {
+        let canceller = Canceller::default();
+        assert_eq!(until_cancelled(&canceller, async { 1 }).await, Ok(1));
+        canceller.cancel();
+        assert_eq!(until_cancelled(&canceller, pending::<i32>()).await, Err(Cancelled));
+    }
+}

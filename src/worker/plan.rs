@@ -1,4 +1,4 @@
-//! [`dry_run`]: what a job would do, told from the model's header or graph alone.
+//! [`dry_run`]: what a job would do, as far as it shows in the model's header or graph alone.
 
 use std::path::Path;
 

@@ -86,7 +86,7 @@ impl Task {
 
 /// Whether another worker could share the work.
 async fn shareable(ctx: &WorkerContext, job: &LocalJob) -> bool {
-    // Only a folder or an index has shards; whatever else there is need not be opened twice to know that.
+    // Only a folder or an index has shards; whatever else there is need not be opened just to know that.
     if !job.model.is_dir() && job.model.extension().is_none_or(|extension| extension != "json") {
         return false;
     }

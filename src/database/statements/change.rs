@@ -13,27 +13,30 @@ use crate::{
 };
 
 impl Store {
-    /// A tenant's job, if it is at the version wanted and stands as `fit` wants, locked with its tasks.
-    async fn to_change(
-        tx: &mut Tx,
+    /// Begins to change a tenant's job: it is at the version wanted, stands as `fit` wants, and is locked with its tasks. If
+    /// not, there is no transaction.
+    async fn change(
+        &self,
         tenant: &Tenant,
         id: &JobId,
         version: Option<i64>,
         fit: fn(JobStatus) -> bool,
-    ) -> Result<Result<Job, Changed>, StoreError> {
-        Self::lock_tasks(tx, id.as_str()).await?;
+    ) -> Result<Result<(Tx, Job), Changed>, StoreError> {
+        let mut tx = self.begin().await?;
+        Self::lock_tasks(&mut tx, id.as_str()).await?;
         let row: Option<JobRow> =
             sqlx::query_as(sql!("select {job columns} from jobs where id = $1 and tenant = $2 {for update}"))
                 .bind(id.as_str())
                 .bind(tenant.as_str())
                 .fetch_optional(tx.conn())
                 .await?;
-        let Some(job) = row.map(job).transpose()? else { return Ok(Err(Changed::Missing)) };
-        Ok(match version {
-            Some(version) if version != job.version => Err(Changed::Stale),
-            _ if !fit(job.status) => Err(Changed::Refused(job.status)),
-            _ => Ok(job),
-        })
+        let why = match row.map(job).transpose()? {
+            None => Changed::Missing,
+            Some(job) if version.is_some_and(|version| version != job.version) => Changed::Stale,
+            Some(job) if !fit(job.status) => Changed::Refused(job.status),
+            Some(job) => return Ok(Ok((tx, job))),
+        };
+        rolled_back(tx, Err(why)).await
     }
 
     /// Ends a job at once if no worker has it, and asks its workers to stop otherwise.
@@ -43,11 +46,10 @@ impl Store {
         id: &JobId,
         version: Option<i64>,
     ) -> Result<Changed, StoreError> {
-        let mut tx = self.begin().await?;
         let may_end = |status| !matches!(status, JobStatus::Succeeded | JobStatus::Failed | JobStatus::TimedOut);
-        let job = match Self::to_change(&mut tx, tenant, id, version, may_end).await? {
-            Ok(job) => job,
-            Err(why) => return rolled_back(tx, why).await,
+        let (mut tx, job) = match self.change(tenant, id, version, may_end).await? {
+            Ok(begun) => begun,
+            Err(why) => return Ok(why),
         };
         if matches!(job.status, JobStatus::Cancelling | JobStatus::Cancelled) {
             return rolled_back(tx, Changed::Done(Box::new(job))).await;
@@ -83,11 +85,10 @@ impl Store {
         version: Option<i64>,
         with: NewJob,
     ) -> Result<Changed, StoreError> {
-        let mut tx = self.begin().await?;
-        match Self::to_change(&mut tx, tenant, id, version, JobStatus::may_be_retried).await? {
-            Ok(_) => {}
-            Err(why) => return rolled_back(tx, why).await,
-        }
+        let (mut tx, _) = match self.change(tenant, id, version, JobStatus::may_be_retried).await? {
+            Ok(begun) => begun,
+            Err(why) => return Ok(why),
+        };
         sqlx::query(sql!(
             "update jobs
              set status = 'queued', spec = $2, backend = $3, warnings = $4, priority = $5, max_attempts = $6,
@@ -120,10 +121,9 @@ impl Store {
         id: &JobId,
         version: Option<i64>,
     ) -> Result<Changed, StoreError> {
-        let mut tx = self.begin().await?;
-        let job = match Self::to_change(&mut tx, tenant, id, version, JobStatus::is_terminal).await? {
-            Ok(job) => job,
-            Err(why) => return rolled_back(tx, why).await,
+        let (mut tx, job) = match self.change(tenant, id, version, JobStatus::is_terminal).await? {
+            Ok(begun) => begun,
+            Err(why) => return Ok(why),
         };
         sqlx::query(sql!("insert into garbage (job_id) values ($1) on conflict (job_id) do nothing"))
             .bind(id.as_str())

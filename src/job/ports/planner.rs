@@ -1,4 +1,4 @@
-//! [`Planner`]: the port to whoever can tell what a job would do.
+//! [`Planner`]: the port to whoever makes plans without running them.
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -8,14 +8,14 @@ use crate::{
     job::{Failure, JobSpec, Tenant},
 };
 
-/// What a job would do, told from the model's header or graph alone.
+/// What a job would do, as far as it shows in the model's header or graph alone.
 #[derive(Clone, Debug)]
 pub struct DryRun {
     /// `{effective_config, plan}`, as jobs have it.
     pub plan: Value,
     /// What the user should know.
     pub warnings: Vec<Warning>,
-    /// The size of the model's files now and then, in bytes, as far as it can be told.
+    /// The size of the model's files now and then, in bytes, as far as it is known beforehand.
     pub bytes: Option<(u64, u64)>,
     /// What running the model is predicted to take, in bytes; of a job that runs it and has data.
     pub peak_bytes: Option<u64>,
@@ -23,7 +23,7 @@ pub struct DryRun {
     pub shards: Option<usize>,
 }
 
-/// Tells what a job would do.
+/// Says what a job would do.
 #[async_trait]
 pub trait Planner: std::fmt::Debug + Send + Sync {
     /// Makes the plan of a tenant's job that passed its checks. Nothing is computed.

@@ -38,7 +38,7 @@ pub trait Upkeep: std::fmt::Debug + Send + Sync {
     /// Jobs that ended longer ago than this and still have artifacts: marks the artifacts as expired and returns the jobs.
     async fn expire(&self, age: Duration, limit: i64) -> Result<Vec<JobId>, StoreError>;
 
-    /// Removes the events of jobs that ended longer ago than this, all but those that tell a change of status, idempotency
+    /// Removes the events of jobs that ended longer ago than this, all but changes of status, idempotency
     /// keys and deliveries older than `keys`, and workers not seen for a day.
     async fn prune(&self, events: Option<Duration>, keys: Duration) -> Result<(), StoreError>;
 }

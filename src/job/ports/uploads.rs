@@ -27,7 +27,7 @@ pub struct Upload {
     pub size: u64,
     /// Its SHA-256 in hexadecimal, where it was just computed.
     pub sha256: Option<String>,
-    /// When it came, in milliseconds since 1970, where the store told.
+    /// When it came, in milliseconds since 1970, where the store says.
     pub modified: Option<i64>,
 }
 

@@ -107,7 +107,20 @@ pub(super) async fn stoppable<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
+    use futures_util::stream;
+
     use super::*;
+
+    #[tokio::test]
+    async fn parts_are_put_in_order_and_counted_until_one_fails() {
+        let parts = || stream::iter([Ok(Bytes::from("ab")), Ok(Bytes::from("c"))]);
+        let put = |at, part: PutPayload| ready(Ok((at, part.content_length())));
+        assert_eq!(put_all(parts(), put).await.unwrap(), (vec![(0, 2), (1, 1)], 3));
+        let broken = parts().chain(stream::iter([Err(io::Error::other("broken"))]));
+        assert!(put_all(broken, put).await.is_err());
+    }
 
     #[test]
     fn no_file_has_more_parts_than_a_store_takes() {

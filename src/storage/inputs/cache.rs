@@ -42,7 +42,7 @@ impl Cache {
         self.statistics.clone()
     }
 
-    /// The name that a version of a file has here; none of one whose versions cannot be told apart.
+    /// The name that a version of a file has here; none of one whose versions look the same.
     fn name(&self, uri: &str, object: &Object) -> Option<PathBuf> {
         let tag = object.tag.as_ref()?;
         Some(self.names.join(sha256_hex(format!("{uri}\n{:?}\n{tag}", object.size).as_bytes())))
@@ -51,45 +51,45 @@ impl Cache {
     /// Puts a file that is here at `target`. Its SHA-256.
     pub(super) fn take(&self, uri: &str, object: &Object, target: &Path) -> Option<String> {
         let sha256 = fs::read_to_string(self.name(uri, object)?).ok()?;
-        let kept = self.objects.join(&sha256);
+        let cached = self.objects.join(&sha256);
         // Whatever an earlier attempt left there.
         let _ = fs::remove_file(target);
-        fs::hard_link(&kept, target).ok()?;
+        fs::hard_link(&cached, target).ok()?;
         // What was used last is removed last.
-        let _ = File::open(&kept).and_then(|file| file.set_modified(SystemTime::now()));
+        let _ = File::open(&cached).and_then(|file| file.set_modified(SystemTime::now()));
         Some(sha256)
     }
 
-    /// Keeps a file that was brought. One that cannot be kept is brought again the next time, and that is all.
+    /// Caches a file that was brought. One that cannot be cached is brought again the next time, and that is all.
     pub(super) fn keep(&self, uri: &str, object: &Object, path: &Path, sha256: &str) {
         let Some(name) = self.name(uri, object) else { return };
         if fs::metadata(path).map_or(u64::MAX, |metadata| metadata.len()) > self.limit {
             return;
         }
-        let kept = self.objects.join(sha256);
-        let linked = match fs::hard_link(path, &kept) {
+        let cached = self.objects.join(sha256);
+        let linked = match fs::hard_link(path, &cached) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         };
         if let Err(error) = linked.and_then(|()| write_whole(&name, sha256)) {
-            tracing::debug!(%error, uri, "an input was not kept");
+            tracing::debug!(%error, uri, "an input was not cached");
         }
     }
 
     /// Removes what was used longest ago, until the rest is within the limit.
     pub(super) fn trim(&self) -> io::Result<()> {
-        let mut kept = Vec::new();
+        let mut files = Vec::new();
         for entry in fs::read_dir(&self.objects)?.chain(fs::read_dir(&self.statistics)?) {
             let entry = entry?;
             // Another process may be trimming as well.
             if let Ok(metadata) = entry.metadata() {
-                kept.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), entry.path()));
+                files.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), entry.path()));
             }
         }
-        kept.sort();
-        let mut bytes: u64 = kept.iter().map(|(_, size, _)| size).sum();
+        files.sort();
+        let mut bytes: u64 = files.iter().map(|(_, size, _)| size).sum();
         let before = bytes;
-        for (_, size, path) in kept {
+        for (_, size, path) in files {
             if bytes <= self.limit {
                 break;
             }

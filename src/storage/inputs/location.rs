@@ -1,6 +1,6 @@
 //! [`Location`]: what a URI names. The one place that knows schemes.
 //!
-//! Told from the text alone: nothing is resolved or opened here.
+//! By its text alone: nothing is resolved or opened here.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Names of files as places tell them, and which of them may become files here.
+//! Names of files as places list them, and which of them may become files here.
 
 use std::path::{Component, Path};
 

@@ -105,7 +105,7 @@ impl Sources {
         })
     }
 
-    /// What a URI names, if the tenant may read it as far as its text tells.
+    /// What a URI names, if the tenant may read it as far as its text shows.
     fn admit(&self, tenant: &Tenant, uri: &str) -> Result<Location, StorageError> {
         let location = Location::parse(uri)?;
         let not_allowed = |reason: &str| StorageError::NotAllowed { uri: uri.to_owned(), reason: reason.to_owned() };

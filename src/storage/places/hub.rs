@@ -150,7 +150,7 @@ impl Place for Hub {
         if object.size.is_some() {
             return Ok(Object { path: path.to_owned(), ..object.clone() });
         }
-        // A hub that does not tell sizes.
+        // A hub whose answer has no sizes.
         let found = self.web.head(&object.path).await?;
         let (tag, sha256) = (object.tag.clone(), object.sha256.clone());
         Ok(Object { path: path.to_owned(), tag, sha256, ..found })

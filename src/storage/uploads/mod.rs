@@ -1,0 +1,4 @@
+//! What clients bring to the service itself.
+
+mod body;
+mod store;
