@@ -35,7 +35,7 @@ const MAY_NAME: [(&str, &[&str]); 29] = [
     ("report", &["numeric", "quant", "spec"]),
     ("backend", &["calibration", "dataset", "engine", "model", "numeric", "quant", "report", "spec", "tensor"]),
     ("pipeline", &["backend", "dataset", "model", "quant", "report", "spec"]),
-    ("job", &["dataset", "report", "spec"]),
+    ("job", &["backend", "dataset", "engine", "pipeline", "report", "spec"]),
     ("access", &["job"]),
     ("webhook", &["job"]),
     // shell
@@ -47,7 +47,7 @@ const MAY_NAME: [(&str, &[&str]); 29] = [
     ("traces", &[]),
     ("outbound", &["access", "job", "telemetry", "webhook"]),
     ("worker", &["backend", "config", "engine", "job", "pipeline", "report", "spec", "storage", "telemetry"]),
-    ("api", &["access", "backend", "dataset", "job", "numeric", "report", "spec", "webhook"]),
+    ("api", &["access", "backend", "dataset", "job", "numeric", "pipeline", "report", "spec", "webhook"]),
     (
         "app",
         &[

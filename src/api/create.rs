@@ -11,22 +11,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use super::{
-    ApiState,
+
     access::Writer,
+    admission::{admit, new_job},
     conditional::tag,
     error::ApiError,
+    job_schema::JobSchema,
     problem::Problem,
-    request::{self, JobRequest},
+    request,
+    state::ApiState,
     views::{JobView, WarningView},
     wait,
 };
 use crate::{
-    backend,
     digest::sha256_hex,
-    job::{Created, Idempotency, JobId, JobSpec, NewJob, Tenant},
+    job::{Created, Idempotency, JobRequest},
+    pipeline::Purpose,
 };
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -74,7 +76,7 @@ enum Answer {
 ///
 /// With an `Idempotency-Key`, the same request may be sent again and creates one job only. With `Prefer: wait=n` the answer
 /// comes when the job has ended, or after n seconds, 30 at most: 200 with the job as it ended, else 202.
-#[utoipa::path(post, path = "/v1/jobs", operation_id = "create_job", tag = "jobs", request_body = JobRequest, params(
+#[utoipa::path(post, path = "/v1/jobs", operation_id = "create_job", tag = "jobs", request_body = JobSchema, params(
     CreateParams,
     ("Idempotency-Key" = inline(Option<String>), Header, nullable = false, min_length = 1, max_length = 255,
      pattern = "^[!-~]+$", description = "Makes the request unique for a day."),
@@ -85,7 +87,7 @@ enum Answer {
      body = Answer),
     (status = 202, description = "The job is queued; `Location` names it.", body = JobView, headers(
         ("Location" = String, description = "The job."), ("ETag" = String, description = "The job's version."))),
-    (status = 400, description = "The body is not a job, or a header or parameter cannot be read.", body = Problem,
+    (status = 400, description = "The body is not JSON, or a header or parameter cannot be read.", body = Problem,
      content_type = "application/problem+json"),
     (status = 409, description = "Another job has this name.", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
@@ -103,14 +105,13 @@ async fn create(
     let Query(params) = params.map_err(|e| ApiError::Malformed { detail: e.body_text(), pointer: None })?;
     let body = request::json_body(&headers, body)?;
     let idempotency = idempotency(&headers, &body)?;
-    let spec = JobSpec::from(JobRequest::read(body)?);
-    let new = check(&state, writer.tenant(), spec)?;
+    let job = admit(&state, writer.tenant(), JobRequest::read(&body), Purpose::Run)?;
     if params.validate_only {
-        let effective_config = effective(&new.spec);
-        let warnings = new.warnings.iter().map(WarningView::from).collect();
-        return Ok(Json(Validated { valid: true, effective_config, warnings }).into_response());
+        let warnings = job.warnings.iter().map(WarningView::from).collect();
+        return Ok(Json(Validated { valid: true, effective_config: job.effective_config, warnings }).into_response());
     }
-    let (mut job, replayed) = match state.jobs.create(NewJob { idempotency, ..new }).await? {
+    let new = new_job(writer.tenant(), job, idempotency);
+    let (mut job, replayed) = match state.jobs.create(new).await? {
         Created::New(job) => (job, false),
         Created::Replayed(job) => (job, true),
         Created::KeyReused => return Err(ApiError::KeyReused),
@@ -147,35 +148,4 @@ fn idempotency(headers: &HeaderMap, body: &Value) -> Result<Option<Idempotency>,
     let mut sorted = body.clone();
     sorted.sort_all_objects();
     Ok(Some(Idempotency { key: key.to_owned(), fingerprint: sha256_hex(sorted.to_string().as_bytes()) }))
-}
-
-/// Everything that can be told without the model.
-pub(super) fn check(state: &ApiState, tenant: &Tenant, spec: JobSpec) -> Result<NewJob, ApiError> {
-    let checked = spec.check();
-    let mut objections = checked.objections;
-    let mut warnings = checked.warnings;
-    let (found, more, heads) = backend::check(&checked.quantize, spec.calibration.is_some());
-    objections.extend(more);
-    warnings.extend(heads);
-    let uris = [
-        ("/model/uri", Some(&spec.model.uri)),
-        ("/calibration/uri", spec.calibration.as_ref().map(|c| &c.uri)),
-        ("/evaluation/uri", spec.evaluation.as_ref().map(|e| &e.uri)),
-    ];
-    objections.extend(uris.into_iter().filter_map(|(pointer, uri)| state.inputs.objection(tenant, pointer, uri?)));
-    let (Some(found), true) = (found, objections.is_empty()) else { return Err(ApiError::Invalid(objections)) };
-    Ok(NewJob {
-        id: JobId::from_uuid(Uuid::now_v7().as_u128()),
-        tenant: tenant.clone(),
-        backend: found.capabilities().name,
-        spec,
-        warnings,
-        idempotency: None,
-    })
-}
-
-/// The effective rules of a job that no worker has planned yet.
-pub(super) fn effective(spec: &JobSpec) -> Value {
-    let spec = spec.check().quantize;
-    backend::find(&spec.backend).map_or(Value::Null, |found| backend::effective(&spec, found.capabilities()))
 }

@@ -12,17 +12,18 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     access::Writer,
+    admission::{admit, new_job},
     conditional::{if_match, tag},
-    create::check,
     error::ApiError,
     jobs::{find, parse},
     problem::Problem,
-    request::{self, JobRequest, merge},
+    request::{self, merge},
     state::ApiState,
     views::JobView,
 };
 use crate::{
-    job::{Changed, Job, JobSpec},
+    job::{Changed, Job, JobRequest},
+    pipeline::Purpose,
     spec::{Objection, ObjectionCode},
 };
 
@@ -103,18 +104,12 @@ async fn retry(
     if !patch.is_null() {
         merge(&mut request, patch);
     }
-    // The patch could be read; what it makes of the request cannot (RFC 5789, section 2.2).
-    let spec = JobSpec::from(JobRequest::read(request).map_err(|error| match error {
-        ApiError::Malformed { detail, pointer } => {
-            ApiError::Invalid(vec![Objection::new(pointer.unwrap_or_default(), ObjectionCode::WrongType, detail)])
-        }
-        other => other,
-    })?);
-    if spec.name != job.spec.name {
+    let request = JobRequest::read(&request);
+    if request.spec.name != job.spec.name {
         let objection = Objection::new("/name", ObjectionCode::OutOfRange, "a job keeps its name");
         return Err(ApiError::Invalid(vec![objection.hint("submit a new job instead")]));
     }
-    let new = check(&state, writer.tenant(), spec)?;
+    let new = new_job(writer.tenant(), admit(&state, writer.tenant(), request, Purpose::Run)?, None);
     let changed = state.jobs.retry(writer.tenant(), &job.id, if_match(&headers)?, new).await?;
     let job = outcome(changed, "only one that failed, timed out or was cancelled can be tried again")?;
     Ok(answer(StatusCode::ACCEPTED, job))

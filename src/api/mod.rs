@@ -4,6 +4,7 @@
 //! not known here. What every request passes through is in `middleware`; the routes are put together in `routes`.
 
 mod access;
+mod admission;
 mod artifacts;
 mod backends;
 mod conditional;
@@ -12,6 +13,7 @@ mod error;
 mod events;
 mod health;
 mod job_actions;
+mod job_schema;
 mod jobs;
 mod keys;
 mod limits;

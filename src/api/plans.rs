@@ -12,15 +12,11 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiState,
-    access::Reader,
-    create::check,
-    error::ApiError,
-    problem::Problem,
-    request::{self, JobRequest},
+    ApiState, access::Reader, admission::admit, error::ApiError, job_schema::JobSchema, problem::Problem, request,
+    state::ApiState,
     views::WarningView,
 };
-use crate::{fault::Warning, job::JobSpec};
+use crate::{job::JobRequest, pipeline::Purpose};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(plan))
@@ -50,9 +46,9 @@ struct PlanView {
 /// Plan a job without running it.
 ///
 /// Reads the model's header or graph alone. The request is the one of `POST /v1/jobs`; calibration data may be missing.
-#[utoipa::path(post, path = "/v1/plans", operation_id = "plan_job", tag = "jobs", request_body = JobRequest, responses(
+#[utoipa::path(post, path = "/v1/plans", operation_id = "plan_job", tag = "jobs", request_body = JobSchema, responses(
     (status = 200, description = "The plan.", body = PlanView),
-    (status = 400, description = "The body is not a job.", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
     (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The job cannot be carried out; every objection is listed.", body = Problem,
@@ -64,18 +60,10 @@ async fn plan(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<PlanView>, ApiError> {
-    let spec = JobSpec::from(JobRequest::read(request::json_body(&headers, body)?)?);
-    let told: Vec<Warning> = match check(&state, reader.tenant(), spec.clone()) {
-        Ok(new) => new.warnings,
-        // Data that is not there yet is no reason not to plan.
-        Err(ApiError::Invalid(objections))
-            if objections.iter().all(|o| o.code == crate::spec::ObjectionCode::CalibrationMissing) =>
-        {
-            Vec::new()
-        }
-        Err(error) => return Err(error),
-    };
-    let dry = state.planner.plan(reader.tenant(), spec).await.map_err(|failure| ApiError::Failed(Box::new(failure)))?;
+    let request = JobRequest::read(&request::json_body(&headers, body)?);
+    let job = admit(&state, reader.tenant(), request, Purpose::Look)?;
+    let told = job.warnings.clone();
+    let dry = state.planner.plan(reader.tenant(), job).await.map_err(|failure| ApiError::Failed(Box::new(failure)))?;
     let more = dry.warnings.iter().filter(|warning| !told.contains(warning));
     Ok(Json(PlanView {
         effective_config: dry.plan["effective_config"].clone(),

@@ -1,4 +1,5 @@
-//! How images become samples, as clients write it.
+//! The schema of how images become samples, as clients write it; [`read_preprocess`](crate::job::read_preprocess) reads it.
+#![expect(dead_code, reason = "a schema is not read")]
 
 use serde::Deserialize;
 use utoipa::{
@@ -6,10 +7,8 @@ use utoipa::{
     openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, RefOr, Schema, Type},
 };
 
-use crate::dataset::{Color, Layout, Preprocess, Size};
-
 /// How images become samples: resized, cropped to the middle, scaled, normalized. The steps are those of torchvision.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"resize": 256, "crop": 224, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}))]
 pub(super) struct PreprocessInput {
@@ -36,7 +35,7 @@ pub(super) struct PreprocessInput {
 }
 
 /// One side, or height and width.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum SizeInput {
     /// One number.
@@ -58,7 +57,7 @@ impl PartialSchema for SizeInput {
 impl ToSchema for SizeInput {}
 
 /// The order of the axes.
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 enum LayoutInput {
     #[default]
     #[serde(rename = "NCHW")]
@@ -68,36 +67,11 @@ enum LayoutInput {
 }
 
 /// The channels and their order.
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 enum ColorInput {
     #[default]
     Rgb,
     Bgr,
     Gray,
-}
-
-impl From<PreprocessInput> for Preprocess {
-    fn from(input: PreprocessInput) -> Self {
-        let size = |size: SizeInput| match size {
-            SizeInput::One(side) => Size::One(side),
-            SizeInput::Both([height, width]) => Size::Both(height, width),
-        };
-        Preprocess {
-            resize: input.resize.map(size),
-            crop: input.crop.map(size),
-            scale: input.scale,
-            mean: input.mean,
-            std: input.std,
-            layout: match input.layout {
-                LayoutInput::Nchw => Layout::Nchw,
-                LayoutInput::Nhwc => Layout::Nhwc,
-            },
-            color: match input.color {
-                ColorInput::Rgb => Color::Rgb,
-                ColorInput::Bgr => Color::Bgr,
-                ColorInput::Gray => Color::Gray,
-            },
-        }
-    }
 }

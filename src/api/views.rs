@@ -6,11 +6,11 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{create::effective, problem::ProblemError};
+use super::problem::ProblemError;
 use crate::{
     control::Progress,
     fault::Warning,
-    job::{Failure, Job, JobStatus},
+    job::{AdmittedJob, Failure, Job, JobStatus},
     report::Artifact,
 };
 
@@ -178,8 +178,14 @@ pub(super) enum StatusView {
     TimedOut,
 }
 
+/// The rules of a job that was let in before they were kept with it, and never planned.
+fn effective(job: &Job) -> Value {
+    AdmittedJob::restore(job.spec.clone()).map_or(Value::Null, |job| job.effective_config)
+}
+
 impl From<Job> for JobView {
-    fn from(job: Job) -> Self {
+    fn from(mut job: Job) -> Self {
+        let effective_config = job.effective_config.take().unwrap_or_else(|| effective(&job));
         let link = |tail: &str| format!("/v1/jobs/{}{tail}", job.id);
         JobView {
             links: LinksView {
@@ -194,7 +200,7 @@ impl From<Job> for JobView {
                 summary: result.summary.clone(),
                 quality_gate: result.quality_gate.clone(),
             }),
-            effective_config: effective(&job.spec),
+            effective_config,
             config: serde_json::to_value(&job.spec).unwrap_or(Value::Null),
             id: job.id.to_string(),
             progress: job.progress.as_ref().map(|Progress { units_done, units_total, unit, eta_seconds }| {

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use crate::{
     engine::EngineConfig,
     fault::FaultCode,
-    job::{DryRun, Failure, JobSpec, Planner, Tenant},
+    job::{AdmittedJob, DryRun, Failure, Planner, Tenant},
     storage::{Cache, Sources},
     worker,
 };
@@ -26,10 +26,10 @@ pub(super) struct LocalPlanner {
 
 #[async_trait]
 impl Planner for LocalPlanner {
-    async fn plan(&self, tenant: &Tenant, spec: JobSpec) -> Result<DryRun, Failure> {
+    async fn plan(&self, tenant: &Tenant, job: AdmittedJob) -> Result<DryRun, Failure> {
         let busy = || Failure::plain(FaultCode::PlanUnavailable, "the plan could not be made");
         let _place = self.places.acquire().await.map_err(|_| busy())?;
         let LocalPlanner { sources, cache, scratch, engine, .. } = self;
-        worker::dry_run(sources, cache.as_ref(), scratch, tenant, spec, engine.clone()).await
+        worker::dry_run(sources, cache.as_ref(), scratch, tenant, job, engine.clone()).await
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::{
@@ -18,15 +18,15 @@ use super::{
     watch::Watcher,
 };
 use crate::{
-    backend::{self, DataSource, Evaluation, RunInputs},
+    backend,
     config::ComputeConfig,
     control::{Canceller, Control, Notice},
     dataset::Preprocess,
     engine::EngineConfig,
     fault::{Fault, FaultKind, chain},
+    job::{AdmittedJob, DEFAULT_BATCH, DataRef, InputFiles, JobRequest, JobSpec, Machine, read_preprocess},
     pipeline::{self, LocalJob, PipelineError, Purpose},
-    report::QualityGate,
-    spec::{Objection, Parsed, find_section, parse, parse_text},
+    spec::{Objection, Parsed, Reader, find_section, parse, parse_text},
     storage::Want,
 };
 
@@ -61,11 +61,11 @@ pub(super) struct QuantizeArgs {
 
     /// The most calibration samples to use.
     #[arg(long, value_name = "N")]
-    max_samples: Option<usize>,
+    max_samples: Option<u32>,
 
     /// Samples per forward pass, where the model leaves it open.
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    batch_size: usize,
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_BATCH)]
+    batch_size: u32,
 
     /// Only print the plan, as JSON.
     #[arg(long)]
@@ -98,17 +98,16 @@ pub(super) fn run(args: &QuantizeArgs) -> Result<ExitCode, Box<dyn Error>> {
         Ok(document) => document,
         Err(objection) => return Ok(refuse(&[objection])),
     };
-    let (section, pointer) = find_section(&document);
-    let parsed = parse(section, pointer);
-    if !parsed.objections.is_empty() {
-        let (_, more, _) = backend::check(&parsed.spec, args.calibration.is_some());
-        return Ok(refuse(&[parsed.objections, more].concat()));
-    }
+    let purpose = if args.plan_only { Purpose::Look } else { Purpose::Run };
+    let admitted = match request(args, &document).admit(purpose, |_, _| None) {
+        Ok(admitted) => admitted,
+        Err(objections) => return Ok(refuse(&objections)),
+    };
     let canceller = Canceller::default();
     let _listener = listen_for_interrupt(canceller.clone());
     // They live as long as the job.
     let mut inputs = Inputs::new(&args.hub_endpoint);
-    let job = match local_job(args, parsed, &mut inputs, &canceller) {
+    let job = match local_job(args, admitted, &mut inputs, &canceller) {
         Ok(job) => job,
         Err(error) => match error.downcast::<NotBrought>() {
             Ok(error) => return Ok(tell(&error.0)),
@@ -132,42 +131,46 @@ fn tell(error: &(impl Fault + 'static)) -> ExitCode {
     if error.kind() == FaultKind::Invalid { ExitCode::from(INVALID) } else { ExitCode::FAILURE }
 }
 
+/// The job that the arguments and the file of rules ask for.
+fn request(args: &QuantizeArgs, document: &Value) -> JobRequest {
+    let (section, pointer) = find_section(document);
+    let Parsed { spec: rules, objections, warnings } = parse(section, pointer);
+    let data = |uri: &String, labels, max_samples| DataRef {
+        uri: uri.clone(),
+        labels,
+        max_samples,
+        batch_size: Some(args.batch_size),
+        preprocess: args.preprocess.clone(),
+    };
+    let spec = JobSpec {
+        calibration: args.calibration.as_ref().map(|uri| data(uri, None, args.max_samples)),
+        evaluation: args.evaluation.as_ref().map(|uri| data(uri, args.labels.clone(), None)),
+        ..JobSpec::new(&args.model, section.clone())
+    };
+    JobRequest { spec, rules, objections, warnings }
+}
+
 /// The job, its inputs brought here.
 fn local_job(
     args: &QuantizeArgs,
-    parsed: Parsed,
+    job: AdmittedJob,
     inputs: &mut Inputs,
     canceller: &Canceller,
 ) -> Result<LocalJob, Box<dyn Error>> {
     let want = if args.plan_only { Want::Plan } else { Want::Model };
     let model = inputs.bring("model", &args.model, want, canceller)?;
-    let mut source = |role, given: &String| -> Result<DataSource, Box<dyn Error>> {
-        let path = inputs.bring(role, given, Want::Data, canceller)?;
-        let preprocess = args.preprocess.clone();
-        Ok(DataSource { path, max_samples: args.max_samples, batch_size: args.batch_size, preprocess })
+    let mut data = |role, given: &Option<String>| {
+        given.as_ref().map(|given| inputs.bring(role, given, Want::Data, canceller)).transpose()
     };
-    let calibration = args.calibration.as_ref().map(|given| source("calibration", given)).transpose()?;
-    let evaluation = args.evaluation.as_ref().map(|given| -> Result<Evaluation, Box<dyn Error>> {
-        let data = DataSource { max_samples: None, ..source("evaluation", given)? };
-        Ok(Evaluation { data, labels: args.labels.clone() })
-    });
-    let evaluation = evaluation.transpose()?;
-    Ok(LocalJob {
-        model,
-        inputs: RunInputs {
-            calibration,
-            evaluation,
-            engine: EngineConfig { canceller: canceller.clone(), ..args.compute.engine() },
-            memory: args.compute.memory(),
-            statistics: None,
-            digests: BTreeMap::new(),
-        },
-        spec: parsed.spec,
-        warnings: parsed.warnings,
-        quality_gate: QualityGate::default(),
+    let (calibration, evaluation) = (data("calibration", &args.calibration)?, data("evaluation", &args.evaluation)?);
+    let files = InputFiles { model, calibration, evaluation, origins: inputs.origins.clone(), ..InputFiles::default() };
+    let machine = Machine {
+        engine: EngineConfig { canceller: canceller.clone(), ..args.compute.engine() },
+        memory: args.compute.memory(),
+        statistics: None,
         digests: args.digests,
-        origins: inputs.origins.clone(),
-    })
+    };
+    Ok(job.local(files, machine))
 }
 
 fn plan(job: &LocalJob) -> Result<(), PipelineError> {
@@ -220,10 +223,15 @@ fn prepare(out: &Path) -> io::Result<()> {
 
 /// Reads `--preprocess`.
 fn preprocess(text: &str) -> Result<Preprocess, String> {
-    let preprocess: Preprocess = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    match preprocess.mistakes().first() {
-        Some((field, message)) => Err(format!("{field}: {message}")),
-        None => Ok(preprocess),
+    let json: Value = serde_json::from_str(text).map_err(|e| format!("not JSON: {e}"))?;
+    let mut reader = Reader::default();
+    let preprocess = reader.object(&json, "").map(|object| read_preprocess(&mut reader, &object));
+    match (reader.objections.first(), preprocess) {
+        (None, Some(preprocess)) => Ok(preprocess),
+        (first, _) => {
+            let told = |o: &Objection| format!("{}: {}", o.pointer.trim_start_matches('/'), o.message);
+            Err(first.map(told).unwrap_or_default().trim_start_matches(": ").to_owned())
+        }
     }
 }
 

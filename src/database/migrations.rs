@@ -30,6 +30,7 @@ macro_rules! migrations {
 migrations! {
     1 "0001_jobs",
     2 "0002_service",
+    3 "0003_effective_config",
 }
 
 fn migrator(files: Vec<(i64, &'static str, &'static str)>) -> Migrator {

@@ -10,10 +10,12 @@ codes! {
     pub enum WarningCode {
         /// A rule asks for activations to be quantized, and the backend quantizes weights only.
         ActivationsIgnored("activations_ignored", "Take `activations` out of the rule, or choose a backend for static PTQ.");
+        /// The request names no backend, or neither backend nor mode.
+        BackendDefaulted("backend_defaulted", "Write the backend, and the mode, into the request.");
         /// The model runs with a smaller batch than was asked for, so that it fits the memory.
         BatchLowered("batch_lowered", "Nothing, or give the worker more memory with `--engine-memory-mib`.");
         /// There is no calibration data; activations are calibrated with random values, so accuracy says nothing.
-        CalibrationRandom("calibration_random", "Give representative samples as `calibration.data` for a model to be used.");
+        CalibrationRandom("calibration_random", "Give representative samples as `calibration.uri` for a model to be used.");
         /// An earlier job calibrated the same model with the same data, and its statistics were used.
         CalibrationReused("calibration_reused", "Nothing: the result is the same as that of a calibration anew.");
         /// Constants beyond the range of f16 became its largest number.
@@ -25,9 +27,9 @@ codes! {
         /// The runtime does not run the result with its default graph optimizations.
         DefaultOptimizationFails("default_optimization_fails", "Run it with the optimization level that the note names.");
         /// The accuracy was measured on the samples that calibrated the model, so it may be too good.
-        EvaluatedOnCalibrationData("evaluated_on_calibration_data", "Give samples of their own as `evaluation.data`.");
+        EvaluatedOnCalibrationData("evaluated_on_calibration_data", "Give samples of their own as `evaluation.uri`.");
         /// The accuracy was measured on samples that calibration left out.
-        EvaluatedOnHeldOut("evaluated_on_held_out", "Nothing, or give samples of their own as `evaluation.data`.");
+        EvaluatedOnHeldOut("evaluated_on_held_out", "Nothing, or give samples of their own as `evaluation.uri`.");
         /// A field was read as another one that means the same.
         FieldAliased("field_aliased", "Write the field's own name, which the note tells.");
         /// A field is still read, and will not be for ever.

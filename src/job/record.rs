@@ -53,6 +53,8 @@ pub struct Job {
     pub tenant: Tenant,
     /// What was asked for.
     pub spec: JobSpec,
+    /// The rules as they are carried out; none of a job that an earlier version let in and no worker has planned.
+    pub effective_config: Option<Value>,
     /// Where it stands.
     pub status: JobStatus,
     /// The phase it is in, or was in last.

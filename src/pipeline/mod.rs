@@ -108,7 +108,9 @@ pub fn plan(job: &LocalJob, purpose: Purpose) -> Result<PlannedJob<'_>, Pipeline
     if !resolved.objections.is_empty() {
         return Err(PipelineError::Objections(resolved.objections.clone()));
     }
-    let warnings = [&job.warnings[..], &warnings, &resolved.warnings].concat();
+    // Whoever let the job in may have told some of them already.
+    let more = warnings.iter().filter(|warning| !job.warnings.contains(warning));
+    let warnings = job.warnings.iter().chain(more).chain(&resolved.warnings).cloned().collect();
     Ok(PlannedJob { job, backend, prepared, warnings })
 }
 

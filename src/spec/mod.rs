@@ -3,19 +3,25 @@
 //! Parsing collects every objection instead of stopping at the first. What a backend can do is not known here: it
 //! comes in as the inventory's [`Support`] and is checked by the backend itself.
 
+mod document;
 mod objection;
 mod parse;
 mod pattern;
 mod plan;
 mod quantize;
+mod reader;
 mod reason;
+mod rule;
 mod suggest;
+mod tao;
 
+pub use document::{find_section, parse_text};
 pub use objection::{Objection, ObjectionCode, pointer_token};
-pub use parse::{Parsed, find_section, parse, parse_text};
+pub use parse::{Parsed, parse};
 pub use pattern::{Pattern, PatternError};
 pub use plan::{Decision, Layer, LayerPlan, PatternUse, Plan, Resolved, Support, resolve};
 pub use quantize::{Choice, LayerRule, Mode, NATIVE, QuantizeSpec, TensorRule};
+pub use reader::{Object, Reader};
 pub use reason::Reason;
 pub use suggest::nearest;
 

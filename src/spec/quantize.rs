@@ -106,6 +106,9 @@ pub struct QuantizeSpec {
     pub layers: Vec<LayerRule>,
     /// Layers left as they are, whatever the rules say.
     pub skip_names: Vec<Pattern>,
+    /// cosmos-reason's `num_calibration_samples`: the most samples where the job's `calibration` does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_calibration_samples: Option<u32>,
     /// Options of the backend.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub backend_kwargs: Map<String, Value>,
@@ -117,6 +120,21 @@ pub struct QuantizeSpec {
 }
 
 impl QuantizeSpec {
+    /// The section found at `pointer` before any of it is read.
+    pub(super) fn empty(pointer: &str) -> Self {
+        QuantizeSpec {
+            backend: String::new(),
+            mode: None,
+            algorithm: None,
+            layers: Vec::new(),
+            skip_names: Vec::new(),
+            num_calibration_samples: None,
+            backend_kwargs: Map::new(),
+            allow_unmatched: false,
+            pointer: pointer.to_owned(),
+        }
+    }
+
     /// The pointer of one of the section's fields.
     pub fn at(&self, field: &str) -> String {
         format!("{}/{field}", self.pointer)

@@ -7,14 +7,14 @@ use serde_json::Value;
 use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
-    output::{ShardOutput, TaskError, TaskOutput},
+    output::{TaskError, TaskOutput},
     publish::Publisher,
     shard_pipeline::ShardsInFlight,
 };
 use crate::{
     control::{Control, Notice, Phase},
     fault::{Fault, chain},
-    job::{Failure, Work},
+    job::{Failure, ShardOutput, Work},
     panics::blocking,
     pipeline::{self, LocalJob, PipelineError, Purpose},
     storage::RemoteShards,

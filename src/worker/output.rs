@@ -1,9 +1,7 @@
 //! What an attempt leaves, or why it leaves nothing.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
-    job::Failure,
+    job::{Failure, ShardOutput},
     pipeline::{Finished, ShardDone},
 };
 
@@ -18,14 +16,6 @@ pub(super) enum TaskOutput {
     Shard(Box<ShardDone>),
     /// The job is to be taken apart into shards of so many bytes.
     Apart(Vec<u64>),
-}
-
-/// What a shard's task leaves for the join's.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct ShardOutput {
-    pub(super) done: ShardDone,
-    /// The prefix of its file in the store.
-    pub(super) prefix: String,
 }
 
 /// Why an attempt left nothing.

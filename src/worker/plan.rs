@@ -1,6 +1,6 @@
 //! [`dry_run`]: what a job would do, as far as it shows in the model's header or graph alone.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use super::{
     compute::failure,
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     control::{Canceller, Control, MemoryBudget, Notice},
     engine::EngineConfig,
-    job::{DryRun, Failure, JobSpec, Tenant},
+    job::{AdmittedJob, DryRun, Failure, Machine, Tenant},
     panics::blocking,
     pipeline::{self, LocalJob, Purpose},
     storage::{Cache, Sources, Stager, Want},
@@ -23,15 +23,18 @@ pub async fn dry_run(
     cache: Option<&Cache>,
     scratch: &Path,
     tenant: &Tenant,
-    spec: JobSpec,
+    job: AdmittedJob,
     engine: EngineConfig,
 ) -> Result<DryRun, Failure> {
     let scratch = Scratch::once(scratch).map_err(|error| unusable_scratch(&error))?;
     let (notify, never) = (|_: Notice| (), Canceller::default());
     let control = Control::new(&notify, &never);
     let stager = Stager { sources, tenant, folder: scratch.path(), cache, control: &control };
-    let planned = match stage(&stager, spec, Want::Plan, engine, MemoryBudget::DEFAULT).await {
-        Ok((job, _)) => {
+    let planned = match stage(&stager, &job.spec, Want::Plan).await {
+        Ok((files, _)) => {
+            let memory = Arc::new(MemoryBudget::new(MemoryBudget::DEFAULT));
+            let statistics = cache.map(Cache::statistics);
+            let job = job.local(files, Machine { engine, memory, statistics, digests: true });
             let planned = blocking(move || plan(&job)).await;
             planned.unwrap_or_else(|panicked| Err(Failure::new(&panicked, None)))
         }

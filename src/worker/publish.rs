@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, slice};
 
 use serde_json::json;
 
-use super::output::{ShardOutput, TaskOutput};
+use super::output::TaskOutput;
 use crate::{
     control::{Canceller, Control, Notice, Phase},
     job::{Failure, Finish, JobResult, StoredArtifact},

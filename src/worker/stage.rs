@@ -1,76 +1,35 @@
 //! [`stage`]: a job's inputs from their URIs to local paths.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use crate::{
-    backend::{DataSource, Evaluation, RunInputs},
-    control::MemoryBudget,
-    engine::EngineConfig,
-    job::JobSpec,
-    pipeline::LocalJob,
-    storage::{Cache, RemoteShards, Stager, StorageError, Want},
+    job::{InputFiles, JobSpec},
+    storage::{RemoteShards, Stager, StorageError, Want},
 };
-
-/// Samples per forward pass where neither the job nor the model says.
-const DEFAULT_BATCH: usize = 8;
 
 /// Brings the inputs of a job. Of a checkpoint of several shards that are elsewhere, these are still to be brought.
 pub(super) async fn stage(
     stager: &Stager<'_>,
-    spec: JobSpec,
+    spec: &JobSpec,
     want: Want,
-    engine: EngineConfig,
-    memory_bytes: u64,
-) -> Result<(LocalJob, Option<RemoteShards>), StorageError> {
-    let checked = spec.check();
-    let mut origins = BTreeMap::new();
+) -> Result<(InputFiles, Option<RemoteShards>), StorageError> {
+    let mut files = InputFiles::default();
     let model = stager.bring("model", &spec.model.uri, want).await?;
-    origins.extend(model.origin.map(|origin| ("model", origin)));
-    let source = |path, max: Option<u32>, batch: Option<u32>, preprocess| DataSource {
-        path,
-        max_samples: max.map(|n| n as usize),
-        batch_size: batch.map_or(DEFAULT_BATCH, |n| n as usize),
-        preprocess,
-    };
-    let mut calibration = None;
-    if let Some(c) = &spec.calibration {
-        let staged = stager.bring("calibration", &c.uri, Want::Data).await?;
-        origins.extend(staged.origin.map(|origin| ("calibration", origin)));
-        calibration = Some(source(staged.path, c.max_samples, c.batch_size, c.preprocess.clone()));
+    files.origins.extend(model.origin.map(|origin| ("model", origin)));
+    files.model = model.path;
+    if let Some(data) = &spec.calibration {
+        let staged = stager.bring("calibration", &data.uri, Want::Data).await?;
+        files.origins.extend(staged.origin.map(|origin| ("calibration", origin)));
+        files.calibration = Some(staged.path);
     }
-    let mut evaluation = None;
-    if let Some(e) = &spec.evaluation {
-        let same = spec.calibration.as_ref().filter(|c| c.uri == e.uri).and(calibration.as_ref());
-        let path = match same {
-            Some(calibration) => {
-                origins.extend(origins.get("calibration").cloned().map(|origin| ("evaluation", origin)));
-                calibration.path.clone()
-            }
-            None => {
-                let staged = stager.bring("evaluation", &e.uri, Want::Data).await?;
-                origins.extend(staged.origin.map(|origin| ("evaluation", origin)));
-                staged.path
-            }
-        };
-        let data = source(path, e.max_samples, e.batch_size, e.preprocess.clone());
-        evaluation = Some(Evaluation { data, labels: e.labels.clone() });
+    if let Some(data) = &spec.evaluation {
+        let same = spec.calibration.as_ref().is_some_and(|calibration| calibration.uri == data.uri);
+        if same {
+            files.origins.extend(files.origins.get("calibration").cloned().map(|origin| ("evaluation", origin)));
+            files.evaluation.clone_from(&files.calibration);
+        } else {
+            let staged = stager.bring("evaluation", &data.uri, Want::Data).await?;
+            files.origins.extend(staged.origin.map(|origin| ("evaluation", origin)));
+            files.evaluation = Some(staged.path);
+        }
     }
-    let memory = Arc::new(MemoryBudget::new(memory_bytes));
-    let job = LocalJob {
-        model: model.path,
-        inputs: RunInputs {
-            calibration,
-            evaluation,
-            engine,
-            memory,
-            statistics: stager.cache.map(Cache::statistics),
-            digests: BTreeMap::new(),
-        },
-        spec: checked.quantize,
-        warnings: checked.warnings,
-        quality_gate: spec.quality_gate,
-        digests: true,
-        origins,
-    };
-    Ok((job, model.shards))
+    Ok((files, model.shards))
 }

@@ -1,13 +1,13 @@
 //! What an attempt does: stage, compute, publish.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
     WorkerContext,
     cancel::Stop,
-    compute::{Computation, compute},
+    compute::{Computation, compute, failure},
     context::prefix,
     output::TaskError,
     publish::Publisher,
@@ -16,11 +16,11 @@ use super::{
 };
 use crate::{
     backend,
-    control::{Control, Notice, Phase},
+    control::{Control, MemoryBudget, Notice, Phase},
     engine::EngineConfig,
-    job::{Failure, Finish, JobSpec, Lease, Tenant, Work},
+    job::{AdmittedJob, Failure, Finish, JobSpec, Lease, Machine, Tenant, Work},
     pipeline::{LocalJob, PipelineError},
-    storage::{Stager, StorageError, Want},
+    storage::{Cache, Stager, StorageError, Want},
 };
 
 /// One attempt's work.
@@ -56,7 +56,11 @@ impl Task {
             control: &control,
         };
         let unstaged = |error: StorageError| Failure::new(&error, Some(Phase::Staging));
-        let (job, shards) = stage(&stager, spec, Want::Model, engine, ctx.memory_bytes).await.map_err(unstaged)?;
+        let job = restore(spec)?;
+        let (files, shards) = stage(&stager, &job.spec, Want::Model).await.map_err(unstaged)?;
+        let memory = Arc::new(MemoryBudget::new(ctx.memory_bytes));
+        let statistics = ctx.cache.as_ref().map(Cache::statistics);
+        let job = job.local(files, Machine { engine, memory, statistics, digests: true });
         if let (Work::Shard { index, .. }, Some(shards)) = (&work, &shards) {
             // In the same order everywhere: by name.
             let name = shards.names().nth(*index).ok_or(PipelineError::PlanChanged);
@@ -82,6 +86,12 @@ impl Task {
         let output = compute(job, computation).await?;
         Ok(publisher.publish_output(output, &control).await?)
     }
+}
+
+/// The job as it was let in: the rules are parsed once for each attempt.
+fn restore(spec: JobSpec) -> Result<AdmittedJob, Failure> {
+    let refused = |objections| failure(&PipelineError::Objections(objections), Some(Phase::Staging));
+    AdmittedJob::restore(spec).map_err(refused)
 }
 
 /// Whether another worker could share the work.

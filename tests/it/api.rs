@@ -33,11 +33,17 @@ fn every_error_is_a_problem_document() {
     let json_type = "application/json";
     problem(client.post("/v1/jobs", "text/plain", b"{}"), 415, "unsupported_media_type");
     problem(client.post("/v1/jobs", json_type, b"{"), 400, "malformed_request");
-    let missing = problem(client.post("/v1/jobs", json_type, b"{}"), 400, "malformed_request");
-    assert!(missing["detail"].as_str().unwrap().contains("model"), "{missing}");
+    let missing = problem(client.post("/v1/jobs", json_type, b"{}"), 422, "invalid_job");
+    let places: Vec<_> = missing["errors"].as_array().unwrap().iter().map(|e| (&e["pointer"], &e["code"])).collect();
+    assert_eq!(json!(places), json!([["/quantize", "missing"], ["/model", "missing"]]));
+    for no_object in [&b"[]"[..], b"null", b"7"] {
+        let wrong = problem(client.post("/v1/jobs", json_type, no_object), 422, "invalid_job");
+        assert_eq!((&wrong["errors"][0]["pointer"], &wrong["errors"][0]["code"]), (&json!(""), &json!("wrong_type")));
+    }
     let typed = json!({"model": {"uri": 7}, "quantize": {}}).to_string();
-    let typed = problem(client.post("/v1/jobs", json_type, typed.as_bytes()), 400, "malformed_request");
-    assert_eq!(typed["errors"][0]["pointer"], "/model/uri");
+    let typed = problem(client.post("/v1/jobs", json_type, typed.as_bytes()), 422, "invalid_job");
+    let places: Vec<_> = typed["errors"].as_array().unwrap().iter().map(|e| &e["pointer"]).collect();
+    assert_eq!(json!(places), json!(["/quantize/layers", "/model/uri"]), "the rules' objections come with it");
     problem(announce(client, 2 << 20), 413, "body_too_large");
     problem(client.post("/healthz", json_type, b"{}"), 405, "method_not_allowed");
     for (path, status, code) in [
@@ -55,7 +61,8 @@ fn every_error_is_a_problem_document() {
         problem((found, serde_json::from_slice(&body).unwrap()), status, code);
     }
     let invalid = json!({"model": {"uri": "ftp://x/y"}, "calibration": {"uri": "c.npz"},
-        "quantize": {"mode": "static_ptq", "layers": [{"module_name": "*", "weights": {"dtype": "int9"}}]}});
+        "quantize": {"backend": "torchao", "mode": "static_ptq",
+            "layers": [{"module_name": "*", "weights": {"dtype": "int9"}}]}});
     let invalid = problem(client.post("/v1/jobs", json_type, invalid.to_string().as_bytes()), 422, "invalid_job");
     let pointers: Vec<_> =
         invalid["errors"].as_array().unwrap().iter().map(|e| e["pointer"].as_str().unwrap()).collect();

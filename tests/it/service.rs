@@ -64,7 +64,7 @@ fn whole_numbers_may_be_written_as_floats() {
     let made = server.client.send("POST", "/v1/jobs", &[], Some(&job));
     assert_eq!((made.status, &made.json()["config"]["timeout_seconds"]), (202, &json!(60)));
     job["timeout_seconds"] = json!(0.5);
-    assert_eq!(server.client.send("POST", "/v1/jobs", &[], Some(&job)).status, 400);
+    assert_eq!(server.client.send("POST", "/v1/jobs", &[], Some(&job)).status, 422);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use ptqd::{
     database::{self, Database},
     fault::{FaultCode, Warning, WarningCode},
     job::{
-        Changed, Claim, Created, Cursor, Event, EventKind, Failure, Finish, Held, Idempotency, Job, JobId, JobResult,
-        JobStatus, ListQuery, NewJob, Notification, Tenant, Update, Work, Worker,
+        AdmittedJob, Changed, Claim, Created, Cursor, Event, EventKind, Failure, Finish, Held, Idempotency, Job, JobId,
+        JobResult, JobStatus, ListQuery, NewJob, Notification, Tenant, Update, Work, Worker,
     },
     webhook::{Attempted, DeliveryStatus, Webhook, new_secret},
 };
@@ -30,17 +30,12 @@ fn new_job(priority: i32) -> NewJob {
 
 /// A job with some fields of its request changed.
 fn new_job_with(fields: Value) -> NewJob {
-    let mut request = json!({"model": {"uri": "file:///m.onnx"}, "quantize": {"backend": "modelopt"}, "max_attempts": 2,
+    let mut request = json!({"model": {"uri": "file:///m.onnx"}, "quantize": {"backend": "modelopt", "layers": [{"module_name": "*"}]}, "max_attempts": 2,
         "labels": {"team": "vision"}});
     request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-    NewJob {
-        id: JobId::from_uuid(Uuid::now_v7().as_u128()),
-        tenant: Tenant::default(),
-        spec: serde_json::from_value(request).expect("a job"),
-        backend: "modelopt",
-        warnings: vec![Warning::new(WarningCode::ModeDefaulted, "told at once")],
-        idempotency: None,
-    }
+    let mut job = AdmittedJob::restore(serde_json::from_value(request).expect("a job")).expect("a job's rules");
+    job.warnings = vec![Warning::new(WarningCode::ModeDefaulted, "told at once")];
+    NewJob { id: JobId::from_uuid(Uuid::now_v7().as_u128()), tenant: Tenant::default(), job, idempotency: None }
 }
 
 fn result() -> JobResult {

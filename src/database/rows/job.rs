@@ -26,6 +26,7 @@ table_row! {
         cancel_requested_at: Option<i64>,
         artifacts_expired_at: Option<i64>,
         last_seq: i64,
+        effective_config: Option<String>,
     }
 }
 
@@ -37,6 +38,7 @@ pub(in crate::database) fn job(row: JobRow) -> Result<Job, StoreError> {
         tenant: row.tenant.parse().map_err(|_| corrupt("tenant"))?,
         status: row.status.parse::<JobStatus>().map_err(|()| corrupt("status"))?,
         spec: from_json(&row.spec).ok_or_else(|| corrupt("spec"))?,
+        effective_config: optional(row.effective_config.as_deref()).ok_or_else(|| corrupt("effective_config"))?,
         warnings: from_json(&row.warnings).ok_or_else(|| corrupt("warnings"))?,
         progress: optional(row.progress.as_deref()).ok_or_else(|| corrupt("progress"))?,
         error: optional(row.error.as_deref()).ok_or_else(|| corrupt("error"))?,

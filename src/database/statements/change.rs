@@ -92,21 +92,22 @@ impl Store {
         sqlx::query(sql!(
             "update jobs
              set status = 'queued', spec = $2, backend = $3, warnings = $4, priority = $5, max_attempts = $6,
-                 attempt = 0, phase = null, progress = null, plan = null, error = null,
+                 effective_config = $7, attempt = 0, phase = null, progress = null, plan = null, error = null,
                  started_at = null, finished_at = null, cancel_requested_at = null
              where id = $1"
         ))
         .bind(id.as_str())
-        .bind(to_json(&with.spec)?)
-        .bind(with.backend)
-        .bind(to_json(&with.warnings)?)
-        .bind(i64::from(with.spec.priority))
-        .bind(i64::from(with.spec.attempts()))
+        .bind(to_json(&with.job.spec)?)
+        .bind(with.job.backend)
+        .bind(to_json(&with.job.warnings)?)
+        .bind(i64::from(with.job.spec.priority))
+        .bind(i64::from(with.job.spec.attempts()))
+        .bind(to_json(&with.job.effective_config)?)
         .execute(tx.conn())
         .await?;
         sqlx::query(sql!("delete from job_labels where job_id = $1")).bind(id.as_str()).execute(tx.conn()).await?;
-        Self::label(&mut tx, id.as_str(), &with.spec).await?;
-        Self::enqueue(&mut tx, id.as_str(), with.backend).await?;
+        Self::label(&mut tx, id.as_str(), &with.job.spec).await?;
+        Self::enqueue(&mut tx, id.as_str(), with.job.backend).await?;
         let data = json!({"status": JobStatus::Queued, "retried": true});
         Self::append(&mut tx, id.as_str(), EventKind::StatusChanged, &data).await?;
         let job = Self::row(&mut tx, id.as_str()).await?;

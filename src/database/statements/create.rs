@@ -21,18 +21,20 @@ impl Store {
         }
         let inserted: Result<JobRow, sqlx::Error> = sqlx::query_as(sql!(
             "insert into jobs
-               (id, tenant, name, status, spec, backend, warnings, priority, attempt, max_attempts, created_at, last_seq)
-             values ($1, $2, $3, 'queued', $4, $5, $6, $7, 0, $8, {now}, 1)
+               (id, tenant, name, status, spec, backend, warnings, priority, attempt, max_attempts, effective_config,
+                created_at, last_seq)
+             values ($1, $2, $3, 'queued', $4, $5, $6, $7, 0, $8, $9, {now}, 1)
              returning {job columns}"
         ))
         .bind(new.id.as_str())
         .bind(new.tenant.as_str())
-        .bind(&new.spec.name)
-        .bind(to_json(&new.spec)?)
-        .bind(new.backend)
-        .bind(to_json(&new.warnings)?)
-        .bind(i64::from(new.spec.priority))
-        .bind(i64::from(new.spec.attempts()))
+        .bind(&new.job.spec.name)
+        .bind(to_json(&new.job.spec)?)
+        .bind(new.job.backend)
+        .bind(to_json(&new.job.warnings)?)
+        .bind(i64::from(new.job.spec.priority))
+        .bind(i64::from(new.job.spec.attempts()))
+        .bind(to_json(&new.job.effective_config)?)
         .fetch_one(tx.conn())
         .await;
         if is_unique_violation(&inserted) {
@@ -44,8 +46,8 @@ impl Store {
         {
             return rolled_back(tx, None).await;
         }
-        Self::label(&mut tx, new.id.as_str(), &new.spec).await?;
-        Self::enqueue(&mut tx, new.id.as_str(), new.backend).await?;
+        Self::label(&mut tx, new.id.as_str(), &new.job.spec).await?;
+        Self::enqueue(&mut tx, new.id.as_str(), new.job.backend).await?;
         let data = json!({"status": JobStatus::Queued});
         Self::record(&mut tx, new.id.as_str(), 1, EventKind::StatusChanged, &data).await?;
         self.commit(tx).await?;
@@ -72,7 +74,7 @@ impl Store {
                 }));
             }
         }
-        let Some(name) = &new.spec.name else { return Ok(None) };
+        let Some(name) = &new.job.spec.name else { return Ok(None) };
         let namesake: Option<(String,)> = sqlx::query_as(sql!("select id from jobs where tenant = $1 and name = $2"))
             .bind(new.tenant.as_str())
             .bind(name)

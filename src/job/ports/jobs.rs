@@ -6,10 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{NotificationStream, StoreError};
-use crate::{
-    fault::Warning,
-    job::{Event, Job, JobId, JobSpec, JobStatus, Tenant},
-};
+use crate::job::{AdmittedJob, Event, Job, JobId, JobStatus, Tenant};
 
 /// What makes a request unique for a client that may send it twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +25,7 @@ pub struct NewJob {
     /// Whose it is.
     pub tenant: Tenant,
     /// What to do.
-    pub spec: JobSpec,
-    /// The backend's name.
-    pub backend: &'static str,
-    /// Warnings from its checks.
-    pub warnings: Vec<Warning>,
+    pub job: AdmittedJob,
     /// What makes the request unique.
     pub idempotency: Option<Idempotency>,
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     fault::Warning,
-    job::{Failure, JobSpec, Tenant},
+    job::{AdmittedJob, Failure, Tenant},
 };
 
 /// What a job would do, as far as it shows in the model's header or graph alone.
@@ -26,6 +26,6 @@ pub struct DryRun {
 /// Says what a job would do.
 #[async_trait]
 pub trait Planner: std::fmt::Debug + Send + Sync {
-    /// Makes the plan of a tenant's job that passed its checks. Nothing is computed.
-    async fn plan(&self, tenant: &Tenant, spec: JobSpec) -> Result<DryRun, Failure>;
+    /// Makes the plan of a tenant's job. Nothing is computed.
+    async fn plan(&self, tenant: &Tenant, job: AdmittedJob) -> Result<DryRun, Failure>;
 }

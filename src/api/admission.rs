@@ -1,0 +1,24 @@
+//! The door: what a request must pass to become a job, for those who create, try again, or plan.
+
+use uuid::Uuid;
+
+use super::{error::ApiError, state::ApiState};
+use crate::{
+    job::{AdmittedJob, Idempotency, JobId, JobRequest, NewJob, Tenant},
+    pipeline::Purpose,
+};
+
+/// A tenant's job, or everything that is wrong with it and can be told without the model.
+pub(super) fn admit(
+    state: &ApiState,
+    tenant: &Tenant,
+    request: JobRequest,
+    purpose: Purpose,
+) -> Result<AdmittedJob, ApiError> {
+    request.admit(purpose, |pointer, uri| state.inputs.objection(tenant, pointer, uri)).map_err(ApiError::Invalid)
+}
+
+/// A job to be queued, under a new id.
+pub(super) fn new_job(tenant: &Tenant, job: AdmittedJob, idempotency: Option<Idempotency>) -> NewJob {
+    NewJob { id: JobId::from_uuid(Uuid::now_v7().as_u128()), tenant: tenant.clone(), job, idempotency }
+}

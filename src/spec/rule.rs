@@ -1,0 +1,116 @@
+//! Reads one entry of `layers`: which layers, and what becomes of their weights and activations.
+
+use serde_json::Value;
+
+use super::{
+    Choice, LayerRule, NATIVE, Objection,
+    ObjectionCode::{InvalidPattern, Missing, UnknownDtype, WrongType},
+    Pattern, PatternError, TensorRule, Warning,
+    reader::{Object, Reader},
+};
+use crate::{fault::WarningCode, numeric::DType};
+
+/// Fields of `weights` and `activations` that mean something here, and those that only TAO has.
+const FIELDS: [&str; 2] = ["dtype", "quant_axis"];
+const OBSERVERS: [&str; 2] = ["observer_or_fake_quant", "observer_or_fake_quant_kwargs"];
+
+/// A rule; none where its pattern cannot be read.
+pub(super) fn read(reader: &mut Reader, rule: &Value, pointer: String) -> Option<LayerRule> {
+    let rule = reader.object(rule, pointer)?;
+    reader.only_known(&rule, &["module_name", "weights", "activations", "algorithm"]);
+    let module_name = pattern(reader, rule.get("module_name"), &rule.at("module_name"));
+    let weights = tensor(reader, &rule, "weights");
+    let activations = tensor(reader, &rule, "activations");
+    let algorithm = algorithm(reader, &rule);
+    Some(LayerRule { module_name: module_name?, weights, activations, algorithm, pointer: rule.pointer })
+}
+
+/// The name of an algorithm in lower case, whether there is such a one or not.
+pub(super) fn algorithm(reader: &mut Reader, object: &Object<'_>) -> Option<String> {
+    let name = reader.text(object, "algorithm")?.trim();
+    (!name.is_empty()).then(|| name.to_ascii_lowercase())
+}
+
+/// A pattern of names.
+pub(super) fn pattern(reader: &mut Reader, value: Option<&Value>, pointer: &str) -> Option<Pattern> {
+    let source = match value {
+        Some(Value::String(source)) => source,
+        None | Some(Value::Null) => {
+            reader.object_to(pointer, Missing, "a name pattern is required");
+            return None;
+        }
+        Some(other) => {
+            reader.wrong_type(pointer, "a string", other);
+            return None;
+        }
+    };
+    match Pattern::new(source) {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let code = if matches!(error, PatternError::Empty) { Missing } else { InvalidPattern };
+            reader.object_to(pointer, code, error.to_string());
+            None
+        }
+    }
+}
+
+/// What a rule says of weights, or of activations. Older specs have a list of one here.
+fn tensor(reader: &mut Reader, rule: &Object<'_>, field: &str) -> Option<TensorRule> {
+    let pointer = rule.at(field);
+    let value = match rule.get(field)? {
+        Value::Array(items) => match items.as_slice() {
+            [one] => {
+                let note = "a list of one was read as its element";
+                reader.warnings.push(Warning::at(&pointer, WarningCode::FieldAliased, note));
+                one
+            }
+            _ => {
+                reader.object_to(pointer, WrongType, "expected an object, found a list");
+                return None;
+            }
+        },
+        other => other,
+    };
+    let tensor = reader.object(value, pointer)?;
+    reader.only_known(&tensor, &[FIELDS, OBSERVERS].concat());
+    for field in OBSERVERS {
+        let empty = match tensor.get(field) {
+            None => true,
+            Some(Value::String(text)) => text.is_empty(),
+            Some(Value::Object(options)) => options.is_empty(),
+            Some(_) => false,
+        };
+        if !empty {
+            reader.ignored(tensor.at(field), "observers are chosen by `algorithm`");
+        }
+    }
+    let quant_axis = reader.integer(&tensor, "quant_axis", i64::MIN..=i64::MAX);
+    let name = reader.text(&tensor, "dtype").unwrap_or_default().trim();
+    let dtype = dtype(reader, name, &tensor.at("dtype"))?;
+    Some(TensorRule { dtype, quant_axis })
+}
+
+/// A dtype by any of its names.
+pub(super) fn dtype(reader: &mut Reader, name: &str, pointer: &str) -> Option<Choice> {
+    if name.is_empty() {
+        reader.object_to(pointer, Missing, "a dtype is required");
+        return None;
+    }
+    if name.eq_ignore_ascii_case(NATIVE) {
+        return Some(Choice::Native);
+    }
+    match name.parse::<DType>() {
+        Ok(dtype) => {
+            if !name.eq_ignore_ascii_case(dtype.spec().name) {
+                let note = format!("`{name}` was read as `{dtype}`");
+                reader.warnings.push(Warning::at(pointer, WarningCode::FieldAliased, note));
+            }
+            Some(Choice::Quantize(dtype))
+        }
+        Err(error) => {
+            let names = DType::ALL.map(|d| d.spec().name).into_iter().chain([NATIVE]);
+            reader.objections.push(Objection::new(pointer, UnknownDtype, error.to_string()).allowed(names));
+            None
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Fields that TAO Quant has and this service says otherwise: each is read, mapped or named in a warning; none is lost.
+//!
+//! Two families: those of the vision networks' section, and those of cosmos-reason's, which stand in the section itself or in
+//! groups of it.
+
+use serde_json::json;
+
+use super::{
+    Choice, LayerRule, Mode, Objection,
+    ObjectionCode::{UnknownDevice, UnsupportedDtype},
+    Pattern, QuantizeSpec, TensorRule, Warning,
+    reader::{Object, Reader},
+    rule,
+};
+use crate::{fault::WarningCode, numeric::DType};
+
+const PATHS: &str = "paths are given by the job (`model`, `output`), not here";
+const DATA: &str = "calibration data is given by the job (`calibration`), not here";
+const DEFAULT_DTYPE: &str = "legacy defaults are ignored by every backend; use a rule with module_name `*`";
+
+/// Fields without effect here, and what there is instead. One row is all that another needs.
+const IGNORED: [(&str, &str); 12] = [
+    ("model_path", PATHS),
+    ("results_dir", PATHS),
+    ("base_model_path", PATHS),
+    ("enable_lora", "adapters are merged into the model before it is quantized, not here"),
+    ("dataset_id", DATA),
+    ("dataset_split", DATA),
+    ("annotation_path", DATA),
+    ("media_dir", DATA),
+    ("max_sequence_length", "samples have the length that the calibration data gives them; cut them there"),
+    ("kv_precision", "the cache of keys and values is the runtime's: ask it there (vLLM: `kv_cache_dtype`)"),
+    ("smoothing_strength", "no scale is moved from activations to weights (SmoothQuant)"),
+    ("skip_test_generation", "no text is generated; give the job `evaluation` to compare the models"),
+];
+
+/// Fields that are read, see [`samples`] and [`read_scheme`].
+const MAPPED: [&str; 2] = ["num_calibration_samples", "quantization_scheme"];
+
+/// Fields of the section alone whose values are looked at.
+const CHECKED: [&str; 3] = ["device", "default_layer_dtype", "default_activation_dtype"];
+
+/// Objects of the section that hold some of the fields.
+const GROUPS: [&str; 3] = ["model", "calibration_dataset", "quantization_method"];
+
+/// Every field that only TAO has.
+pub(super) fn fields() -> impl Iterator<Item = &'static str> {
+    of_groups().chain(CHECKED).chain(GROUPS)
+}
+
+/// Those that may stand in a group.
+fn of_groups() -> impl Iterator<Item = &'static str> {
+    IGNORED.into_iter().map(|(field, _)| field).chain(MAPPED)
+}
+
+/// The backend of a section that names none: TAO's, unless the mode is one that it does not have.
+pub(super) fn default_backend(reader: &mut Reader, section: &Object<'_>, mode: Option<Mode>) -> &'static str {
+    let (backend, note) = match mode {
+        Some(Mode::WeightOnlyPtq) => return "torchao",
+        Some(Mode::StaticPtq) => (
+            "modelopt",
+            "no backend was given: `modelopt` has the mode `static_ptq`; TAO's default, `torchao`, refuses it",
+        ),
+        None => (
+            "torchao",
+            "no backend and no mode were given: read as `torchao` with `weight_only_ptq`; TAO's own default, `torchao` with \
+             `static_ptq`, is refused by its backend",
+        ),
+    };
+    reader.warnings.push(Warning::at(section.at("backend"), WarningCode::BackendDefaulted, note));
+    backend
+}
+
+/// Reads all of them. `rules`: whether the section has rules of its own. Whether a scheme stands for them otherwise.
+pub(super) fn read(reader: &mut Reader, section: &Object<'_>, spec: &mut QuantizeSpec, rules: bool) -> bool {
+    for field in ["default_layer_dtype", "default_activation_dtype"] {
+        if let Some(name) = reader.text(section, field) {
+            rule::dtype(reader, name.trim(), &section.at(field));
+            reader.warnings.push(Warning::at(section.at(field), WarningCode::FieldDeprecated, DEFAULT_DTYPE));
+        }
+    }
+    device(reader, section);
+    let mut scheme = false;
+    let groups: Vec<Object<'_>> = GROUPS.iter().filter_map(|group| reader.child(section, group)).collect();
+    let known: Vec<&str> = of_groups().collect();
+    for group in &groups {
+        reader.only_known(group, &known);
+    }
+    for place in [section].into_iter().chain(&groups) {
+        for (field, why) in IGNORED {
+            if place.get(field).is_some_and(|value| value.as_str() != Some("")) {
+                reader.ignored(place.at(field), why);
+            }
+        }
+        samples(reader, place, spec);
+        scheme |= read_scheme(reader, place, spec, rules);
+    }
+    scheme
+}
+
+fn samples(reader: &mut Reader, place: &Object<'_>, spec: &mut QuantizeSpec) {
+    const FIELD: &str = "num_calibration_samples";
+    const NOTE: &str = "read as `calibration.max_samples`, which counts where both are given; without calibration data it \
+                        has no effect";
+    if let Some(samples) = reader.integer(place, FIELD, 1..=1_000_000) {
+        spec.num_calibration_samples = Some(samples);
+        reader.warnings.push(Warning::at(place.at(FIELD), WarningCode::FieldAliased, NOTE));
+    }
+}
+
+fn device(reader: &mut Reader, section: &Object<'_>) {
+    let Some(device) = reader.text(section, "device").map(str::trim).filter(|device| !device.is_empty()) else {
+        return;
+    };
+    let pointer = section.at("device");
+    let ordinal = device.strip_prefix("cuda:").is_some_and(|n| n.parse::<u32>().is_ok());
+    if !(ordinal || ["cuda", "cpu", "trt"].contains(&device)) {
+        let objection = Objection::new(pointer, UnknownDevice, format!("there is no device `{device}`"));
+        reader.objections.push(objection.allowed(["cpu", "cuda", "cuda:N", "trt"]));
+    } else if device != "cpu" {
+        reader.ignored(pointer, "this service computes on the CPU");
+    }
+}
+
+/// What a scheme of llm-compressor, which cosmos-reason names, is here.
+struct Scheme {
+    name: &'static str,
+    weights: DType,
+    granularity: &'static str,
+    /// What becomes of activations.
+    activations: Option<&'static str>,
+}
+
+/// Those whose weights a rule of ours makes: the same codes on the same grid, for `Linear` layers but the head.
+const SCHEMES: [Scheme; 5] = [
+    Scheme { name: "W4A16", weights: DType::Int4, granularity: "per_group", activations: None },
+    Scheme { name: "W8A16", weights: DType::Int8, granularity: "per_row", activations: None },
+    Scheme {
+        name: "W8A8",
+        weights: DType::Int8,
+        granularity: "per_row",
+        activations: Some("activations are left as they are: int8 per token is not written yet"),
+    },
+    Scheme {
+        name: "FP8_DYNAMIC",
+        weights: DType::Fp8E4m3fn,
+        granularity: "per_row",
+        activations: Some("activations are left as they are: fp8 per token is not written yet"),
+    },
+    Scheme {
+        name: "FP8",
+        weights: DType::Fp8E4m3fn,
+        granularity: "per_tensor",
+        activations: Some("activations are left as they are: a checkpoint has no graph to calibrate"),
+    },
+];
+
+/// Puts the rule of a scheme into the section. Whether it asked for one.
+fn read_scheme(reader: &mut Reader, place: &Object<'_>, spec: &mut QuantizeSpec, rules: bool) -> bool {
+    let Some(name) = reader.text(place, "quantization_scheme").map(str::trim).filter(|name| !name.is_empty()) else {
+        return false;
+    };
+    let pointer = place.at("quantization_scheme");
+    let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.name.eq_ignore_ascii_case(name)) else {
+        let message = format!("there is no rule for the scheme `{name}` here");
+        let objection = Objection::new(pointer, UnsupportedDtype, message).allowed(SCHEMES.map(|scheme| scheme.name));
+        reader.objections.push(objection.hint("name one of those listed, or give `layers`"));
+        return true;
+    };
+    if rules {
+        reader.ignored(pointer, "the section has `layers`, which say what is quantized");
+        return false;
+    }
+    let Ok(module_name) = Pattern::new("*") else { return false };
+    let weights = Some(TensorRule { dtype: Choice::Quantize(scheme.weights), quant_axis: None });
+    spec.layers =
+        vec![LayerRule { module_name, weights, activations: None, algorithm: None, pointer: pointer.clone() }];
+    spec.backend_kwargs.entry("granularity").or_insert_with(|| json!(scheme.granularity));
+    if scheme.granularity == "per_group" {
+        spec.backend_kwargs.entry("group_size").or_insert_with(|| json!(128));
+    }
+    let read = format!("read as {} weights, {}, of every linear layer", scheme.weights, scheme.granularity);
+    let note = scheme.activations.map_or(read.clone(), |activations| format!("{read}; {activations}"));
+    reader.warnings.push(Warning::at(pointer, WarningCode::FieldAliased, note));
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::spec::{Mode, ObjectionCode, Parsed, parse};
+
+    fn read(section: Value) -> Parsed {
+        parse(&section, "/quantize")
+    }
+
+    fn warned(parsed: &Parsed) -> Vec<(&str, &str)> {
+        parsed.warnings.iter().map(|w| (w.pointer.as_deref().unwrap_or_default(), w.code.as_str())).collect()
+    }
+
+    #[test]
+    fn a_section_of_cosmos_reason_is_read_and_nothing_of_it_is_lost() {
+        let parsed = read(json!({"backend": "torchao",
+            "model": {"model_path": "/m", "enable_lora": true, "base_model_path": ""},
+            "calibration_dataset": {"dataset_id": "lmms-lab/flickr30k", "dataset_split": "test[:512]",
+                "num_calibration_samples": 512, "max_sequence_length": 2048},
+            "quantization_method": {"quantization_scheme": "W4A16", "kv_precision": "fp8", "smoothing_strength": 0.8,
+                "skip_test_generation": false}}));
+        assert_eq!(parsed.objections, []);
+        assert_eq!(parsed.spec.num_calibration_samples, Some(512));
+        assert_eq!(json!(parsed.spec.layers), json!([{"module_name": "*", "weights": {"dtype": "int4"}}]));
+        assert_eq!(json!(parsed.spec.backend_kwargs), json!({"granularity": "per_group", "group_size": 128}));
+        let expect = [
+            ("/quantize/model/model_path", "field_ignored"),
+            ("/quantize/model/enable_lora", "field_ignored"),
+            ("/quantize/calibration_dataset/dataset_id", "field_ignored"),
+            ("/quantize/calibration_dataset/dataset_split", "field_ignored"),
+            ("/quantize/calibration_dataset/max_sequence_length", "field_ignored"),
+            ("/quantize/calibration_dataset/num_calibration_samples", "field_aliased"),
+            ("/quantize/quantization_method/kv_precision", "field_ignored"),
+            ("/quantize/quantization_method/smoothing_strength", "field_ignored"),
+            ("/quantize/quantization_method/skip_test_generation", "field_ignored"),
+            ("/quantize/quantization_method/quantization_scheme", "field_aliased"),
+        ];
+        assert_eq!(warned(&parsed), expect);
+    }
+
+    #[test]
+    fn a_scheme_that_no_rule_makes_is_named_and_rules_go_before_one() {
+        let parsed = read(json!({"backend": "torchao", "quantization_scheme": "NVFP4"}));
+        let [objection] = &parsed.objections[..] else { panic!("{:?}", parsed.objections) };
+        assert_eq!(objection.pointer, "/quantize/quantization_scheme");
+        assert_eq!(objection.code, ObjectionCode::UnsupportedDtype);
+        assert!(objection.message.contains("NVFP4") && objection.allowed.contains(&"W4A16".to_owned()));
+
+        let rules = json!([{"module_name": "fc", "weights": {"dtype": "int8"}}]);
+        let parsed = read(json!({"backend": "torchao", "quantization_scheme": "fp8_dynamic", "layers": rules}));
+        assert_eq!(json!(parsed.spec.layers), rules);
+        assert_eq!(warned(&parsed), [("/quantize/quantization_scheme", "field_ignored")]);
+    }
+
+    #[test]
+    fn what_taos_loader_would_take_and_its_backend_refuse_is_read_as_something_that_works() {
+        let layers = json!([{"module_name": "*", "weights": {"dtype": "int8"}}]);
+        let parsed = read(json!({"layers": layers}));
+        assert_eq!((parsed.spec.backend.as_str(), parsed.spec.mode), ("torchao", None));
+        assert_eq!(warned(&parsed), [("/quantize/backend", "backend_defaulted")]);
+        let parsed = read(json!({"mode": "static_ptq", "layers": layers}));
+        assert_eq!((parsed.spec.backend.as_str(), parsed.spec.mode), ("modelopt", Some(Mode::StaticPtq)));
+        assert_eq!(warned(&parsed), [("/quantize/backend", "backend_defaulted")]);
+        let parsed = read(json!({"mode": "weight_only_ptq", "layers": layers}));
+        assert_eq!((parsed.spec.backend.as_str(), warned(&parsed).len()), ("torchao", 0));
+    }
+}
