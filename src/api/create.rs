@@ -13,7 +13,6 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-
     access::Writer,
     admission::{admit, new_job},
     conditional::tag,

@@ -12,9 +12,8 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiState, access::Reader, admission::admit, error::ApiError, job_schema::JobSchema, problem::Problem, request,
-    state::ApiState,
-    views::WarningView,
+    access::Reader, admission::admit, error::ApiError, job_schema::JobSchema, problem::Problem, request,
+    state::ApiState, views::WarningView,
 };
 use crate::{job::JobRequest, pipeline::Purpose};
 

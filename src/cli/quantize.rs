@@ -1,7 +1,6 @@
 //! `ptqd quantize`: the pipeline without a server.
 
 use std::{
-    collections::BTreeMap,
     error::Error,
     fs, io,
     path::{Path, PathBuf},

@@ -196,7 +196,7 @@ mod tests {
     }
 
     fn warned(parsed: &Parsed) -> Vec<(&str, &str)> {
-        parsed.warnings.iter().map(|w| (w.pointer.as_deref().unwrap_or_default(), w.code.as_str())).collect()
+        parsed.warnings.iter().map(|w| (w.pointer.as_deref().unwrap_or_default(), &*w.code)).collect()
     }
 
     #[test]
