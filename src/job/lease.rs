@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{JobId, JobSpec, Tenant};
+use super::{JobId, JobSpec, ShardOutput, Tenant};
 
 /// The right to work on a task. It ends unless renewed, and every write of its holder checks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub enum Work {
     Join {
         /// The job's plan, as whoever fanned it out resolved it.
         plan: Value,
-        /// What each shard's task left, in order.
-        outputs: Vec<Value>,
+        /// What each shard's task left, in order; none where another version wrote what this one cannot read.
+        outputs: Option<Vec<ShardOutput>>,
     },
 }
 

@@ -2,8 +2,6 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use serde::Deserialize;
-use serde_json::Value;
 use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
@@ -76,9 +74,7 @@ impl Computation {
                 Ok(TaskOutput::Shard(Box::new(pipeline::run_shard(job, plan, *index, out, control)?)))
             }
             Work::Join { plan, outputs } => {
-                // Written by this version or one that this one can read; anything else is another version's.
-                let read = |output: &Value| ShardOutput::deserialize(output).map_err(|_| PipelineError::PlanChanged);
-                let shards: Vec<ShardOutput> = outputs.iter().map(read).collect::<Result<_, _>>()?;
+                let shards = outputs.clone().ok_or(PipelineError::PlanChanged)?;
                 let done = shards.iter().map(|shard| shard.done.clone()).collect();
                 Ok(TaskOutput::Joined(pipeline::join(job, plan, done, out, control)?, shards))
             }

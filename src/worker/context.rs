@@ -49,7 +49,7 @@ impl WorkerContext {
         match self.upkeep.footprint(&lease.job).await {
             Ok(None) => self.artifacts.discard(lease.job.as_str()).await,
             Ok(Some(job)) if job.ended => self.artifacts.keep_only(lease.job.as_str(), &job.keys).await,
-            Ok(Some(job)) if job.outputs.iter().any(|output| output["prefix"] == *own) => {}
+            Ok(Some(job)) if job.shard_prefixes.contains(&own) => {}
             Ok(Some(_)) => self.artifacts.discard(&own).await,
             Err(error) => tracing::warn!(job = %lease.job, error = chain(&error), "left for the janitor"),
         }

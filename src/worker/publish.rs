@@ -7,7 +7,7 @@ use serde_json::json;
 use super::output::TaskOutput;
 use crate::{
     control::{Canceller, Control, Notice, Phase},
-    job::{Failure, Finish, JobResult, StoredArtifact},
+    job::{Failure, Finish, JobResult, ShardOutput, StoredArtifact},
     pipeline::Finished,
     report::Artifact,
     storage::{Artifacts, StorageError},
@@ -31,7 +31,7 @@ impl Publisher {
             TaskOutput::Apart(bytes) => Ok(Finish::FanOut(bytes)),
             TaskOutput::Shard(done) => {
                 self.publish_all(slice::from_ref(&done.artifact)).await?;
-                Ok(Finish::ShardDone(json!(ShardOutput { done: *done, prefix: self.prefix.clone() })))
+                Ok(Finish::ShardDone(Box::new(ShardOutput { done: *done, prefix: self.prefix.clone() })))
             }
             TaskOutput::Whole(finished) => self.publish_job(finished, &[], control).await,
             TaskOutput::Joined(finished, shards) => self.publish_job(finished, &shards, control).await,

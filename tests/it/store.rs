@@ -9,7 +9,7 @@ use ptqd::{
     fault::{FaultCode, Warning, WarningCode},
     job::{
         AdmittedJob, Changed, Claim, Created, Cursor, Event, EventKind, Failure, Finish, Held, Idempotency, Job, JobId,
-        JobResult, JobStatus, ListQuery, NewJob, Notification, Tenant, Update, Work, Worker,
+        JobResult, JobStatus, ListQuery, NewJob, Notification, ShardOutput, Tenant, Update, Work, Worker,
     },
     webhook::{Attempted, DeliveryStatus, Webhook, new_secret},
 };
@@ -36,6 +36,15 @@ fn new_job_with(fields: Value) -> NewJob {
     let mut job = AdmittedJob::restore(serde_json::from_value(request).expect("a job")).expect("a job's rules");
     job.warnings = vec![Warning::new(WarningCode::ModeDefaulted, "told at once")];
     NewJob { id: JobId::from_uuid(Uuid::now_v7().as_u128()), tenant: Tenant::default(), job, idempotency: None }
+}
+
+/// What the task of a shard leaves whose file was published under a prefix.
+fn shard_output(prefix: &str) -> Box<ShardOutput> {
+    let part = json!({"name": "out", "source": "in", "file_bytes": 1, "errors": []});
+    let artifact = json!({"name": "out", "size": 1, "sha256": null, "media_type": "application/octet-stream"});
+    let done =
+        json!({"part": part, "artifact": artifact, "input": {"name": "in"}, "seconds": 0.5, "ptqd_version": "1"});
+    Box::new(serde_json::from_value(json!({"done": done, "prefix": prefix})).expect("a shard's output"))
 }
 
 fn result() -> JobResult {
@@ -479,16 +488,19 @@ async fn a_job_taken_apart_is_joined_when_all_shards_are_done(store: Store) {
     // All at once: exactly one of them is the last.
     let done = shards.iter().cloned().enumerate().map(|(n, lease)| {
         let store = store.clone();
-        tokio::spawn(async move { store.queue.finish(&lease, Finish::ShardDone(json!({"prefix": n}))).await.unwrap() })
+        tokio::spawn(async move {
+            store.queue.finish(&lease, Finish::ShardDone(shard_output(&n.to_string()))).await.unwrap()
+        })
     });
     for done in done.collect::<Vec<_>>() {
         assert!(done.await.unwrap());
     }
     let remains = store.upkeep.footprint(&job.id).await.unwrap().unwrap();
-    assert_eq!((remains.ended, remains.outputs.len()), (false, 3));
+    assert_eq!((remains.ended, remains.shard_prefixes.len()), (false, 3));
     let join = claim(&store).await;
-    let outputs = vec![json!({"prefix": 0}), json!({"prefix": 1}), json!({"prefix": 2})];
-    assert!(matches!(&join.work, Work::Join { outputs: found, .. } if *found == outputs), "{:?}", join.work);
+    let outputs: Vec<ShardOutput> = ["0", "1", "2"].map(|n| *shard_output(n)).into();
+    let found = |found: &Option<Vec<ShardOutput>>| found.as_ref() == Some(&outputs);
+    assert!(matches!(&join.work, Work::Join { outputs, .. } if found(outputs)), "{:?}", join.work);
     assert!(store.queue.finish(&join.lease, Finish::Succeeded(result())).await.unwrap());
     assert_eq!(status(&store, &job.id).await, JobStatus::Succeeded);
     let log = events(&store, &job.id).await;
@@ -509,12 +521,12 @@ async fn a_dead_shard_fails_its_job_with_the_cause(store: Store) {
     let failed = store.job(&id).await;
     assert_eq!((failed.status, failed.error), (JobStatus::Failed, Some(failure)));
     assert_eq!(store.queue.watch(&second).await.unwrap(), Held::Lost);
-    assert!(!store.queue.finish(&second, Finish::ShardDone(json!({}))).await.unwrap());
+    assert!(!store.queue.finish(&second, Finish::ShardDone(shard_output("p"))).await.unwrap());
     assert!(store.next(LEASE).await.is_none());
 
     // A shard that loses its worker each time; its job may have two attempts.
     let (id, first, second) = take_apart().await;
-    store.queue.finish(&second, Finish::ShardDone(json!({}))).await.unwrap();
+    store.queue.finish(&second, Finish::ShardDone(shard_output("p"))).await.unwrap();
     let failure = Failure::plain(FaultCode::DiskFull, "no space");
     assert!(store.queue.finish(&first, Finish::Retry(failure, Duration::ZERO)).await.unwrap());
     assert_eq!(status(&store, &id).await, JobStatus::Running);
@@ -529,7 +541,7 @@ async fn a_dead_shard_fails_its_job_with_the_cause(store: Store) {
     store.jobs.cancel(&Tenant::default(), &id, None).await.unwrap();
     assert!(store.queue.finish(&first, Finish::Cancelled).await.unwrap());
     assert_eq!(status(&store, &id).await, JobStatus::Cancelling);
-    assert!(store.queue.finish(&second, Finish::ShardDone(json!({}))).await.unwrap());
+    assert!(store.queue.finish(&second, Finish::ShardDone(shard_output("p"))).await.unwrap());
     assert_eq!(status(&store, &id).await, JobStatus::Cancelled);
 }
 

@@ -164,10 +164,8 @@ impl Store {
                 .bind(&next.job)
                 .fetch_all(tx.conn())
                 .await?;
-                let output = |(text,): (Option<String>,)| {
-                    text.as_deref().and_then(from_json).ok_or_else(|| corrupt("tasks.output"))
-                };
-                Work::Join { plan: plan()?, outputs: rows.into_iter().map(output).collect::<Result<_, _>>()? }
+                let outputs = rows.iter().map(|(text,)| from_json(text.as_deref()?)).collect();
+                Work::Join { plan: plan()?, outputs }
             }
         })
     }

@@ -1,6 +1,6 @@
 //! Jobs that are done in parts: a task for each shard, and one that joins them.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Store, Tx};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
         rows::{TaskRow, to_json},
         tx::bytes,
     },
-    job::{EventKind, Lease, Notification, StoreError},
+    job::{EventKind, Lease, Notification, ShardOutput, StoreError},
 };
 
 impl Store {
@@ -45,7 +45,7 @@ impl Store {
     pub(super) async fn shard_done(
         tx: &mut Tx,
         lease: &Lease,
-        output: &Value,
+        output: &ShardOutput,
         tasks: &[TaskRow],
     ) -> Result<(), StoreError> {
         let job = lease.job.as_str();

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
+
+use serde_json::{Value, json};
 
 use super::Store;
 use crate::{
@@ -35,8 +36,9 @@ impl Upkeep for Store {
                 .bind(id.as_str())
                 .fetch_all(&self.pool)
                 .await?;
-        let outputs = rows.iter().filter_map(|(text,)| from_json(text)).collect();
-        Ok(Some(JobFootprint { ended: job.status.is_terminal(), keys, outputs }))
+        let prefix = |(text,): &(String,)| Some(from_json::<Value>(text)?.get("prefix")?.as_str()?.to_owned());
+        let shard_prefixes = rows.iter().filter_map(prefix).collect();
+        Ok(Some(JobFootprint { ended: job.status.is_terminal(), keys, shard_prefixes }))
     }
 
     async fn to_sweep(&self, ended_within: Duration) -> Result<Vec<JobId>, StoreError> {

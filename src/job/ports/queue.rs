@@ -11,7 +11,7 @@ use super::{StoreError, Worker};
 use crate::{
     control::Progress,
     fault::Warning,
-    job::{Claim, Failure, Held, JobResult, Lease},
+    job::{Claim, Failure, Held, JobResult, Lease, ShardOutput},
 };
 
 /// What becomes of a job in progress.
@@ -50,7 +50,7 @@ pub enum Finish {
     /// The job becomes a task for each shard, with their sizes, and one that joins them.
     FanOut(Vec<u64>),
     /// A shard is done; the join will want this.
-    ShardDone(Value),
+    ShardDone(Box<ShardOutput>),
 }
 
 /// Hands tasks to workers, each to one at a time.

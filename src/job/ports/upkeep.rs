@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::Value;
 
 use super::StoreError;
 use crate::job::JobId;
@@ -15,8 +14,8 @@ pub struct JobFootprint {
     pub ended: bool,
     /// The keys of its artifacts.
     pub keys: Vec<String>,
-    /// What its shards that are done have left for the join.
-    pub outputs: Vec<Value>,
+    /// The prefixes of the files that its shards have published for the join, of whatever version they are.
+    pub shard_prefixes: Vec<String>,
 }
 
 /// Knows what is left of jobs, and forgets what is old.
