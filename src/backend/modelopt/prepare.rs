@@ -7,7 +7,7 @@ use crate::{
     backend::BackendError,
     control::Control,
     fault::WarningCode,
-    model::onnx::{Model, fold_batch_norms, fold_constants, to_half, upgrade},
+    model::onnx::{Model, PassOptions, run_passes},
 };
 
 /// What was changed.
@@ -32,18 +32,20 @@ pub(super) struct Preparation {
 /// Carries the model to a version of ONNX's operators that can say `opset`, and folds what is asked for.
 pub(super) fn prepare(model: &mut Model, opset: i64, options: &Options) -> Result<Preparation, BackendError> {
     let before = model.opset();
-    let upgraded = upgrade(model, opset)?;
-    let constants_folded = if options.fold_constants { fold_constants(model.graph_mut()) } else { Vec::new() };
-    let fold_norms = options.fold_batch_norm;
-    let batch_norms_folded = if fold_norms { fold_batch_norms(model.graph_mut())? } else { Vec::new() };
-    let halved = options.to_half.then(|| to_half(model.graph_mut())).transpose()?.unwrap_or_default();
+    let wanted = PassOptions {
+        opset,
+        fold_constants: options.fold_constants,
+        fold_batch_norms: options.fold_batch_norm,
+        float16: options.to_half,
+    };
+    let changes = run_passes(model, &wanted)?;
     Ok(Preparation {
         opset: (before, model.opset()),
-        upgraded,
-        constants_folded,
-        batch_norms_folded,
-        high_precision_kept: halved.kept,
-        clipped_to_half: halved.clipped,
+        upgraded: changes.upgraded,
+        constants_folded: changes.constants_folded,
+        batch_norms_folded: changes.batch_norms_folded,
+        high_precision_kept: changes.stays_f32,
+        clipped_to_half: changes.clipped_to_float16,
         ..Preparation::default()
     })
 }

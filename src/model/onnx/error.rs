@@ -131,7 +131,7 @@ pub enum OnnxError {
     },
     /// An operator cannot be carried to f16.
     #[error("node `{node}` ({op_type}) cannot be carried to f16: {reason}")]
-    Half {
+    Float16 {
         /// The node.
         node: String,
         /// Its operator.
@@ -180,7 +180,7 @@ impl Fault for OnnxError {
             }
             OnnxError::Upgrade { .. } => OpsetUpgradeUnsupported.hint(EXPORT_AGAIN),
             OnnxError::Opset { .. } => OpsetTooOld.hint(EXPORT_AGAIN),
-            OnnxError::Half { .. } => HalfPrecisionUnsupported.hint("leave high_precision_dtype at fp32"),
+            OnnxError::Float16 { .. } => HalfPrecisionUnsupported.hint("leave high_precision_dtype at fp32"),
             OnnxError::TooLarge => ModelTooLarge.plain(),
         }
     }

@@ -60,6 +60,11 @@ impl OpFacts {
         found.ok().and_then(|at| OPERATORS.get(at)).unwrap_or(&UNKNOWN)
     }
 
+    /// Whether an input stays f32 where the rest becomes f16.
+    pub fn is_f32(&self, input: usize) -> bool {
+        self.stays_f32 || self.f32_input == Some(input)
+    }
+
     const fn like(mut self, input: usize) -> Self {
         self.result = ResultType::Like(input);
         self

@@ -58,6 +58,12 @@ impl GraphBuilder {
         self
     }
 
+    /// Any constant.
+    pub fn constant(mut self, tensor: TensorProto) -> Self {
+        self.0.initializer.push(tensor);
+        self
+    }
+
     /// A node; an empty name leaves an input or output out. It is called like its first output.
     pub fn node(mut self, op_type: &str, inputs: &[&str], outputs: &[&str]) -> Self {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();

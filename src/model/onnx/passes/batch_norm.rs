@@ -6,19 +6,34 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Bytes, Graph, NodeId, OnnxError, constant, int_attribute,
-    node::{float_attribute, node_name},
-    proto::{NodeProto, TensorProto},
+    pass::{Pass, PassChanges, PassOptions},
     prune::prune,
 };
-use crate::{numeric::FloatFormat, tensor::Channels};
+use crate::{
+    model::onnx::{
+        Bytes, Graph, Model, NodeId, OnnxError, constant, float_attribute, int_attribute, node_name,
+        proto::{NodeProto, TensorProto},
+    },
+    numeric::FloatFormat,
+    tensor::Channels,
+};
+
+/// The pass.
+pub(super) const PASS: Pass = Pass { name: "batch_norm", run };
+
+fn run(model: &mut Model, options: &PassOptions, changes: &mut PassChanges) -> Result<(), OnnxError> {
+    if options.fold_batch_norms {
+        changes.batch_norms_folded = fold_batch_norms(model.graph_mut())?;
+    }
+    Ok(())
+}
 
 /// What ONNX adds to the variance where a node does not say.
 const DEFAULT_EPSILON: f32 = 1e-5;
 
 /// Folds every BatchNormalization that alone reads the output of a linear layer with constant weights. The names of the
 /// nodes folded.
-pub fn fold_batch_norms(graph: &mut Graph) -> Result<Vec<String>, OnnxError> {
+fn fold_batch_norms(graph: &mut Graph) -> Result<Vec<String>, OnnxError> {
     let mut foldings = Vec::new();
     for norm in graph.nodes().filter(|node| graph.op(*node) == Some("BatchNormalization")) {
         let input = graph.input(norm, 0).filter(|input| graph.reads(*input) == 1);
@@ -154,4 +169,96 @@ impl Folding {
 fn scales_nothing(gemm: &NodeProto) -> bool {
     ["alpha", "beta"].iter().all(|name| float_attribute(gemm, name).is_none_or(|factor| factor == 1.0))
         && int_attribute(gemm, "transA").unwrap_or(0) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::onnx::testing::{GraphBuilder, constants, lines};
+
+    /// The four constants of a normalization of two channels: factors 2 and 3, means 1 and 0, shifts 0 and 5.
+    fn statistics() -> GraphBuilder {
+        GraphBuilder::new()
+            .input("x", &[1, 2, 4, 4])
+            .floats("gamma", &[2], &[2.0, 3.0])
+            .floats("beta", &[2], &[0.0, 5.0])
+            .floats("mean", &[2], &[1.0, 0.0])
+            .floats("var", &[2], &[1.0, 1.0])
+    }
+
+    const NORM: [&str; 5] = ["c", "gamma", "beta", "mean", "var"];
+
+    fn conv() -> GraphBuilder {
+        statistics().floats("w", &[2, 2, 1, 1], &[1.0, 2.0, 3.0, 4.0]).node("Conv", &["x", "w"], &["c"])
+    }
+
+    fn norm(builder: GraphBuilder) -> GraphBuilder {
+        builder.node("BatchNormalization", &NORM, &["y"]).float("epsilon", 0.0).output("y", &[])
+    }
+
+    fn values(graph: &Graph, name: &str) -> Vec<f32> {
+        let tensor = graph.tensor(name).unwrap();
+        let constant = constant(graph, tensor).unwrap().unwrap();
+        constant.format.decode(constant.view().unwrap().bytes())
+    }
+
+    #[test]
+    fn factors_go_into_the_weight_and_shifts_into_a_bias() {
+        let mut graph = norm(conv()).build();
+        assert_eq!(fold_batch_norms(&mut graph).unwrap(), ["y"]);
+        assert_eq!(lines(&graph), ["Conv(x, w, c.folded_bias) -> y"]);
+        assert_eq!(values(&graph, "w"), [2.0, 4.0, 9.0, 12.0]);
+        assert_eq!(values(&graph, "c.folded_bias"), [-2.0, 5.0]);
+        assert_eq!(constants(&graph), ["w", "c.folded_bias"]);
+    }
+
+    #[test]
+    fn a_weight_that_another_layer_reads_has_a_copy() {
+        let mut graph = norm(conv()).node("Conv", &["x", "w"], &["z"]).output("z", &[]).build();
+        fold_batch_norms(&mut graph).unwrap();
+        assert_eq!(lines(&graph), ["Conv(x, c.folded_weight, c.folded_bias) -> y", "Conv(x, w) -> z"]);
+        assert_eq!(values(&graph, "w"), [1.0, 2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn a_bias_is_normalized_too() {
+        let layer = statistics().weight("w", &[2, 2]).floats("b", &[2], &[1.0, 1.0]);
+        let mut graph = norm(layer.node("Gemm", &["x", "w", "b"], &["c"]).int("transB", 1)).build();
+        fold_batch_norms(&mut graph).unwrap();
+        assert_eq!(values(&graph, "c.folded_bias"), [0.0, 8.0]);
+        assert_eq!(values(&graph, "w"), [0.0, 2.0, 6.0, 9.0]);
+    }
+
+    #[test]
+    fn the_other_spelling_of_the_domain_is_folded_too() {
+        let mut graph = norm(conv().domain("ai.onnx")).domain("ai.onnx").build();
+        assert_eq!(fold_batch_norms(&mut graph).unwrap(), ["y"]);
+    }
+
+    #[test]
+    fn what_cannot_be_folded_stays() {
+        let weight = || statistics().weight("w", &[2, 2, 1, 1]);
+        let cases = [
+            ("a second reader", norm(conv()).node("Relu", &["c"], &["r"])),
+            ("training", norm(conv()).int("training_mode", 1)),
+            ("a computed weight", norm(statistics().input("w", &[2, 2, 1, 1]).node("Conv", &["x", "w"], &["c"]))),
+            ("no layer", norm(statistics().node("Relu", &["x"], &["c"]))),
+            ("groups across channels", norm(weight().node("ConvTranspose", &["x", "w"], &["c"]).int("group", 2))),
+            ("a factor", norm(statistics().weight("w", &[2, 2]).node("Gemm", &["x", "w"], &["c"]).float("alpha", 2.0))),
+            ("another domain", norm(conv()).domain("com.example")),
+            ("infinite", norm(statistics().floats("w", &[2, 1, 1], &[3e38; 2]).node("Conv", &["x", "w"], &["c"]))),
+        ];
+        for (what, builder) in cases {
+            let mut graph = builder.build();
+            let before = lines(&graph);
+            assert_eq!(fold_batch_norms(&mut graph).unwrap(), Vec::<String>::new(), "{what}");
+            assert_eq!(lines(&graph), before, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_normalization_without_outputs_is_left_alone() {
+        let mut graph = conv().node("BatchNormalization", &NORM, &[]).build();
+        assert!(fold_batch_norms(&mut graph).unwrap().is_empty());
+    }
 }

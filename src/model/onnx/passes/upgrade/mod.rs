@@ -7,11 +7,20 @@
 mod adapters;
 
 use self::adapters::Patch;
-use super::{
+use super::pass::{Pass, PassChanges, PassOptions};
+use crate::model::onnx::{
     Graph, Model, Names, OnnxError,
     node::{is_own_domain, node_name},
     proto::{GraphProto, TensorProto},
 };
+
+/// The pass.
+pub(super) const PASS: Pass = Pass { name: "upgrade", run };
+
+fn run(model: &mut Model, options: &PassOptions, changes: &mut PassChanges) -> Result<(), OnnxError> {
+    changes.upgraded = upgrade(model, options.opset)?;
+    Ok(())
+}
 
 /// The oldest version that the table starts from.
 const OLDEST: i64 = 6;

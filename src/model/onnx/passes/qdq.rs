@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Bytes, Graph, TensorId, Use, new_node, proto::TensorProto};
-use crate::numeric::{DType, FloatFormat};
+use crate::{
+    model::onnx::{Bytes, Graph, TensorId, Use, new_node, proto::TensorProto},
+    numeric::{DType, FloatFormat},
+};
 
 /// Puts pairs into a graph, one for each tensor and way of quantizing it.
 #[derive(Debug)]
@@ -49,5 +51,55 @@ impl<'g> QdqWriter<'g> {
             ..Default::default()
         });
         name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::onnx::testing::{GraphBuilder, constants, lines};
+
+    fn graph() -> Graph {
+        let x = GraphBuilder::new().input("x", &[1]).weight("w", &[1]);
+        x.node("Conv", &["x", "w"], &["a"]).node("Conv", &["x", "w"], &["b"]).build()
+    }
+
+    fn quantize(graph: &mut Graph, ways: &[(usize, usize, f32, DType)]) {
+        let nodes: Vec<_> = graph.nodes().collect();
+        let mut writer = QdqWriter::new(graph);
+        for &(node, input, scale, dtype) in ways {
+            writer.quantize_activation(Use { node: nodes[node], input }, scale, dtype, FloatFormat::F32);
+        }
+    }
+
+    #[test]
+    fn consumers_that_quantize_alike_share_a_pair_before_the_first() {
+        let mut graph = graph();
+        quantize(&mut graph, &[(0, 0, 0.5, DType::Int8), (1, 0, 0.5, DType::Int8)]);
+        let expected = [
+            "QuantizeLinear(x, x.scale, x.zero_point) -> x.quantized",
+            "DequantizeLinear(x.quantized, x.scale, x.zero_point) -> x.dequantized",
+            "Conv(x.dequantized, w) -> a",
+            "Conv(x.dequantized, w) -> b",
+        ];
+        assert_eq!(lines(&graph), expected);
+        assert_eq!(constants(&graph), ["w", "x.scale", "x.zero_point"]);
+    }
+
+    #[test]
+    fn another_scale_or_dtype_has_a_pair_of_its_own() {
+        for other in [(1, 0, 0.25, DType::Int8), (1, 0, 0.5, DType::Fp8E4m3fn)] {
+            let mut graph = graph();
+            quantize(&mut graph, &[(0, 0, 0.5, DType::Int8), other]);
+            assert_eq!(lines(&graph).len(), 6);
+            assert_eq!(lines(&graph).last().unwrap(), "Conv(x.dequantized_2, w) -> b");
+        }
+    }
+
+    #[test]
+    fn an_input_that_is_not_there_stays_so() {
+        let mut graph = graph();
+        quantize(&mut graph, &[(0, 2, 0.5, DType::Int8)]);
+        assert_eq!((lines(&graph).len(), constants(&graph)), (2, vec!["w"]));
     }
 }

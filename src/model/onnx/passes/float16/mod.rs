@@ -1,0 +1,194 @@
+//! Carrying a model from f32 to f16: constants and what is computed from them, its inputs and outputs kept as they are.
+//!
+//! Operators that have no f16 form in ONNX stay in f32, between casts. Types are told from the constants, the inputs and
+//! what the graph says of its tensors, and carried along the nodes.
+
+mod conversion;
+mod nodes;
+mod values;
+
+use self::conversion::Conversion;
+use super::pass::{Pass, PassChanges, PassOptions};
+use crate::model::onnx::{
+    Graph, Model, OnnxError, inner_graphs, node_name,
+    proto::{data_type, type_proto},
+};
+
+/// The pass.
+pub(super) const PASS: Pass = Pass { name: "float16", run };
+
+fn run(model: &mut Model, options: &PassOptions, changes: &mut PassChanges) -> Result<(), OnnxError> {
+    if options.float16 {
+        (changes.stays_f32, changes.clipped_to_float16) = to_float16(model.graph_mut())?;
+    }
+    Ok(())
+}
+
+/// Nodes that stay in f32 (name and operator), and constants with finite values that f16 does not reach.
+type Told = (Vec<(String, String)>, Vec<String>);
+
+/// Carries a graph to f16. An error names a node with a graph of its own, or of a domain that is not ONNX's.
+fn to_float16(graph: &mut Graph) -> Result<Told, OnnxError> {
+    for id in graph.nodes() {
+        let node = graph.node(id);
+        let reason = match (inner_graphs(node).next(), graph.op(id)) {
+            (Some(_), _) => "it has a graph of its own",
+            (_, None) => "its operator is not ONNX's",
+            _ => continue,
+        };
+        let op_type = node.op_type.clone().unwrap_or_default();
+        return Err(OnnxError::Float16 { node: node_name(node), op_type, reason });
+    }
+    let (mut proto, declared) = (graph.to_proto(), graph.declared_types());
+    let mut conversion = Conversion::new(graph.names().clone());
+    conversion.inputs(&proto);
+    let nodes = std::mem::take(&mut proto.node);
+    conversion.constants(&mut proto, &nodes);
+    nodes.into_iter().for_each(|node| conversion.node(node, &declared));
+    conversion.outputs(&mut proto);
+    for info in &mut proto.value_info {
+        if info.name.as_ref().is_some_and(|name| conversion.floats.contains(name))
+            && let Some(type_proto::Value::TensorType(tensor)) =
+                info.r#type.as_option_mut().and_then(|kind| kind.value.as_mut())
+        {
+            tensor.elem_type = Some(data_type::FLOAT16);
+        }
+    }
+    proto.node = conversion.nodes;
+    *graph = Graph::new(proto)?;
+    Ok((conversion.stays_f32, conversion.clipped))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::onnx::testing::{GraphBuilder, constants, lines};
+
+    fn carried(builder: GraphBuilder) -> (Graph, Told) {
+        let mut graph = builder.build();
+        let told = to_float16(&mut graph).unwrap();
+        (graph, told)
+    }
+
+    fn element(graph: &Graph, name: &str) -> Option<i32> {
+        graph.initializer(graph.tensor(name)?)?.data_type
+    }
+
+    #[test]
+    fn inputs_and_outputs_stay_f32_and_what_is_between_is_f16() {
+        let builder = GraphBuilder::new()
+            .input("x", &[1, 2])
+            .weight("w", &[2, 2])
+            .node("MatMul", &["x", "w"], &["m"])
+            .node("Relu", &["m"], &["y"])
+            .value("m", &[1, 2])
+            .output("y", &[1, 2]);
+        let (graph, told) = carried(builder);
+        assert_eq!(
+            lines(&graph),
+            ["Cast(x) -> x.half", "MatMul(x.half, w) -> m", "Relu(m) -> y.half", "Cast(y.half) -> y"]
+        );
+        assert_eq!(element(&graph, "w"), Some(data_type::FLOAT16));
+        assert_eq!(graph.declared_types()["m"], data_type::FLOAT16);
+        assert_eq!(told, Told::default());
+    }
+
+    #[test]
+    fn an_operator_without_an_f16_form_stands_between_casts() {
+        let builder = GraphBuilder::new()
+            .input("x", &[1, 2])
+            .floats("limit", &[], &[4.0])
+            .floats("step", &[], &[1.0])
+            .node("Range", &["x", "limit", "step"], &["r"])
+            .node("Neg", &["r"], &["y"])
+            .output("y", &[1]);
+        let (graph, (stays, _)) = carried(builder);
+        assert_eq!(stays, [("r".to_owned(), "Range".to_owned())]);
+        let expected = [
+            "Cast(x) -> x.half",
+            "Range(x, limit, step) -> r.single",
+            "Cast(r.single) -> r",
+            "Neg(r) -> y.half",
+            "Cast(y.half) -> y",
+        ];
+        assert_eq!(lines(&graph), expected);
+        assert_eq!(element(&graph, "limit"), Some(data_type::FLOAT));
+    }
+
+    #[test]
+    fn samples_of_a_distribution_are_numbers_and_no_floats() {
+        let builder = GraphBuilder::new().input("x", &[1, 2]).node("Multinomial", &["x"], &["n"]).output("n", &[1]);
+        assert_eq!(lines(&carried(builder).0), ["Cast(x) -> x.half", "Multinomial(x) -> n"]);
+    }
+
+    #[test]
+    fn a_constant_that_one_node_wants_in_f32_has_a_twin_for_the_others() {
+        let builder = GraphBuilder::new()
+            .input("x", &[1, 1, 2, 2])
+            .floats("s", &[4], &[1.0, 1.0, 2.0, 2.0])
+            .node("Resize", &["x", "", "s"], &["r"])
+            .node("Mul", &["r", "s"], &["y"])
+            .output("y", &[1]);
+        let (graph, _) = carried(builder);
+        assert_eq!(lines(&graph)[1..3], ["Resize(x.half, , s) -> r", "Mul(r, s.half) -> y.half"]);
+        assert_eq!(constants(&graph), ["s.half", "s"]);
+        assert_eq!(element(&graph, "s.half"), Some(data_type::FLOAT16));
+    }
+
+    #[test]
+    fn values_beyond_the_range_become_the_largest_and_are_told_of() {
+        let builder = GraphBuilder::new()
+            .input("x", &[2])
+            .floats("w", &[2], &[1e9, 1.0])
+            .node("Add", &["x", "w"], &["y"])
+            .output("y", &[2]);
+        let (graph, (_, clipped)) = carried(builder);
+        assert_eq!(clipped, ["w"]);
+        let raw = graph.initializers().next().and_then(|tensor| tensor.raw_data.clone()).unwrap();
+        assert_eq!(raw[..], [0xff, 0x7b, 0x00, 0x3c]);
+    }
+
+    #[test]
+    fn casts_and_constants_of_a_shape_follow() {
+        let builder = GraphBuilder::new()
+            .ints("s", &[2])
+            .node("ConstantOfShape", &["s"], &["c"])
+            .node("Cast", &["s"], &["f"])
+            .int("to", i64::from(data_type::FLOAT))
+            .node("Add", &["c", "f"], &["y"])
+            .node("Cast", &["y"], &["i"])
+            .int("to", i64::from(data_type::INT64))
+            .output("i", &[2]);
+        let (graph, _) = carried(builder);
+        assert_eq!(lines(&graph).len(), 4);
+        let to: Vec<_> = graph.nodes().map(|id| crate::model::onnx::int_attribute(graph.node(id), "to")).collect();
+        assert_eq!(to, [None, Some(10), None, Some(7)]);
+    }
+
+    #[test]
+    fn the_second_result_of_a_top_k_and_comparisons_are_no_floats() {
+        let builder = GraphBuilder::new()
+            .input("x", &[4])
+            .ints("k", &[1])
+            .node("TopK", &["x", "k"], &["v", "i"])
+            .node("Greater", &["v", "x"], &["b"])
+            .output("v", &[1])
+            .output("i", &[1])
+            .output("b", &[1]);
+        let (graph, _) = carried(builder);
+        assert_eq!(lines(&graph).last().unwrap(), "Cast(v.half) -> v");
+        assert_eq!(lines(&graph).len(), 4);
+    }
+
+    #[test]
+    fn graphs_in_nodes_and_other_domains_are_unsupported() {
+        let branch = GraphBuilder::new().node("Neg", &["x"], &["n"]).output("n", &[]);
+        let x = || GraphBuilder::new().input("x", &[1]);
+        for builder in [
+            x().node("If", &["x"], &["y"]).inner("then_branch", branch),
+            x().node("Relu", &["x"], &["y"]).domain("com.microsoft"),
+        ] {
+            assert!(matches!(to_float16(&mut builder.build()), Err(OnnxError::Float16 { node, .. }) if node == "y"));
+        }
+    }
+}

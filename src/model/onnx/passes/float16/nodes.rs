@@ -1,0 +1,100 @@
+//! Carrying one node: its inputs, and which of its results are f16.
+
+use std::collections::BTreeMap;
+
+use super::{conversion::Conversion, values};
+use crate::model::onnx::{
+    Bytes, node_name,
+    op::{OpFacts, ResultType},
+    proto::{AttributeProto, NodeProto, TensorProto, attribute_type, data_type},
+};
+
+impl Conversion {
+    /// Carries the next node; `declared` is what the graph says of the types of its tensors.
+    pub(super) fn node(&mut self, mut node: NodeProto, declared: &BTreeMap<String, i32>) {
+        let op = node.op_type.clone().unwrap_or_default();
+        let facts = OpFacts::of(&op);
+        let mut any_float = false;
+        for (at, name) in node.input.iter_mut().enumerate() {
+            if facts.is_f32(at) {
+                any_float |= self.floats.contains(name) || self.singles.contains(name);
+                if self.floats.contains(name) {
+                    *name = self.single(std::mem::take(name));
+                }
+            } else if let Some(half) = self.half_of.get(name) {
+                name.clone_from(half);
+            }
+        }
+        let float_result = match (op.as_str(), facts.result) {
+            ("Cast", _) => cast_to_float16(&mut node),
+            ("ConstantOfShape", _) => float16_of_shape(&mut node),
+            (_, ResultType::NotFloat) => false,
+            (_, ResultType::Like(input)) => self.reads_float(&node, input),
+            (_, ResultType::Float | ResultType::Unknown) => self.reads_float(&node, 0),
+        };
+        if !facts.stays_f32 {
+            if float_result {
+                let results = node.output.iter().take(facts.float_outputs);
+                self.floats.extend(results.filter(|name| !name.is_empty()).cloned());
+            }
+            return self.nodes.push(node);
+        }
+        self.stays_f32.push((node_name(&node), op));
+        let undeclared = match facts.result {
+            ResultType::NotFloat => false,
+            ResultType::Float => true,
+            ResultType::Like(_) | ResultType::Unknown => any_float,
+        };
+        let float = |name: &String| declared.get(name).map_or(undeclared, |&kind| kind == data_type::FLOAT);
+        let mut casts = Vec::new();
+        for output in node.output.iter_mut().filter(|name| !name.is_empty() && float(name)) {
+            let single = self.claim(&format!("{output}.single"));
+            casts.push((single.clone(), std::mem::replace(output, single)));
+        }
+        self.nodes.push(node);
+        for (single, output) in casts {
+            self.cast_to(&single, &output, data_type::FLOAT16);
+            self.floats.insert(output);
+        }
+    }
+
+    fn reads_float(&self, node: &NodeProto, at: usize) -> bool {
+        node.input.get(at).is_some_and(|name| self.floats.contains(name))
+    }
+}
+
+/// Makes a Cast to f32 one to f16; whether the result is f16.
+fn cast_to_float16(node: &mut NodeProto) -> bool {
+    let to = node.attribute.iter_mut().find(|attribute| attribute.name.as_deref() == Some("to"));
+    let Some(to) = to else { return false };
+    if to.i == Some(i64::from(data_type::FLOAT)) {
+        to.i = Some(i64::from(data_type::FLOAT16));
+    }
+    to.i == Some(i64::from(data_type::FLOAT16))
+}
+
+/// Makes a ConstantOfShape of f32 one of f16; whether the result is f16.
+fn float16_of_shape(node: &mut NodeProto) -> bool {
+    let value = node.attribute.iter_mut().find(|attribute| attribute.name.as_deref() == Some("value"));
+    let Some(value) = value else {
+        // Without a value it is a f32 of 0.
+        node.attribute.push(AttributeProto {
+            name: Some("value".to_owned()),
+            r#type: Some(attribute_type::TENSOR),
+            t: TensorProto {
+                dims: vec![1],
+                data_type: Some(data_type::FLOAT16),
+                raw_data: Some(Bytes::from_static(&[0, 0])),
+                ..Default::default()
+            }
+            .into(),
+            ..Default::default()
+        });
+        return true;
+    };
+    let tensor = value.t.get_or_insert_default();
+    if tensor.data_type == Some(data_type::FLOAT) {
+        *tensor = values::to_float16(tensor).0;
+    }
+    tensor.data_type == Some(data_type::FLOAT16)
+}

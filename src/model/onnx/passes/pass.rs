@@ -1,0 +1,40 @@
+//! What a pass is: [`Pass`].
+
+use crate::model::onnx::{Model, OnnxError};
+
+/// A change of a whole graph that keeps what it computes.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass {
+    /// Its name in reports and errors of development.
+    pub name: &'static str,
+    /// Changes the model as far as it is asked to, and notes what it did.
+    pub run: fn(&mut Model, &PassOptions, &mut PassChanges) -> Result<(), OnnxError>,
+}
+
+/// What is asked of the passes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PassOptions {
+    /// The least version of ONNX's operators.
+    pub opset: i64,
+    /// Whether nodes that move constants about are folded.
+    pub fold_constants: bool,
+    /// Whether BatchNormalization becomes part of the layer before it.
+    pub fold_batch_norms: bool,
+    /// Whether f32 becomes f16.
+    pub float16: bool,
+}
+
+/// What the passes changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassChanges {
+    /// Nodes that a later version of the operators wants otherwise: name and operator.
+    pub upgraded: Vec<(String, String)>,
+    /// Nodes whose result is a constant now, by name.
+    pub constants_folded: Vec<String>,
+    /// BatchNormalization nodes that are part of the layer before them now, by name.
+    pub batch_norms_folded: Vec<String>,
+    /// Nodes that stay in f32 where the rest became f16: name and operator.
+    pub stays_f32: Vec<(String, String)>,
+    /// Constants with finite values that f16 does not reach, which became its largest.
+    pub clipped_to_float16: Vec<String>,
+}
