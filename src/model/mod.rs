@@ -1,6 +1,8 @@
 //! Model files ⇄ memory.
 //!
-//! [`FORMATS`] lists what can be read; a format is one folder. Knows nothing of rules or backends.
+//! [`FORMATS`] lists what can be read; a format is one folder. Knows nothing of rules or backends. Nothing that a file
+//! controls is indexed: what may be missing is asked for.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 use std::{
     io,

@@ -249,7 +249,7 @@ impl<'a> Machine<'a> {
     /// Runs one opcode; the value that the pickle is, at its end.
     fn step(&mut self) -> Result<Option<Value>, PickleError> {
         let at = self.at;
-        let opcode = self.take(1)?[0];
+        let opcode = self.number(1)? as u8;
         let value = match opcode {
             b'.' => return self.pop().map(Some),
             0x80 => return self.take(1).map(|_| None),
