@@ -10,10 +10,9 @@ use std::{
 use ptqd::digest::sha256_hex;
 use serde_json::{Value, json};
 
-use crate::{
-    restart::{long_job, wait_for_phase},
-    support::{Client, Postgres, Process, Server, eventually, fixture, program, schema, serve, uri, work},
-    weights_only::{in_shards, lasting, sharded},
+use crate::support::{
+    Client, Postgres, Process, Server, ended_in_the_middle, eventually, fixture, in_shards, lasting, long_job, program,
+    schema, serve, sharded, uri, wait_for_phase, work,
 };
 
 /// One database, one artifact store, one server without workers.
@@ -158,15 +157,15 @@ fn a_worker_takes_only_what_it_is_able_to_do() {
 }
 
 #[test]
-fn a_job_of_another_process_is_cancelled_within_two_seconds() {
+fn a_job_of_another_process_is_cancelled_in_the_middle() {
     let mut cluster = Cluster::start(schema("cancel"));
     let _worker = cluster.worker(&[]);
     let id = cluster.client().submit(&long_job(cluster.folder.path()));
     wait_for_phase(cluster.client(), &id, "calibrating");
-    let began = Instant::now();
     assert_eq!(cluster.client().send("POST", &format!("/v1/jobs/{id}/cancel"), &[], None).status, 200);
-    assert_eq!(cluster.client().wait(&id)["status"], "cancelled");
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let ended = cluster.client().wait(&id);
+    assert_eq!(ended["status"], "cancelled");
+    ended_in_the_middle(&ended, "calibrating");
     let scratch = cluster.folder.path().join("worker1/scratch");
     eventually("nothing is left", Duration::from_secs(5), || fs::read_dir(&scratch).unwrap().count() == 0);
 }

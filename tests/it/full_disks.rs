@@ -5,10 +5,7 @@ use std::{fs, path::Path, process::Command};
 use axum::{Router, body::Body, routing::get};
 use serde_json::{Value, json};
 
-use crate::{
-    support::{Client, Cloud, fixture, program, serve, serve_router, uri},
-    weights_only::in_shards,
-};
+use crate::support::{Client, Cloud, fixture, in_shards, program, serve, serve_router, uri};
 
 /// The program in a namespace where `small` is a file system of so many mebibytes.
 fn confined(program: &Command, small: &Path, mebibytes: u32) -> Command {

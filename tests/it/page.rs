@@ -90,7 +90,7 @@ fn a_job_is_submitted_and_followed_to_its_report() {
 fn a_running_job_is_watched_and_cancelled() {
     let server = Server::start();
     let browser = Browser::start();
-    let id = server.client.submit(&crate::restart::long_job(server.folder.path()));
+    let id = server.client.submit(&crate::support::long_job(server.folder.path()));
     browser.open(&format!("{}/#/jobs/{id}", server.client.url));
     browser.wait("document.querySelector('#bar')?.value > 0");
     assert_eq!(browser.accessible("#bar")[0].0, "progressbar");

@@ -6,36 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::{
-    support::{Client, Process, fixture, program, repeated, schema, serve, uri},
-    weights_only::sharded,
-};
+use crate::support::{Process, long_job, program, schema, serve, sharded, uri, wait_for_phase};
 
 /// A server that finds a dead worker's jobs soon.
 fn start(data: &Path, database: Option<&str>) -> Process {
     let mut program = program("serve", data, database);
     program.args(["--lease-seconds", "2"]);
     serve(program)
-}
-
-/// A job that takes some seconds: the same calibration samples many times over.
-pub fn long_job(folder: &Path) -> Value {
-    let path = folder.join("long.npy");
-    repeated(&fixture("calibration.npz"), 24, &path);
-    let int8 = json!({"dtype": "int8"});
-    json!({"model": {"uri": uri(&fixture("convnet.onnx"))}, "calibration": {"uri": uri(&path), "batch_size": 1},
-        "evaluation": {"uri": uri(&fixture("evaluation.npz")), "labels": "y"},
-        "quantize": {"backend": "modelopt", "layers": [{"module_name": "*", "weights": int8, "activations": int8}]}})
-}
-
-pub fn wait_for_phase(client: &Client, id: &str, phase: &str) {
-    let began = Instant::now();
-    while client.json(&format!("/v1/jobs/{id}"))["phase"] != phase {
-        assert!(began.elapsed() < Duration::from_secs(60), "the job never came to {phase}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 fn killed_and_started_again(database: Option<&str>) {

@@ -5,10 +5,8 @@ use std::{path::Path, time::Duration};
 use ptqd::digest::sha256_hex;
 use serde_json::{Value, json};
 
-use crate::{
-    restart::wait_for_phase,
-    support::{Cloud, Process, eventually, fixture, program, schema, serve, uri, work},
-    weights_only::in_shards,
+use crate::support::{
+    Cloud, Process, eventually, fixture, in_shards, program, schema, serve, uri, wait_for_phase, work,
 };
 
 fn int8(model: &Path) -> Value {

@@ -20,9 +20,9 @@ use axum::{
 use ptqd::digest::sha256_hex;
 use serde_json::{Value, json};
 
-use crate::{
-    support::{Client, Server, data, eventually, fixture, local_job, program, run_local, serve, serve_router, uri},
-    weights_only::{in_shards, lasting},
+use crate::support::{
+    Client, Server, data, eventually, fixture, in_shards, lasting, local_job, program, run_local, serve, serve_router,
+    uri,
 };
 
 fn int8(model: &str) -> Value {

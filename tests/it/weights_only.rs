@@ -2,10 +2,9 @@
 //! interruptions, within the budget, and with a reason for everything left alone.
 
 use std::{
-    collections::BTreeMap,
     fs,
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -16,7 +15,7 @@ use ptqd::{
     backend::JOURNAL,
     control::{Canceller, Control, MemoryBudget, Notice},
     fault::{Fault, FaultCode},
-    model::safetensors::{OutTensor, ShardWriter, open},
+    model::safetensors::open,
     numeric::{DType, Element, ElementVisitor},
     pipeline::{self, Finished, LocalJob, PipelineError},
     quant::{Granularity, Grid, QParams, ScaleRule, Scheme, reference},
@@ -24,7 +23,7 @@ use ptqd::{
 };
 use serde_json::{Value, json};
 
-use crate::support::local_job;
+use crate::support::{lasting, local_job, sharded, values, write_bf16};
 
 fn job(model: &Path, quantize: &Value, threads: usize, memory: u64) -> LocalJob {
     let mut job = local_job(model, quantize);
@@ -38,31 +37,6 @@ fn run(model: &Path, quantize: &Value, out: &Path) -> Result<Finished, PipelineE
     fs::create_dir_all(out).unwrap();
     let cancel = Canceller::default();
     pipeline::run(&job(model, quantize, 2, MemoryBudget::DEFAULT), out, &Control::new(&|_| {}, &cancel))
-}
-
-/// Values of many magnitudes, from a seed.
-fn values(seed: u32, count: usize) -> Vec<bf16> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / 8_388_608.0 - 0.99
-    };
-    (0..count).map(|_| bf16::from_f32(next().powi(3) * 0.1)).collect()
-}
-
-fn write(path: &Path, tensors: &[(&str, Vec<usize>, Vec<bf16>)]) {
-    let out = tensors.iter().map(|(name, dims, _)| OutTensor {
-        name: (*name).to_owned(),
-        dtype: "BF16".into(),
-        bits: 16,
-        shape: Shape::new(dims.clone()).unwrap(),
-    });
-    let writer = ShardWriter::create(path, out.collect(), &BTreeMap::new()).unwrap();
-    for (name, _, values) in tensors {
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        writer.write(name, 0, &bytes).unwrap();
-    }
-    writer.finish().unwrap();
 }
 
 struct Reference<'a>(&'a [bf16], Grid, Scheme);
@@ -86,7 +60,7 @@ fn every_way_through_the_stream_gives_what_the_reference_gives() {
         .enumerate()
         .map(|(i, (name, dims))| (format!("{name}.weight"), dims.clone(), values(i as u32, dims.iter().product())))
         .collect();
-    write(&path, &tensors.iter().map(|(n, d, v)| (n.as_str(), d.clone(), v.clone())).collect::<Vec<_>>());
+    write_bf16(&path, &tensors.iter().map(|(n, d, v)| (n.as_str(), d.clone(), v.clone())).collect::<Vec<_>>());
     let cases = [
         ("int8", json!({}), Granularity::PerChannel { axis: 0 }),
         ("int8", json!({"granularity": "per_tensor"}), Granularity::PerTensor),
@@ -139,38 +113,6 @@ fn every_way_through_the_stream_gives_what_the_reference_gives() {
             assert_eq!(layer.weights.as_ref().unwrap().scale_rule, scheme.rule.name(dtype));
         }
     }
-}
-
-/// Four shards with an index, of a few megabytes each.
-pub fn sharded(folder: &Path, rows: usize) -> PathBuf {
-    in_shards(folder, 4, rows)
-}
-
-/// So many shards with an index.
-pub fn in_shards(folder: &Path, shards: u32, rows: usize) -> PathBuf {
-    let model = folder.join("model");
-    fs::create_dir(&model).unwrap();
-    let mut weight_map = BTreeMap::new();
-    for shard in 0..shards {
-        let file = format!("model-{:05}-of-{shards:05}.safetensors", shard + 1);
-        let name = format!("layers.{shard}.up_proj.weight");
-        write(&model.join(&file), &[(&name, vec![rows, 2048], values(shard, rows * 2048))]);
-        weight_map.insert(name, file);
-    }
-    let index = json!({"metadata": {}, "weight_map": weight_map}).to_string();
-    fs::write(model.join("model.safetensors.index.json"), index).unwrap();
-    fs::write(model.join("config.json"), r#"{"model_type": "llama"}"#).unwrap();
-    model
-}
-
-/// The files that must not differ between runs of one job: all but those that hold times.
-pub fn lasting(out: &Path) -> BTreeMap<String, Vec<u8>> {
-    let files = fs::read_dir(out).unwrap().map(|entry| entry.unwrap());
-    files
-        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
-        .filter(|(name, _)| !["report.json", "manifest.json"].contains(&name.as_str()))
-        .map(|(name, path)| (name, fs::read(path).unwrap()))
-        .collect()
 }
 
 #[test]
@@ -246,7 +188,7 @@ fn killed_and_run_again_the_command_resumes() {
 fn a_budget_too_small_is_an_error_and_not_an_excess() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
-    write(&path, &[("fc.weight", vec![64, 64], values(1, 4096))]);
+    write_bf16(&path, &[("fc.weight", vec![64, 64], values(1, 4096))]);
     let (out, never) = (folder.path().join("out"), Canceller::default());
     fs::create_dir(&out).unwrap();
     let quantize = json!({"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]});
@@ -269,7 +211,7 @@ fn zeros_decode_to_zeros_and_what_is_left_alone_has_a_reason() {
     let path = folder.path().join("m.safetensors");
     let mut some_zero = values(2, 4 * 64);
     some_zero[64..128].fill(bf16::ZERO);
-    write(
+    write_bf16(
         &path,
         &[
             ("fc.weight", vec![4, 64], some_zero),

@@ -1,8 +1,10 @@
 //! What tests share: fixtures, a running server, a client, the reference tools.
 
 mod browser;
+mod checkpoints;
 mod cloud;
 mod golden;
+mod jobs;
 mod local;
 mod process;
 mod proxy;
@@ -14,8 +16,10 @@ mod server;
 use std::path::{Path, PathBuf};
 
 pub use browser::Browser;
+pub use checkpoints::{in_shards, lasting, sharded, values, write_bf16};
 pub use cloud::{Cloud, serve_router};
 pub use golden::Golden;
+pub use jobs::{ended_in_the_middle, long_job, wait_for_phase};
 pub use local::{data, local_job, run_local};
 pub use process::{Postgres, Process, eventually, program, schema, serve, start_server, work};
 pub use proxy::{Line, OVERLOADED, Proxy};
