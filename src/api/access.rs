@@ -2,15 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{FromRequestParts, Request, State},
-    http::{header, request::Parts},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::FromRequestParts, http::request::Parts};
 use subtle::ConstantTimeEq;
 
-use super::{error::ApiError, state::ApiState};
+use super::error::ApiError;
 use crate::{
     access::{Identity, KeySecret, KeyStore, Scope, TokenReader},
     job::Tenant,
@@ -26,7 +21,8 @@ pub enum Access {
 }
 
 impl Access {
-    async fn identify(&self, bearer: Option<&str>) -> Result<Identity, ApiError> {
+    /// Who holds this bearer token; anybody where the server is open.
+    pub(super) async fn identify(&self, bearer: Option<&str>) -> Result<Identity, ApiError> {
         let Access::Keys(keys, tokens) = self else { return Ok(Identity::anybody()) };
         let denied = |why: &str| ApiError::Unauthorized { why: why.to_owned() };
         let bearer = bearer.ok_or_else(|| denied("an API key is needed: `Authorization: Bearer ptqd_…`"))?;
@@ -41,31 +37,6 @@ impl Access {
         }
         Ok(Identity { tenant: key.tenant, scopes: key.scopes, subject: key.id })
     }
-}
-
-/// Finds out who asks, for the handlers and the rate limit. One who is nobody is turned away by the handlers that want
-/// somebody: the page, the documents and the probes want nobody.
-pub(super) async fn identify(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
-    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")));
-    let who = match state.access.identify(bearer.map(str::trim)).await {
-        Ok(who) => who,
-        Err(error @ ApiError::Unauthorized { .. }) => {
-            request.extensions_mut().insert(Arc::new(error));
-            return next.run(request).await;
-        }
-        Err(error) => return error.into_response(),
-    };
-    let left = match state.limits.as_ref().map(|limits| limits.take(&who)).transpose() {
-        Ok(left) => left,
-        Err(wait) => return ApiError::RateLimited { wait }.into_response(),
-    };
-    request.extensions_mut().insert(who);
-    let mut response = next.run(request).await;
-    if let Some(left) = left {
-        left.write(response.headers_mut());
-    }
-    response
 }
 
 fn allowed(parts: &Parts, wanted: Scope) -> Result<Identity, ApiError> {

@@ -37,7 +37,6 @@ pub use access::Access;
 pub use error::problem_codes;
 pub use limits::Limits;
 pub use middleware::{CorsOrigins, HttpSettings, OriginError};
-pub use openapi::openapi;
 pub use ports::{Answered, DiskProbe, InputPolicy, Telemetry, WebhookPolicy};
-pub use routes::router;
+pub use routes::{openapi, router};
 pub use state::ApiState;

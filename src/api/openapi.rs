@@ -12,8 +12,6 @@ use utoipa::{
     },
 };
 
-use super::{middleware::HttpSettings, routes::documented};
-
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -53,11 +51,6 @@ impl Modify for Bearer {
 /// The document without its operations.
 pub(super) fn head() -> Document {
     ApiDoc::openapi()
-}
-
-/// The OpenAPI document, derived from the routes.
-pub fn openapi() -> Document {
-    finished(documented(&HttpSettings::default()).1)
 }
 
 /// What any operation may be answered with, besides what it says itself.

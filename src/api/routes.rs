@@ -18,7 +18,7 @@ use super::{
 ///
 /// A request of the first group has a small body and is answered in bounded time. Uploads have neither bound, and the probes
 /// must be answered however busy the server is.
-pub(super) fn documented(settings: &HttpSettings) -> (Router<ApiState>, utoipa::openapi::OpenApi) {
+fn documented(settings: &HttpSettings) -> (Router<ApiState>, utoipa::openapi::OpenApi) {
     let bounded = OpenApiRouter::new()
         .merge(create::routes())
         .merge(jobs::routes())
@@ -37,6 +37,11 @@ pub(super) fn documented(settings: &HttpSettings) -> (Router<ApiState>, utoipa::
         .route_layer(middleware::load_shedding(settings.max_requests))
         .route_layer(middleware::not_stored());
     OpenApiRouter::with_openapi(openapi::head()).merge(v1).merge(health::routes()).split_for_parts()
+}
+
+/// The OpenAPI document, derived from the routes.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    openapi::finished(documented(&HttpSettings::default()).1)
 }
 
 /// The whole service.

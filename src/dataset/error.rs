@@ -9,71 +9,43 @@ use crate::{
 
 /// What can be wrong with a data file.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum DatasetError {
     /// It cannot be read.
     #[error("cannot read the data file {path}", path = path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// It is neither `.npy` nor `.npz`, and not named `.safetensors`.
     #[error("{path} is neither a .npy, a .npz nor a .safetensors file", path = path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-    },
+    Format { path: PathBuf },
     /// It is damaged.
     #[error("array `{array}` cannot be read: {reason}")]
-    Corrupt {
-        /// The array.
-        array: String,
-        /// Why.
-        reason: String,
-    },
+    Corrupt { array: String, reason: String },
     /// A folder holds both images and arrays.
     #[error("{path} holds images and files of arrays; which of them are the samples?", path = path.display())]
-    Mixed {
-        /// The folder.
-        path: PathBuf,
-    },
+    Mixed { path: PathBuf },
     /// Arrays of one name in a folder's files do not fit together.
     #[error("array `{array}` of {path} has not the type and shape that it has in the file before", path = path.display())]
-    PartsDisagree {
-        /// The array.
-        array: String,
-        /// The file.
-        path: PathBuf,
-    },
+    PartsDisagree { array: String, path: PathBuf },
     /// An image cannot be read.
     #[error("the image {path} cannot be used: {reason}", path = path.display())]
-    Image {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    Image { path: PathBuf, reason: String },
     /// Preprocessing of what are no images.
     #[error("{path} holds arrays, which are taken as they are; `preprocess` is for folders of images", path = path.display())]
-    PreprocessNotApplicable {
-        /// The data.
-        path: PathBuf,
-    },
+    PreprocessNotApplicable { path: PathBuf },
     /// An array has an impossible shape.
     #[error("array `{array}` has an impossible shape")]
     Shape {
-        /// The array.
         array: String,
-        /// Why.
         #[source]
         source: ShapeError,
     },
     /// An array's element type is not a number.
     #[error("array `{array}` has elements of type {found}, which are not plain numbers")]
     ElementType {
-        /// The array.
         array: String,
         /// NumPy's name of the type.
         found: String,
@@ -81,35 +53,20 @@ pub enum DatasetError {
     /// An array does not fit the limit.
     #[error("array `{array}` needs {bytes} bytes, more than the limit of {limit}")]
     TooLarge {
-        /// The array.
         array: String,
         /// Its size in memory.
         bytes: u64,
-        /// The limit.
         limit: u64,
     },
     /// An array has no sample axis.
     #[error("array `{array}` is a scalar; the first axis counts samples")]
-    Scalar {
-        /// The array.
-        array: String,
-    },
+    Scalar { array: String },
     /// Two arrays have different numbers of samples.
     #[error("array `{array}` has {found} samples where `{first}` has {expected}")]
-    SampleCounts {
-        /// The first array.
-        first: String,
-        /// Its samples.
-        expected: usize,
-        /// The other array.
-        array: String,
-        /// Its samples.
-        found: usize,
-    },
+    SampleCounts { first: String, expected: usize, array: String, found: usize },
     /// A value is NaN or infinite.
     #[error("array `{array}` holds a NaN or an infinity in sample {sample}")]
     NotFinite {
-        /// The array.
         array: String,
         /// The first such sample.
         sample: usize,
@@ -119,20 +76,10 @@ pub enum DatasetError {
     Empty,
     /// An array that was asked for is not there.
     #[error("the data file has no array `{array}`; it has {available:?}")]
-    NoSuchArray {
-        /// The array.
-        array: String,
-        /// Those it has.
-        available: Vec<String>,
-    },
+    NoSuchArray { array: String, available: Vec<String> },
     /// The labels are not one integer for each sample.
     #[error("the labels `{array}` have shape {shape}; they need to be integers, one for each sample")]
-    Labels {
-        /// The array.
-        array: String,
-        /// Its shape.
-        shape: Shape,
-    },
+    Labels { array: String, shape: Shape },
 }
 
 impl Fault for DatasetError {

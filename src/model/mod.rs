@@ -35,22 +35,18 @@ pub static FORMATS: [ModelFormat; 3] = [onnx::FORMAT, safetensors::FORMAT, torch
 
 /// Why a path is not a model.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum DetectError {
     /// There is nothing at the path, or it cannot be read.
     #[error("cannot read the model {path}", path = path.display())]
     Unreadable {
-        /// The path.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// No format recognises it.
     #[error("{path} is not a model of a known kind", path = path.display())]
-    Unknown {
-        /// The path.
-        path: PathBuf,
-    },
+    Unknown { path: PathBuf },
 }
 
 impl Fault for DetectError {

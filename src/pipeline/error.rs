@@ -12,6 +12,7 @@ use crate::{
 
 /// What can go wrong with a job.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum PipelineError {
     /// The request cannot be carried out on this model.
     #[error("{}", objections(.0))]
@@ -25,25 +26,20 @@ pub enum PipelineError {
     /// A file cannot be written.
     #[error("cannot write {path}", path = path.display())]
     Write {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// A file cannot be read again for its digest.
     #[error("cannot read {path}", path = path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// Threads cannot be started.
     #[error("the threads of the computation cannot be started")]
     Threads {
-        /// Why.
         #[source]
         source: rayon::ThreadPoolBuildError,
     },
@@ -57,7 +53,6 @@ pub enum PipelineError {
         code: FaultCode,
         /// What to do about it.
         hint: Option<String>,
-        /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Asked to stop.

@@ -2,6 +2,7 @@
 
 /// Why values cannot be quantized.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum QuantError {
     /// A weight is NaN or infinite.
     #[error("the value at row {row}, column {column} is NaN or infinite")]
@@ -13,12 +14,5 @@ pub enum QuantError {
     },
     /// A buffer's length is not what the block needs.
     #[error("buffers of {bytes} bytes and {cells} cells where {touched} cells are touched")]
-    Lengths {
-        /// Bytes given.
-        bytes: usize,
-        /// Cells given.
-        cells: usize,
-        /// Cells needed.
-        touched: usize,
-    },
+    Lengths { bytes: usize, cells: usize, touched: usize },
 }

@@ -12,21 +12,14 @@ pub(super) type Cause = Box<dyn Error + Send + Sync>;
 
 /// What can go wrong with an input or an artifact.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum StorageError {
     /// The text is not a URI.
     #[error("`{uri}` is not a URI: {reason}")]
-    Malformed {
-        /// The text.
-        uri: String,
-        /// Why.
-        reason: String,
-    },
+    Malformed { uri: String, reason: String },
     /// The scheme is not one of ours.
     #[error("the scheme `{scheme}:` is not supported")]
-    Scheme {
-        /// The scheme.
-        scheme: String,
-    },
+    Scheme { scheme: String },
     /// A password or a signature stands in the URI, which would be stored and shown.
     #[error("the URI `{shown}` holds credentials")]
     Credentials {
@@ -35,93 +28,54 @@ pub enum StorageError {
     },
     /// A place that this tenant may not read from.
     #[error("inputs may not come from `{uri}`: {reason}")]
-    NotAllowed {
-        /// The URI.
-        uri: String,
-        /// Why.
-        reason: String,
-    },
+    NotAllowed { uri: String, reason: String },
     /// A host that may not be talked to.
     #[error("`{uri}` leads to an address that may not be talked to: {reason}")]
-    Address {
-        /// The URI.
-        uri: String,
-        /// Which, and why.
-        reason: String,
-    },
+    Address { uri: String, reason: String },
     /// There is nothing at the URI.
     #[error("there is nothing at `{uri}`")]
-    NotFound {
-        /// The URI.
-        uri: String,
-    },
+    NotFound { uri: String },
     /// The place does not let us read.
     #[error("reading `{uri}` was denied")]
     Denied {
-        /// The URI.
         uri: String,
-        /// What it said.
         #[source]
         source: Cause,
     },
     /// The place does not answer, or breaks off.
     #[error("`{uri}` cannot be read")]
     Unreachable {
-        /// The URI.
         uri: String,
-        /// Why.
         #[source]
         source: Cause,
     },
     /// The file was replaced while it was being read.
     #[error("`{uri}` changed while it was being read")]
-    Changed {
-        /// The URI.
-        uri: String,
-    },
+    Changed { uri: String },
     /// What arrived is not what was promised.
     #[error("`{uri}` arrived damaged: its SHA-256 is {found}, not {expected}")]
     Damaged {
-        /// The URI.
         uri: String,
-        /// What it is.
         found: String,
         /// What it should be.
         expected: String,
     },
     /// More than this server takes.
     #[error("`{uri}` has more than {limit} bytes")]
-    TooLarge {
-        /// The URI.
-        uri: String,
-        /// The most.
-        limit: u64,
-    },
+    TooLarge { uri: String, limit: u64 },
     /// A name of a file that would lead out of its folder.
     #[error("`{uri}` has a file `{name}`, which is no plain name of a file below it")]
-    Name {
-        /// The URI.
-        uri: String,
-        /// The name.
-        name: String,
-    },
+    Name { uri: String, name: String },
     /// The model refers to files in a way that cannot be followed.
     #[error(transparent)]
     Companions(#[from] crate::model::CompanionsError),
     /// There is not enough room for what is to be staged.
     #[error("staging needs {needed} bytes of disk, and {free} are free")]
-    NoRoom {
-        /// What it takes.
-        needed: u64,
-        /// What there is.
-        free: u64,
-    },
+    NoRoom { needed: u64, free: u64 },
     /// The local disk does not take a file.
     #[error("{path} cannot be written", path = path.display())]
     Local {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -134,18 +88,14 @@ pub enum StorageError {
     /// An artifact cannot be stored.
     #[error("the artifact `{name}` cannot be stored")]
     Publish {
-        /// The artifact.
         name: String,
-        /// Why.
         #[source]
         source: Cause,
     },
     /// The store cannot be used.
     #[error("the artifact store {place} cannot be used")]
     Store {
-        /// Where it is.
         place: String,
-        /// Why.
         #[source]
         source: Cause,
     },

@@ -11,21 +11,14 @@ pub struct Shape(Vec<usize>);
 
 /// Dimensions that no tensor in memory can have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum ShapeError {
     /// A dimension is negative.
     #[error("dimension {axis} is {value}")]
-    Negative {
-        /// Which dimension.
-        axis: usize,
-        /// Its value.
-        value: i64,
-    },
+    Negative { axis: usize, value: i64 },
     /// The product of the dimensions does not fit the address space.
     #[error("the dimensions {dims:?} multiply beyond the address space")]
-    Overflow {
-        /// The dimensions.
-        dims: Vec<usize>,
-    },
+    Overflow { dims: Vec<usize> },
 }
 
 impl Shape {

@@ -8,11 +8,13 @@ use tower_http::{
 };
 
 use super::{
-    compression, cors, headers, observe, problem_body, refuse,
+    compression, cors, headers,
+    identify::identify,
+    observe, problem_body, refuse,
     request_id::{self, NewRequestId, X_REQUEST_ID},
     settings::HttpSettings,
 };
-use crate::api::{access, state::ApiState};
+use crate::api::state::ApiState;
 
 /// Puts the layers around all routes, the outermost first.
 pub(in crate::api) fn around(routes: Router<ApiState>, state: &ApiState, settings: &HttpSettings) -> Router<ApiState> {
@@ -33,6 +35,6 @@ pub(in crate::api) fn around(routes: Router<ApiState>, state: &ApiState, setting
             .layer(CatchPanicLayer::custom(problem_body::panicked))
             .layer(middleware::from_fn_with_state(state.clone(), refuse::while_draining))
             .layer(middleware::from_fn(refuse::long_uris))
-            .layer(middleware::from_fn_with_state(state.clone(), access::identify)),
+            .layer(middleware::from_fn_with_state(state.clone(), identify)),
     )
 }

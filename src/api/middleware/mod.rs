@@ -8,6 +8,7 @@ mod body_limit;
 mod compression;
 mod cors;
 mod headers;
+mod identify;
 mod load;
 mod observe;
 mod problem_body;

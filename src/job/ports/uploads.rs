@@ -33,6 +33,7 @@ pub struct Upload {
 
 /// Why an upload cannot be stored, listed or removed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum UploadError {
     /// There is none of this name.
     #[error("there is no such upload")]
@@ -45,16 +46,10 @@ pub enum UploadError {
     Empty,
     /// It is larger than the server takes.
     #[error("the upload has more than {limit} bytes")]
-    TooLarge {
-        /// The most.
-        limit: u64,
-    },
+    TooLarge { limit: u64 },
     /// It is not what the client said it would be.
     #[error("the SHA-256 of what arrived is {found}")]
-    Digest {
-        /// What it is.
-        found: String,
-    },
+    Digest { found: String },
     /// The client broke off.
     #[error("the upload broke off")]
     Broken(#[source] Box<dyn Error + Send + Sync>),

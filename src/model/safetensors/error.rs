@@ -9,77 +9,51 @@ use crate::{
 
 /// What can be wrong with a checkpoint.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum SafetensorsError {
     /// A file cannot be read.
     #[error("cannot read {path}", path = path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// A file cannot be written.
     #[error("cannot write {path}", path = path.display())]
     Write {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// The header is not that of a safetensors file, or does not agree with the file's size.
     #[error("{path} is not a whole safetensors file", path = path.display())]
     Header {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: safetensors::SafeTensorError,
     },
     /// The header can be read in more than one way.
     #[error("{path} has an ambiguous header: {reason}", path = path.display())]
-    Ambiguous {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    Ambiguous { path: PathBuf, reason: String },
     /// A tensor has an impossible shape.
     #[error("tensor `{tensor}` has an impossible shape")]
     Shape {
-        /// The tensor.
         tensor: String,
-        /// Why.
         #[source]
         source: ShapeError,
     },
     /// The index file is not JSON, or lacks its `weight_map`.
     #[error("{path} is not an index of shards: {reason}", path = path.display())]
-    Index {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    Index { path: PathBuf, reason: String },
     /// The index names a file outside its folder.
     #[error("the index names the shard `{shard}`, which is not a plain file name")]
-    ShardName {
-        /// The name.
-        shard: String,
-    },
+    ShardName { shard: String },
     /// A tensor stands in two shards, or the index and the shards disagree.
     #[error("the index and the shards disagree on tensor `{tensor}`")]
-    Disagree {
-        /// The tensor.
-        tensor: String,
-    },
+    Disagree { tensor: String },
     /// There is no shard at all.
     #[error("{path} holds no .safetensors file", path = path.display())]
-    NoShards {
-        /// The folder.
-        path: PathBuf,
-    },
+    NoShards { path: PathBuf },
 }
 
 impl Fault for SafetensorsError {

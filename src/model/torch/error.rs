@@ -7,49 +7,31 @@ use crate::fault::{Explanation, Fault, FaultCode};
 
 /// What can be wrong with a PyTorch file.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum TorchError {
     /// The file cannot be read.
     #[error("cannot read {path}", path = path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// The file is not a zip archive as `torch.save` writes it.
     #[error("{path} is not a file of torch.save: {reason}", path = path.display())]
-    Archive {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    Archive { path: PathBuf, reason: String },
     /// The pickle inside cannot be read, or asks for what is not allowed.
     #[error("{path} cannot be read as a state dict", path = path.display())]
     Pickle {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: PickleError,
     },
     /// A tensor does not fit the storage it names.
     #[error("tensor `{tensor}` does not fit its storage `{storage}`")]
-    Storage {
-        /// The tensor.
-        tensor: String,
-        /// The storage's name.
-        storage: String,
-    },
+    Storage { tensor: String, storage: String },
     /// There is no tensor at all, or too much besides.
     #[error("{path} holds {what}", path = path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What it holds.
-        what: &'static str,
-    },
+    Content { path: PathBuf, what: &'static str },
 }
 
 impl Fault for TorchError {

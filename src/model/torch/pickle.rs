@@ -10,22 +10,17 @@ use safetensors::Dtype;
 
 /// Why a pickle cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum PickleError {
     /// It ends in the middle of something.
     #[error("the pickle ends too early")]
     Truncated,
     /// An opcode that is not one of those allowed.
     #[error("opcode {opcode:#04x} at byte {at} is not allowed")]
-    Opcode {
-        /// The opcode.
-        opcode: u8,
-        /// Where it stands.
-        at: usize,
-    },
+    Opcode { opcode: u8, at: usize },
     /// A global that is not one of those allowed.
     #[error("the pickle asks for `{module}.{name}`, which is not allowed")]
     Global {
-        /// The module.
         module: String,
         /// The name in it.
         name: String,
