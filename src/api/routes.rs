@@ -9,7 +9,8 @@ use super::{
     error::ApiError,
     events, health, job_actions, jobs, keys,
     middleware::{self, HttpSettings},
-    openapi, page, plans, reports,
+    openapi::{finished, head},
+    page, plans, reports,
     state::ApiState,
     uploads, webhooks,
 };
@@ -36,12 +37,12 @@ fn documented(settings: &HttpSettings) -> (Router<ApiState>, utoipa::openapi::Op
         .merge(uploads::routes())
         .route_layer(middleware::load_shedding(settings.max_requests))
         .route_layer(middleware::not_stored());
-    OpenApiRouter::with_openapi(openapi::head()).merge(v1).merge(health::routes()).split_for_parts()
+    OpenApiRouter::with_openapi(head()).merge(v1).merge(health::routes()).split_for_parts()
 }
 
 /// The OpenAPI document, derived from the routes.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    openapi::finished(documented(&HttpSettings::default()).1)
+    finished(documented(&HttpSettings::default()).1)
 }
 
 /// The whole service.
@@ -49,7 +50,7 @@ pub fn router(state: ApiState, settings: &HttpSettings) -> Router {
     let (routes, document) = documented(settings);
     let routes = routes
         .merge(page::routes())
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi::finished(document)))
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", finished(document)))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method);
     middleware::around(routes, &state, settings).with_state(state)

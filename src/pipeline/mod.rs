@@ -5,6 +5,7 @@
 mod error;
 mod manifest;
 mod process;
+mod shard_done;
 mod shards;
 
 use std::{
@@ -28,7 +29,8 @@ use crate::{
 };
 
 pub use error::PipelineError;
-pub use shards::{ShardDone, ShardPipeline, join, run_shard, run_streamed};
+pub use shard_done::ShardDone;
+pub use shards::{ShardPipeline, join, run_shard, run_streamed};
 
 /// A job whose inputs lie on the local disk.
 #[derive(Debug)]
@@ -200,7 +202,7 @@ fn listened<'a>(
     let clock = PhaseClock::default();
     let collected = Mutex::new(Vec::new());
     let notify = |notice: Notice| {
-        clock.hear(&notice);
+        clock.see(&notice);
         if let (Notice::Warning(warning), Ok(mut all)) = (&notice, collected.lock()) {
             all.push(warning.clone());
         }
@@ -309,7 +311,7 @@ struct PhaseTimes {
 }
 
 impl PhaseClock {
-    fn hear(&self, notice: &Notice) {
+    fn see(&self, notice: &Notice) {
         if let Notice::Phase(phase) = notice {
             self.turn(Some(*phase));
         }

@@ -2,30 +2,15 @@
 
 use std::{path::Path, time::Instant};
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Finished, LocalJob, PipelineError, PlannedJob, Purpose, finish, listened, manifest, on_threads, plan};
+use super::{
+    Finished, LocalJob, PipelineError, PlannedJob, Purpose, ShardDone, finish, listened, manifest, on_threads, plan,
+};
 use crate::{
     backend::{ShardPart, ShardRun, Sharded},
     control::Control,
-    report::Artifact,
 };
-
-/// What a shard leaves for the join.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ShardDone {
-    /// For the backend.
-    pub part: ShardPart,
-    /// The shard's file.
-    pub artifact: Artifact,
-    /// Size and digest of the file that it was made from, as the manifest lists it.
-    pub input: Value,
-    /// How long it took.
-    pub seconds: f64,
-    /// The version that made it.
-    pub ptqd_version: String,
-}
 
 /// Plans a job again, which must come out as `expected`: as it was when the job was taken apart.
 fn same_plan<'a>(job: &'a LocalJob, expected: &Value) -> Result<PlannedJob<'a>, PipelineError> {

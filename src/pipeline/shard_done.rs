@@ -1,0 +1,21 @@
+//! [`ShardDone`]: what the workers of one job's shards leave for the one that joins them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{backend::ShardPart, report::Artifact};
+
+/// What a shard leaves for the join.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShardDone {
+    /// For the backend.
+    pub part: ShardPart,
+    /// The shard's file.
+    pub artifact: Artifact,
+    /// Size and digest of the file that it was made from, as the manifest lists it.
+    pub input: Value,
+    /// How long it took.
+    pub seconds: f64,
+    /// The version that made it.
+    pub ptqd_version: String,
+}
