@@ -1,11 +1,11 @@
-//! [`room`]: whether a disk takes what is to be brought.
+//! [`check_free_space`]: whether a disk takes what is to be brought.
 
 use std::path::Path;
 
 use crate::storage::StorageError;
 
 /// Whether a disk has room for so many bytes, with some to spare for everybody else.
-pub(super) fn room(folder: &Path, needed: u64) -> Result<(), StorageError> {
+pub(super) fn check_free_space(folder: &Path, needed: u64) -> Result<(), StorageError> {
     const SPARE: u64 = 16 << 20;
     let failed = |e: rustix::io::Errno| StorageError::local(folder)(e.into());
     let disk = rustix::fs::statvfs(folder).map_err(failed)?;

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
     cache::Cache,
-    disk::room,
+    disk::check_free_space,
     names::{is_plain, last_name},
     shards::{RemoteShard, skeleton},
     transfer::Transfer,
@@ -193,7 +193,7 @@ impl Remote<'_> {
                 None => missing.push((uri, target, load.object)),
             }
         }
-        room(&self.folder, missing.iter().filter_map(|(_, _, object)| object.size).sum())?;
+        check_free_space(&self.folder, missing.iter().filter_map(|(_, _, object)| object.size).sum())?;
         let one = |(uri, target, object): (String, PathBuf, Object)| {
             let meter = &meter;
             async move {

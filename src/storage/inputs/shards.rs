@@ -13,7 +13,7 @@ use std::{
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-use super::{disk::room, transfer::Transfer};
+use super::{disk::check_free_space, transfer::Transfer};
 use crate::{
     control::Control,
     model::safetensors::header_end,
@@ -53,7 +53,7 @@ impl RemoteShards {
     pub async fn bring(&self, name: &str, control: &Control<'_>) -> Result<String, StorageError> {
         let uri = format!("{}/{name}", self.uri);
         let RemoteShard { object, .. } = self.find(name)?;
-        room(&self.folder, object.size.unwrap_or(0))?;
+        check_free_space(&self.folder, object.size.unwrap_or(0))?;
         let transfer = Transfer { place: &*self.place, uri: &uri, limit: self.limit, control, meter: None };
         transfer.fill(object, &self.folder.join(name)).await
     }
