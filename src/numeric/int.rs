@@ -9,7 +9,7 @@ use super::{
 #[derive(Clone, Copy, Debug)]
 pub struct Int8;
 
-/// Signed 4-bit integer, two's complement; its code is kept sign-extended in a byte until it is packed.
+/// Signed 4-bit integer, two's complement; its code is sign-extended in a byte until it is packed.
 #[derive(Clone, Copy, Debug)]
 pub struct Int4;
 

@@ -1,4 +1,4 @@
-//! A part of a matrix: its cells' extents, then its codes. One thread's work; callers spread parts over threads.
+//! A part of a matrix: the ranges of its cells, then its codes. One thread's work; callers spread parts over threads.
 
 use std::borrow::Cow;
 
@@ -31,7 +31,7 @@ impl std::fmt::Debug for Block<'_, '_> {
 }
 
 impl<'d> Block<'_, 'd> {
-    /// Widens the extents of the cells that the part touches, row by row of cells, by what the part holds.
+    /// Widens the ranges of the cells that the part touches, row by row of cells, by what the part holds.
     pub fn observe(&self, scheme: &Scheme, ranges: &mut [MinMax]) -> Result<(), QuantError> {
         self.check(ranges.len(), self.rect.elements())?;
         match self.format {

@@ -23,7 +23,7 @@ pub struct ErrorStats {
     pub underflowed: u64,
 }
 
-/// [`ErrorStats`] as they are kept, in the order of its fields; the floats by their bits, so that they come back exactly.
+/// [`ErrorStats`] as they are stored, in the order of its fields; the floats by their bits, so that they come back exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBits([u64; 7]);
 

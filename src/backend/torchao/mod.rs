@@ -3,7 +3,7 @@
 //! Streams: shard by shard, tensor by tensor, part by part, so memory does not grow with the model.
 
 mod checkpoint;
-mod onnx;
+mod graph;
 mod options;
 
 use std::path::Path;
@@ -12,7 +12,7 @@ pub use checkpoint::JOURNAL;
 
 use self::{
     checkpoint::OpenedCheckpoint,
-    onnx::OpenedGraph,
+    graph::OpenedGraph,
     options::{OPTIONS, Options},
 };
 use super::{Backend, BackendError, Capabilities, Prepared};

@@ -175,3 +175,69 @@ impl Options {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec(dtype: &str, options: Value) -> QuantizeSpec {
+        let layers = json!([{"module_name": "*", "weights": {"dtype": dtype}}]);
+        crate::spec::parse(&json!({"backend": "torchao", "layers": layers, "backend_kwargs": options}), "").spec
+    }
+
+    fn scheme(dtype: DType, options: Value, dims: [usize; 2]) -> Result<Scheme, Reason> {
+        Options::new(&spec(dtype.spec().name, options)).scheme(dtype, &Shape::new(dims.to_vec()).unwrap())
+    }
+
+    fn granularity(dtype: DType, options: Value) -> String {
+        scheme(dtype, options, [256, 256]).unwrap().granularity.name()
+    }
+
+    #[test]
+    fn elements_share_a_scale_as_asked_or_as_the_dtype_needs() {
+        assert_eq!(granularity(DType::Int8, json!({})), "per_channel");
+        assert_eq!(granularity(DType::Int4, json!({})), "per_group_128");
+        assert_eq!(granularity(DType::Int4, json!({"granularity": "per_tensor"})), "per_tensor");
+        assert_eq!(granularity(DType::Int8, json!({"group_size": 32})), "per_group_32");
+        assert_eq!(granularity(DType::Int8, json!({"granularity": "per_group"})), "per_group_128");
+        assert_eq!(granularity(DType::Fp8E4m3fn, json!({"granularity": "per_block"})), "per_block_128x128");
+    }
+
+    #[test]
+    fn the_rule_of_the_scale_is_the_integers() {
+        let rule = |dtype, options| scheme(dtype, options, [256, 256]).unwrap().rule;
+        assert_eq!(rule(DType::Int8, json!({})), ScaleRule::AmaxOverHalfRange);
+        assert_eq!(rule(DType::Int8, json!({"scale_rule": "amax/127"})), ScaleRule::AmaxOverMax);
+        assert_eq!(rule(DType::Int4, json!({"symmetric": false})), ScaleRule::RangeOverSteps);
+        assert_eq!(rule(DType::Fp8E5m2, json!({"symmetric": false})), ScaleRule::AmaxOverMax);
+    }
+
+    #[test]
+    fn ragged_groups_and_shapes_without_a_grid_have_a_reason() {
+        assert_eq!(scheme(DType::Int4, json!({}), [4, 100]), Err(Reason::GroupRagged));
+        let blocks = json!({"granularity": "per_block"});
+        assert_eq!(scheme(DType::Fp8E4m3fn, blocks.clone(), [128, 130]), Err(Reason::GroupRagged));
+        assert!(scheme(DType::Fp8E4m3fn, blocks, [130, 128]).is_ok(), "the last rows of blocks may be fewer");
+        let convolution = Shape::new(vec![4, 4, 3, 3]).unwrap();
+        let options = Options::new(&spec("int4", json!({})));
+        assert_eq!(options.scheme(DType::Int4, &convolution), Err(Reason::ShapeUnsupported));
+    }
+
+    #[test]
+    fn what_no_layer_could_be_given_is_objected_to() {
+        let pointers = |dtype, options| {
+            let spec = spec(dtype, options);
+            let objections = Options::new(&spec).objections(&spec);
+            objections.into_iter().map(|objection| objection.pointer).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            pointers("int8", json!({"granularity": "per_row", "group_size": 32})),
+            ["/backend_kwargs/group_size"]
+        );
+        assert_eq!(pointers("int8", json!({"granularity": "per_block"})), ["/backend_kwargs/granularity"]);
+        assert_eq!(pointers("fp8_e4m3fn", json!({"symmetric": false})), ["/backend_kwargs/symmetric"]);
+        assert_eq!(pointers("int8", json!({"granularity": "per_group", "group_size": 32})), Vec::<String>::new());
+    }
+}

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn extents_leave_out_what_is_not_finite() {
+    fn ranges_leave_out_what_is_not_finite() {
         for len in [0, 1, 31, 32, 33, 1000] {
             let values = values(len);
             let finite = || values.iter().copied().filter(|x| x.is_finite());

@@ -56,14 +56,16 @@ fn untie(ties: &BTreeMap<usize, usize>, resolved: &Resolved) -> Vec<(usize, Reas
     let layers = &resolved.plan.layers;
     let disagreed: BTreeSet<usize> = ties
         .iter()
-        .filter(|(at, kept)| layers[**at].weights != layers[**kept].weights)
-        .map(|(_, &kept)| kept)
+        .filter(|(at, original)| layers[**at].weights != layers[**original].weights)
+        .map(|(_, &original)| original)
         .collect();
     let mut native = Vec::new();
-    for (&at, &kept) in ties {
-        native.push((at, if disagreed.contains(&kept) { Reason::TiedToNative } else { Reason::Tied }));
+    for (&at, &original) in ties {
+        native.push((at, if disagreed.contains(&original) { Reason::TiedToNative } else { Reason::Tied }));
     }
     let quantized = |at: usize| layers[at].decision == Decision::Quantize;
-    native.extend(disagreed.into_iter().filter(|&kept| quantized(kept)).map(|kept| (kept, Reason::TiedToNative)));
+    native.extend(
+        disagreed.into_iter().filter(|&original| quantized(original)).map(|original| (original, Reason::TiedToNative)),
+    );
     native
 }

@@ -37,9 +37,9 @@ pub(super) fn ties(checkpoint: &Checkpoint) -> BTreeMap<usize, usize> {
     for shard in &checkpoint.shards {
         // In the order of their bytes, equal ranges are neighbours.
         for (at, tensor) in shard.tensors.iter().enumerate().skip(1) {
-            let kept = ties.get(&(first + at - 1)).copied().unwrap_or(first + at - 1);
-            if tensor.is_tied_to(&shard.tensors[kept - first]) {
-                ties.insert(first + at, kept);
+            let original = ties.get(&(first + at - 1)).copied().unwrap_or(first + at - 1);
+            if tensor.is_tied_to(&shard.tensors[original - first]) {
+                ties.insert(first + at, original);
             }
         }
         first += shard.tensors.len();
@@ -90,4 +90,83 @@ fn layer(names: &BTreeSet<&str>, tensor: &TensorInfo, transposed: bool) -> Layer
 fn is_quantized(names: &BTreeSet<&str>, tensor: &TensorInfo) -> bool {
     matches!(tensor.dtype, Dtype::I8 | Dtype::U8 | Dtype::F8_E4M3 | Dtype::F8_E5M2)
         || names.contains(format!("{}_scale", tensor.name).as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        model::safetensors::{OutTensor, ShardWriter, open},
+        tensor::Shape,
+    };
+
+    /// Class and support of each tensor, in bf16, or in 64-bit integers where its name begins with `int`.
+    fn found(tensors: &[(&str, &[usize])], model_type: Option<&str>) -> BTreeMap<String, (String, Support)> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.safetensors");
+        let out = tensors.iter().map(|(name, dims)| {
+            let (dtype, bits) = if name.starts_with("int") { ("I64", 64) } else { ("BF16", 16) };
+            let shape = Shape::new(dims.to_vec()).unwrap();
+            OutTensor { name: (*name).to_owned(), dtype: dtype.to_owned(), bits, shape }
+        });
+        ShardWriter::create(&path, out.collect(), &BTreeMap::new()).unwrap().finish().unwrap();
+        let layers = layers(&open(&path).unwrap(), model_type);
+        layers.into_iter().map(|layer| (layer.name, (layer.classes.concat(), layer.support))).collect()
+    }
+
+    #[test]
+    fn classes_are_told_from_names_and_ranks() {
+        let found = found(
+            &[
+                ("a.up_proj.weight", &[4, 4]),
+                ("a.up_proj.bias", &[4]),
+                ("a.norm.weight", &[4]),
+                ("model.embed_tokens.weight", &[4, 4]),
+                ("lm_head.weight", &[4, 4]),
+                ("mlp.gate.weight", &[4, 4]),
+                ("conv.weight", &[4, 4, 3, 3]),
+                ("deep.weight", &[1, 1, 1, 1, 1, 1]),
+            ],
+            None,
+        );
+        for (name, class, support) in [
+            ("a.up_proj", "Linear", Support::Yes),
+            ("a.up_proj.bias", "Parameter", Support::No(Reason::OpUnsupported)),
+            ("a.norm", "Norm", Support::No(Reason::OpUnsupported)),
+            ("model.embed_tokens", "Embedding", Support::IfNamed(Reason::EmbeddingNotNamed)),
+            ("lm_head", "Linear", Support::IfNamed(Reason::HeadNotNamed)),
+            ("mlp.gate", "Linear", Support::IfNamed(Reason::RouterNotNamed)),
+            ("conv", "Conv2d", Support::IfNamed(Reason::ConvolutionNotNamed)),
+            ("deep", "Parameter", Support::No(Reason::ShapeUnsupported)),
+        ] {
+            assert_eq!(found[name], (class.to_owned(), support), "{name}");
+        }
+    }
+
+    #[test]
+    fn weights_that_cannot_be_quantized_have_a_reason() {
+        let found = found(
+            &[
+                ("int.weight", &[4, 4]),
+                ("empty.weight", &[0, 4]),
+                ("done.weight", &[4, 4]),
+                ("done.weight_scale", &[4, 1]),
+            ],
+            None,
+        );
+        let reason = |name: &str| found[name].1;
+        assert_eq!(reason("int"), Support::No(Reason::DtypeUnsupported));
+        assert_eq!(reason("empty"), Support::No(Reason::Empty));
+        assert_eq!(reason("done"), Support::No(Reason::AlreadyQuantized));
+    }
+
+    #[test]
+    fn a_conv1d_of_gpt2_is_the_wrong_way_round_for_a_linear() {
+        let tensors: [(&str, &[usize]); 2] = [("h.0.attn.c_attn.weight", &[4, 12]), ("h.0.other.weight", &[4, 4])];
+        let support = |model_type| found(&tensors, model_type)["h.0.attn.c_attn"].1;
+        assert_eq!(support(Some("gpt2")), Support::No(Reason::Transposed));
+        assert_eq!(support(Some("llama")), Support::Yes);
+    }
 }

@@ -83,8 +83,8 @@ impl ShardRun for LocalShardRun<'_> {
             shard.metadata.clone().into_iter().chain(self.metadata.clone()).collect();
         // As safetensors' own save_model does: a name that is not stored points to the one that is.
         for at in range.clone() {
-            if let Some(&kept) = opened.ties.get(&at) {
-                metadata.insert(entries[at].tensor.name.clone(), entries[kept].tensor.name.clone());
+            if let Some(&original) = opened.ties.get(&at) {
+                metadata.insert(entries[at].tensor.name.clone(), entries[original].tensor.name.clone());
             }
         }
         let layout = ShardLayout::new(opened, entries, at)?;
