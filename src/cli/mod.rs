@@ -4,7 +4,6 @@ mod config;
 mod demo;
 mod errors;
 mod health;
-mod inputs;
 mod keys;
 mod migrate;
 mod openapi;

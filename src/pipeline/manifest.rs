@@ -5,7 +5,7 @@ use std::{fs, io, iter, path::Path};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::{LocalJob, PipelineError, PlannedJob, ShardDone, write_json};
+use super::{LocalJob, PipelineError, PlannedJob, ShardDone, json_file::write_json};
 use crate::{
     control::{Cancelled, Control},
     digest::{sha256_file, sha256_hex},
@@ -59,7 +59,7 @@ pub(super) fn inputs(job: &LocalJob, elsewhere: &[ShardDone], control: &Control<
     let one =
         |file: &Path| match elsewhere.iter().find(|done| file.file_name().is_some_and(|n| n == &*done.part.source)) {
             Some(done) => Ok(done.input.clone()),
-            None => input(file, job.digests, control),
+            None => input(job, file, job.inputs.digests.get(file).cloned(), control),
         };
     let listed = |path: &Path, more: Vec<String>| listed(path, more, one);
     let data = [
@@ -85,9 +85,15 @@ pub(super) fn artifact(
     Ok(Artifact { media_type: media_type(&name).to_owned(), name, size, sha256 })
 }
 
-/// Name, size and digest of an input file.
-pub(super) fn input(path: &Path, wanted: bool, control: &Control<'_>) -> Result<Value, PipelineError> {
-    let (size, sha256) = sized(path, wanted, control)?;
+/// Name, size and digest of an input file. `sha256` is what it is known to be; of one that nobody looked at it is computed.
+pub(super) fn input(
+    job: &LocalJob,
+    path: &Path,
+    sha256: Option<String>,
+    control: &Control<'_>,
+) -> Result<Value, PipelineError> {
+    let (size, computed) = sized(path, job.digests && sha256.is_none(), control)?;
+    let sha256 = sha256.filter(|_| job.digests).or(computed);
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     Ok(json!({"name": name, "size": size, "sha256": sha256}))
 }

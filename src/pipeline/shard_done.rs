@@ -1,4 +1,4 @@
-//! [`ShardDone`]: what the workers of one job's shards leave for the one that joins them.
+//! [`ShardDone`]: a shard after its work, on whichever machine.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -2,10 +2,11 @@
 
 use std::{path::Path, time::Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    Finished, LocalJob, PipelineError, PlannedJob, Purpose, ShardDone, finish, listened, manifest, on_threads, plan,
+    Finished, LocalJob, PipelineError, PlannedJob, Purpose, ShardDone, finish::finish, manifest, planned::plan,
+    threads::on_threads, written::listened,
 };
 use crate::{
     backend::{ShardPart, ShardRun, Sharded},
@@ -102,11 +103,7 @@ fn one_shard(
     let artifact = manifest::artifact(out, part.name.clone(), job.digests, control)?;
     let folder = if job.model.is_dir() { Some(job.model.as_path()) } else { job.model.parent() };
     let source = folder.unwrap_or(Path::new("")).join(&part.source);
-    let input = manifest::input(&source, job.digests && sha256.is_none(), control)?;
-    let input = match sha256 {
-        Some(sha256) => json!({"name": input["name"], "size": input["size"], "sha256": sha256}),
-        None => input,
-    };
+    let input = manifest::input(job, &source, sha256, control)?;
     let ptqd_version = env!("CARGO_PKG_VERSION").to_owned();
     Ok(ShardDone { part, artifact, input, seconds, ptqd_version })
 }

@@ -4,6 +4,8 @@
 //! comes in as the inventory's [`Support`] and is checked by the backend itself.
 
 mod document;
+mod layer;
+mod matches;
 mod objection;
 mod parse;
 mod pattern;
@@ -11,18 +13,21 @@ mod plan;
 mod quantize;
 mod reader;
 mod reason;
+mod resolve;
 mod rule;
 mod suggest;
 mod tao;
 
 pub use document::{find_section, parse_text};
+pub use layer::{Layer, Support};
 pub use objection::{Objection, ObjectionCode, pointer_token};
 pub use parse::{Parsed, parse};
 pub use pattern::{Pattern, PatternError};
-pub use plan::{Decision, Layer, LayerPlan, PatternUse, Plan, Resolved, Support, resolve};
+pub use plan::{Decision, LayerPlan, PatternUse, Plan};
 pub use quantize::{Choice, LayerRule, Mode, NATIVE, QuantizeSpec, TensorRule};
 pub use reader::{Object, Reader};
 pub use reason::Reason;
+pub use resolve::{Resolved, resolve};
 pub use suggest::nearest;
 
 pub use crate::fault::Warning;

@@ -18,5 +18,7 @@ mod uploads;
 
 pub use artifacts::Artifacts;
 pub use error::StorageError;
-pub use inputs::{Cache, OpenBuckets, ParseRuleError, RemoteShards, Rule, SCHEMES, Sources, Staged, Stager, Want};
+pub use inputs::{
+    Cache, IncomingShards, OpenBuckets, ParseRuleError, RemoteShards, Rule, SCHEMES, Sources, Staged, Stager, Want,
+};
 pub use places::HubConfig;

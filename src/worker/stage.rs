@@ -14,10 +14,12 @@ pub(super) async fn stage(
     let mut files = InputFiles::default();
     let model = stager.bring("model", &spec.model.uri, want).await?;
     files.origins.extend(model.origin.map(|origin| ("model", origin)));
+    files.digests.extend(model.digests);
     files.model = model.path;
     if let Some(data) = &spec.calibration {
         let staged = stager.bring("calibration", &data.uri, Want::Data).await?;
         files.origins.extend(staged.origin.map(|origin| ("calibration", origin)));
+        files.digests.extend(staged.digests);
         files.calibration = Some(staged.path);
     }
     if let Some(data) = &spec.evaluation {
@@ -28,6 +30,7 @@ pub(super) async fn stage(
         } else {
             let staged = stager.bring("evaluation", &data.uri, Want::Data).await?;
             files.origins.extend(staged.origin.map(|origin| ("evaluation", origin)));
+            files.digests.extend(staged.digests);
             files.evaluation = Some(staged.path);
         }
     }

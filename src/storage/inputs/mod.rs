@@ -3,6 +3,7 @@
 mod cache;
 mod disk;
 mod files;
+mod incoming;
 mod location;
 mod names;
 mod remote;
@@ -15,6 +16,7 @@ mod transfer;
 mod tries;
 
 pub use cache::Cache;
+pub use incoming::IncomingShards;
 pub use location::SCHEMES;
 pub use remote::Want;
 pub use rules::{ParseRuleError, Rule};

@@ -1,6 +1,11 @@
 //! [`Remote`]: one input that is somewhere else, a file or a folder, and how it comes here.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -58,6 +63,8 @@ pub(super) struct Remote<'a> {
     pub(super) limit: u64,
     pub(super) cache: Option<&'a Cache>,
     pub(super) control: &'a Control<'a>,
+    /// The SHA-256 of files that came, by their paths.
+    pub(super) digests: Mutex<BTreeMap<PathBuf, String>>,
 }
 
 /// What has come here of an input.
@@ -189,7 +196,10 @@ impl Remote<'_> {
             }
             let cached = self.cache.and_then(|cache| cache.take(&uri, &load.object, &target));
             match cached {
-                Some(_) => meter.advance(load.object.size.unwrap_or(0)).map_err(|_| StorageError::Stopped)?,
+                Some(sha256) => {
+                    self.note_digest(target, sha256);
+                    meter.advance(load.object.size.unwrap_or(0)).map_err(|_| StorageError::Stopped)?;
+                }
                 None => missing.push((uri, target, load.object)),
             }
         }
@@ -202,10 +212,15 @@ impl Remote<'_> {
                 if let Some(cache) = self.cache {
                     cache.keep(&uri, &object, &target, &sha256);
                 }
+                self.note_digest(target, sha256);
                 Ok::<_, StorageError>(())
             }
         };
         stream::iter(missing).map(one).buffer_unordered(FILES_AT_ONCE).try_collect().await
+    }
+
+    fn note_digest(&self, path: PathBuf, sha256: String) {
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(path, sha256);
     }
 
     /// The bytes of some files, if they are not too many.

@@ -4,9 +4,10 @@
 //! several shards only the headers do, see [`RemoteShards`].
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{
@@ -24,6 +25,8 @@ pub struct Staged {
     pub path: PathBuf,
     /// The URI of exactly what was read, if it is not from here.
     pub origin: Option<String>,
+    /// The SHA-256 of each file that came whole, by its path.
+    pub digests: BTreeMap<PathBuf, String>,
     /// The shards whose files hold their headers alone so far.
     pub shards: Option<RemoteShards>,
 }
@@ -47,7 +50,7 @@ impl Stager<'_> {
     /// Brings an input. `role` names its folder.
     pub async fn bring(&self, role: &str, uri: &str, want: Want) -> Result<Staged, StorageError> {
         let (place, path, pinned) = match self.sources.open(self.tenant, uri).await? {
-            Origin::Local(path) => return Ok(Staged { path, origin: None, shards: None }),
+            Origin::Local(path) => return Ok(Staged { path, origin: None, digests: BTreeMap::new(), shards: None }),
             Origin::Remote { place, path, uri } => (place, path, uri),
         };
         let folder = self.folder.join("inputs").join(role);
@@ -60,7 +63,8 @@ impl Stager<'_> {
         let limit = self.sources.max_bytes;
         let (cache, control) = (self.cache, self.control);
         let uri_read = pinned.trim_end_matches('/').to_owned();
-        let remote = Remote { place, uri: uri_read, folder, partials, limit, cache, control };
+        let remote =
+            Remote { place, uri: uri_read, folder, partials, limit, cache, control, digests: Mutex::default() };
         let file = match path.is_empty() || uri.ends_with('/') {
             true => None,
             false => match remote.ask(|| remote.place.head(&path)).await {
@@ -87,6 +91,7 @@ impl Stager<'_> {
             files,
             folder: remote.folder.clone(),
         });
-        Ok(Staged { path, origin: Some(remote.uri), shards })
+        let digests = remote.digests.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Staged { path, origin: Some(remote.uri), digests, shards })
     }
 }

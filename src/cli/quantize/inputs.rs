@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, error::Error, path::PathBuf};
 
 use tempfile::TempDir;
 
-use super::{block_on, watch::Watcher};
 use crate::{
+    cli::{block_on, watch::Watcher},
     config::hub_token,
     control::{Canceller, Control, Notice},
     fault::chain,
     job::Tenant,
     outbound::Guard,
-    storage::{HubConfig, Sources, Stager, StorageError, Want},
+    storage::{HubConfig, RemoteShards, Sources, Stager, StorageError, Want},
 };
 
 /// Brings inputs. What is not on this machine goes to a folder that ends with this.
@@ -21,6 +21,10 @@ pub(super) struct Inputs {
     folder: Option<TempDir>,
     /// Where they were brought from, by role.
     pub(super) origins: BTreeMap<&'static str, String>,
+    /// The SHA-256 of files that were brought.
+    pub(super) digests: BTreeMap<PathBuf, String>,
+    /// Shards of the model that are still to be brought.
+    pub(super) shards: Option<RemoteShards>,
 }
 
 /// Why an input is not here.
@@ -33,7 +37,7 @@ impl Inputs {
     pub(super) fn new(hub_endpoint: &str) -> Self {
         let hub = HubConfig { endpoint: hub_endpoint.to_owned(), token: hub_token() };
         let sources = Sources { guard: Guard { private: true }, hub, ..Sources::default() };
-        Inputs { sources, folder: None, origins: BTreeMap::new() }
+        Inputs { sources, folder: None, origins: BTreeMap::new(), digests: BTreeMap::new(), shards: None }
     }
 
     /// The local path of an input.
@@ -58,17 +62,11 @@ impl Inputs {
         let tenant = Tenant::default();
         let stager =
             Stager { sources: &self.sources, tenant: &tenant, folder: folder.path(), cache: None, control: &control };
-        let brought = block_on(async {
-            let staged = stager.bring(role, given, want).await?;
-            if let Some(shards) = staged.shards.as_ref().filter(|_| want != Want::Plan) {
-                for name in shards.names() {
-                    shards.bring(name, &control).await?;
-                }
-            }
-            Ok::<_, StorageError>(staged)
-        })?;
+        let brought = block_on(stager.bring(role, given, want))?;
         watcher.finish();
         let staged = brought.map_err(NotBrought)?;
+        self.digests.extend(staged.digests);
+        self.shards = self.shards.take().or(staged.shards);
         self.origins.extend(staged.origin.map(|origin| (role, origin)));
         Ok(staged.path)
     }

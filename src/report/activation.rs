@@ -1,0 +1,32 @@
+//! [`ActivationReport`]: what was done to an activation.
+
+use serde::Serialize;
+
+use crate::numeric::DType;
+
+/// What was done to an activation.
+#[derive(Clone, Debug, Serialize)]
+pub struct ActivationReport {
+    /// The tensor's name in the graph.
+    pub tensor: String,
+    /// The dtype of the codes.
+    pub dtype: DType,
+    /// The calibration algorithm.
+    pub algorithm: String,
+    /// The largest magnitude that calibration saw.
+    pub amax_observed: f64,
+    /// The magnitude that the largest code stands for.
+    pub amax_chosen: f64,
+    /// How amax became the scale.
+    pub scale_rule: String,
+    /// Share of the observed values beyond the chosen range; 0 where the range is the observed one.
+    pub clipped_fraction: Option<f64>,
+    /// The tensor whose larger range it shares, because a Concat joins the two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range_of: Option<String>,
+    /// SQNR of the tensor itself under these codes, in dB, over some samples of the evaluation.
+    pub sqnr_db: Option<f64>,
+    /// Share of those samples' values beyond the chosen range: far more than `clipped_fraction` means that the calibration
+    /// data does not represent the evaluation data.
+    pub beyond_fraction: Option<f64>,
+}
