@@ -73,13 +73,6 @@ pub(super) fn default_backend(reader: &mut Reader, section: &Object<'_>, mode: O
 
 /// Reads all of them. `rules`: whether the section has rules of its own. Whether a scheme stands for them otherwise.
 pub(super) fn read(reader: &mut Reader, section: &Object<'_>, spec: &mut QuantizeSpec, rules: bool) -> bool {
-    for field in ["default_layer_dtype", "default_activation_dtype"] {
-        if let Some(name) = reader.text(section, field) {
-            rule::dtype(reader, name.trim(), &section.at(field));
-            reader.warnings.push(Warning::at(section.at(field), WarningCode::FieldDeprecated, DEFAULT_DTYPE));
-        }
-    }
-    device(reader, section);
     let mut scheme = false;
     let groups: Vec<Object<'_>> = GROUPS.iter().filter_map(|group| reader.child(section, group)).collect();
     let known: Vec<&str> = of_groups().collect();
@@ -95,6 +88,13 @@ pub(super) fn read(reader: &mut Reader, section: &Object<'_>, spec: &mut Quantiz
         samples(reader, place, spec);
         scheme |= read_scheme(reader, place, spec, rules);
     }
+    for field in ["default_layer_dtype", "default_activation_dtype"] {
+        if let Some(name) = reader.text(section, field) {
+            rule::dtype(reader, name.trim(), &section.at(field));
+            reader.warnings.push(Warning::at(section.at(field), WarningCode::FieldDeprecated, DEFAULT_DTYPE));
+        }
+    }
+    device(reader, section);
     scheme
 }
 

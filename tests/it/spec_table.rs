@@ -251,6 +251,26 @@ layers:
 }
 
 #[test]
+fn taos_registered_names_and_the_fields_of_cosmos_reason_are_taken() {
+    for (name, canonical) in [("torchao", "torchao"), ("modelopt.onnx", "modelopt"), ("modelopt.pytorch", "modelopt")] {
+        let mut section = if canonical == "torchao" { torchao() } else { modelopt() };
+        section["backend"] = json!(name);
+        assert_eq!(objections(&section, canonical == "modelopt"), [], "{name}");
+        let parsed = parse(&section, "/quantize");
+        let (found, ..) = backend::check(&parsed.spec, true);
+        assert_eq!(found.unwrap().capabilities().name, canonical);
+    }
+    let cosmos = json!({"backend": "torchao", "quantization_scheme": "W4A16", "kv_precision": "bf16",
+        "max_sequence_length": 2048, "num_calibration_samples": 512, "smoothing_strength": 0.8,
+        "skip_test_generation": false});
+    assert_eq!(objections(&cosmos, false), []);
+    let named: Vec<String> = warnings(&cosmos).into_iter().map(|(pointer, _)| pointer).collect();
+    for field in cosmos.as_object().unwrap().keys().filter(|field| *field != "backend") {
+        assert!(named.contains(&format!("/quantize/{field}")), "{field} is lost: {named:?}");
+    }
+}
+
+#[test]
 fn the_effective_section_has_canonical_names_and_defaults() {
     let section = json!({"backend": "modelopt.onnx", "algorithm": "max",
         "layers": [{"module_name": "*", "weights": {"dtype": "Int8"}}]});
