@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::Bytes,
-    extract::{Query, State, rejection::BytesRejection, rejection::QueryRejection},
+    extract::{State, rejection::BytesRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -17,6 +17,7 @@ use super::{
     admission::{admit, new_job},
     conditional::tag,
     error::ApiError,
+    extract::Params,
     job_schema::JobSchema,
     problem::Problem,
     request,
@@ -97,11 +98,10 @@ enum Answer {
 async fn create(
     State(state): State<ApiState>,
     writer: Writer,
-    params: Result<Query<CreateParams>, QueryRejection>,
+    Params(params): Params<CreateParams>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let Query(params) = params.map_err(|e| ApiError::Malformed { detail: e.body_text(), pointer: None })?;
     let body = request::json_body(&headers, body)?;
     let idempotency = idempotency(&headers, &body)?;
     let job = admit(&state, writer.tenant(), JobRequest::read(&body), Purpose::Run)?;

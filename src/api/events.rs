@@ -4,7 +4,7 @@ use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Path, State},
     http::{HeaderMap, header},
     response::{
         IntoResponse, Response,
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{access::Reader, error::ApiError, jobs::find, problem::Problem, state::ApiState};
+use super::{access::Reader, error::ApiError, extract::Params, jobs::find, problem::Problem, state::ApiState};
 use crate::job::{Event, JobId, Notification, NotificationStream, Tenant, wait_for};
 
 /// How often a stream looks for itself: news may be missed.
@@ -111,11 +111,10 @@ async fn events(
     State(state): State<ApiState>,
     reader: Reader,
     Path(id): Path<String>,
-    params: Result<Query<EventParams>, QueryRejection>,
+    Params(params): Params<EventParams>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let malformed = |detail: String| ApiError::Malformed { detail, pointer: None };
-    let Query(params) = params.map_err(|e| malformed(e.body_text()))?;
     if params.after.is_some_and(|after| after < 0) {
         return Err(malformed("`after` is the number of an event, or 0".to_owned()));
     }

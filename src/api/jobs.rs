@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Path, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -14,6 +14,7 @@ use super::{
     access::Reader,
     conditional::{if_none_match, tag},
     error::ApiError,
+    extract::Params,
     problem::Problem,
     state::ApiState,
     views::{JobView, StatusView},
@@ -84,10 +85,9 @@ struct JobPage {
 async fn list(
     State(state): State<ApiState>,
     reader: Reader,
-    params: Result<Query<ListParams>, QueryRejection>,
+    Params(params): Params<ListParams>,
 ) -> Result<Json<JobPage>, ApiError> {
     let malformed = |detail: String| ApiError::Malformed { detail, pointer: None };
-    let Query(params) = params.map_err(|e| malformed(e.body_text()))?;
     // A text that no row can hold; a database says so with an error.
     let texts = [&params.backend, &params.name, &params.label];
     if texts.into_iter().flatten().any(|text| text.contains('\0')) {

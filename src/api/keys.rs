@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode},
+    extract::{Path, State},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{access::Admin, error::ApiError, problem::Problem, request, state::ApiState};
+use super::{access::Admin, error::ApiError, extract::Body, problem::Problem, state::ApiState};
 use crate::{
     access::{ApiKey, KeySecret, Scope, Scopes},
     spec::{Objection, ObjectionCode},
@@ -103,10 +102,8 @@ struct KeyList {
 async fn create(
     State(state): State<ApiState>,
     admin: Admin,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Body(request): Body<KeyRequest>,
 ) -> Result<Response, ApiError> {
-    let request: KeyRequest = request::typed(request::json_body(&headers, body)?)?;
     let mut objections = Vec::new();
     let mut object = |pointer: String, message: String| {
         objections.push(Objection::new(pointer, ObjectionCode::OutOfRange, message));

@@ -11,6 +11,7 @@ mod conditional;
 mod create;
 mod error;
 mod events;
+mod extract;
 mod health;
 mod job_actions;
 mod job_schema;

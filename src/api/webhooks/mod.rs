@@ -1,29 +1,28 @@
 //! `/v1/webhooks`: who is told, what was told, and telling it again.
 
+mod views;
+
 use axum::{
     Json,
-    body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header},
+    extract::{Path, State},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
+use self::views::{DeliveryList, DeliveryView, WebhookList, WebhookRequest, WebhookView};
 use super::{
     access::{Reader, Writer},
     error::ApiError,
+    extract::Body,
     problem::Problem,
-    request,
     state::ApiState,
 };
 use crate::{
     job::EventKind,
     spec::{Objection, ObjectionCode},
-    webhook::{Delivery, Webhook, new_secret},
+    webhook::{Webhook, new_secret},
 };
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -38,111 +37,6 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 const MOST: usize = 20;
 /// The most deliveries that are shown.
 const PAGE: i64 = 100;
-
-/// A webhook to be made.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct WebhookRequest {
-    /// Where to POST: https, at a public address.
-    #[schema(
-        example = "https://hooks.example.com/ptqd",
-        max_length = 2000,
-        pattern = "^https://[A-Za-z0-9-]+([.][A-Za-z0-9-]+)+(/[!-~]*)?$"
-    )]
-    url: String,
-    /// Names of the events to be told of; changes of status without it. Progress is not told: follow the job for that.
-    #[schema(example = json!(["job.status_changed"]))]
-    events: Option<Vec<String>>,
-}
-
-/// A webhook.
-#[derive(Debug, Serialize, ToSchema)]
-struct WebhookView {
-    /// Its id.
-    #[schema(example = "wh_01935e2a9b0070008000000000000001")]
-    id: String,
-    /// Where events are POSTed.
-    url: String,
-    /// Which events.
-    events: Vec<String>,
-    /// When it was made, in milliseconds since 1970.
-    created_at: i64,
-    /// What deliveries are signed with, as Standard Webhooks has it. Told once, when the webhook is made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "whsec_…")]
-    secret: Option<String>,
-}
-
-impl WebhookView {
-    fn new(webhook: Webhook, tell_secret: bool) -> Self {
-        let Webhook { id, url, secret, events, created_at, .. } = webhook;
-        WebhookView { id, url, events, created_at, secret: tell_secret.then_some(secret) }
-    }
-}
-
-/// A tenant's webhooks.
-#[derive(Debug, Serialize, ToSchema)]
-struct WebhookList {
-    /// Oldest first.
-    webhooks: Vec<WebhookView>,
-}
-
-/// An event for a webhook.
-#[derive(Debug, Serialize, ToSchema)]
-struct DeliveryView {
-    /// Its id, in `webhook-id` of every attempt.
-    id: String,
-    /// The job.
-    job_id: String,
-    /// The event's number within the job.
-    seq: i64,
-    /// The event's kind.
-    #[serde(rename = "type")]
-    kind: String,
-    /// `pending`, `delivered` or `failed`.
-    status: &'static str,
-    /// Attempts so far.
-    attempts: i64,
-    /// When the next attempt is due; null if none is.
-    next_attempt_at: Option<i64>,
-    /// The status of the last answer.
-    response_status: Option<i64>,
-    /// Why the last attempt failed.
-    error: Option<String>,
-    /// When the event happened.
-    created_at: i64,
-    /// When the webhook took it.
-    delivered_at: Option<i64>,
-    /// The event's particulars.
-    #[schema(value_type = Object)]
-    data: Value,
-}
-
-impl From<Delivery> for DeliveryView {
-    fn from(d: Delivery) -> Self {
-        DeliveryView {
-            next_attempt_at: (d.status == crate::webhook::DeliveryStatus::Pending).then_some(d.next_at),
-            id: d.id,
-            job_id: d.job.to_string(),
-            seq: d.seq,
-            kind: d.kind,
-            status: d.status.name(),
-            attempts: d.attempts,
-            response_status: d.response_status,
-            error: d.error,
-            created_at: d.created_at,
-            delivered_at: d.delivered_at,
-            data: d.data,
-        }
-    }
-}
-
-/// The newest deliveries of a webhook.
-#[derive(Debug, Serialize, ToSchema)]
-struct DeliveryList {
-    /// Newest first, 100 at most.
-    deliveries: Vec<DeliveryView>,
-}
 
 /// Be told of events.
 ///
@@ -159,10 +53,8 @@ struct DeliveryList {
 async fn create(
     State(state): State<ApiState>,
     writer: Writer,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Body(request): Body<WebhookRequest>,
 ) -> Result<Response, ApiError> {
-    let request: WebhookRequest = request::typed(request::json_body(&headers, body)?)?;
     let events = request.events.unwrap_or_else(|| vec![EventKind::StatusChanged.name().to_owned()]);
     let mut objections = Vec::new();
     let known = EventKind::ALL.into_iter().filter(|&kind| kind != EventKind::Progress).map(EventKind::name);
