@@ -7,7 +7,7 @@ mod statements;
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    SqlitePool,
+    Connection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::broadcast;
@@ -37,8 +37,14 @@ impl Store {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(10));
         // One connection: SQLite has one writer anyway, and waiting in the pool is fairer than its busy handler.
-        let pool =
-            SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(OpenError::Connect)?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            // A full disk makes SQLite end a transaction by itself. The client goes on counting it, and would begin no other:
+            // such a connection is replaced.
+            .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options)
+            .await
+            .map_err(OpenError::Connect)?;
         migrations::sqlite().run(&pool).await.map_err(OpenError::Migrate)?;
         Ok(Store { pool, notifications: channel() })
     }
@@ -56,5 +62,23 @@ impl Store {
             let _ = self.notifications.send(notification);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::tx::rolled_back;
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ends_by_itself_is_the_last_of_its_connection_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite://{}", folder.path().join("db").display())).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        // What SQLite does when the disk is full.
+        sqlx::query("rollback").execute(tx.conn()).await.unwrap();
+        drop(tx);
+        let tx = store.begin().await.unwrap();
+        rolled_back(tx, ()).await.unwrap();
     }
 }
