@@ -155,12 +155,14 @@ pub fn ints(name: &str, values: &[i64]) -> TensorProto {
     TensorProto { int64_data: values.to_vec(), ..tensor(name, &[values.len() as i64], data_type::INT64) }
 }
 
-/// Each node on a line: `Conv(x, w) -> y`.
+/// A node on a line: `Conv(x, w) -> y`.
+pub fn line(node: &NodeProto) -> String {
+    let op_type = node.op_type.as_deref().unwrap_or_default();
+    format!("{op_type}({}) -> {}", node.input.join(", "), node.output.join(", "))
+}
+
+/// Each node on a line.
 pub fn lines(graph: &Graph) -> Vec<String> {
-    let line = |node: &NodeProto| {
-        let op_type = node.op_type.as_deref().unwrap_or_default();
-        format!("{op_type}({}) -> {}", node.input.join(", "), node.output.join(", "))
-    };
     graph.nodes().map(|id| line(graph.node(id))).collect()
 }
 
