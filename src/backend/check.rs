@@ -247,3 +247,41 @@ impl Check<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::parse;
+
+    fn objections(section: &Value) -> Vec<Objection> {
+        let parsed = parse(section, "/quantize");
+        assert_eq!(parsed.objections, []);
+        check(&parsed.spec, true).1
+    }
+
+    #[test]
+    fn an_algorithm_for_int4_is_answered_with_the_int4_that_there_is() {
+        let rule = json!({"module_name": "*", "weights": {"dtype": "int4"}});
+        for name in INT4_ALGORITHMS {
+            let found = objections(&json!({"backend": "modelopt", "algorithm": name, "layers": [rule]}));
+            let [objection] = &found[..] else { panic!("{found:?}") };
+            assert_eq!((&*objection.pointer, objection.code), ("/quantize/algorithm", UnsupportedAlgorithm));
+            assert!(objection.message.contains("rounded to nearest"), "{}", objection.message);
+            assert!(objection.hint.as_ref().is_some_and(|hint| hint.contains("`int4`")), "{:?}", objection.hint);
+        }
+        let plain = json!({"backend": "modelopt", "layers": [rule]});
+        assert_eq!(objections(&plain), [], "what the hint says is taken");
+    }
+
+    #[test]
+    fn every_backend_is_found_by_the_names_that_tao_registers() {
+        for (name, backend) in [
+            ("modelopt.onnx", "modelopt"),
+            ("modelopt.pytorch", "modelopt"),
+            ("modelopt", "modelopt"),
+            ("torchao", "torchao"),
+        ] {
+            assert_eq!(find(name).map(|found| found.capabilities().name), Some(backend), "{name}");
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ort::value::{DynValue, Tensor, TensorElementType};
 
-use super::EngineError;
+use super::{EngineError, failure::During};
 use crate::dataset::{Array, Dataset, UNNAMED, Values};
 
 /// An input of a model.
@@ -126,7 +126,7 @@ fn value(input: &InputInfo, array: &Array, samples: Range<usize>) -> Result<DynV
         .chain(array.shape().dims().iter().skip(1).copied())
         .map(|d| i64::try_from(d).unwrap_or(i64::MAX))
         .collect();
-    let failed = |e: ort::Error| EngineError::Run { reason: e.to_string() };
+    let failed = |e: ort::Error| During::Run.failed(&e);
     let out_of_range = |_| EngineError::WrongType {
         input: input.name.clone(),
         found: "integers beyond the input's range",

@@ -1,33 +1,11 @@
-//! The element types of tensors that our operators take, and what all these operators share.
+//! [`FloatElement`]: the element types of tensors that our operators take.
 
-use std::{borrow::Cow, marker::PhantomData};
+use std::borrow::Cow;
 
 use half::f16;
-use ort::{
-    operator::{KernelContext, OperatorDomain},
-    value::{IntoTensorElementType, PrimitiveTensorElementType, TensorElementType},
-};
+use ort::value::{IntoTensorElementType, PrimitiveTensorElementType, TensorElementType};
 
-use super::{Gates, Slots, observer::Observe, transform::Replace};
-use crate::{calibration::Observer, numeric::FloatFormat};
-
-/// The domain of our operators.
-pub(super) const DOMAIN: &str = "ptqd";
-
-/// The domain to register with a session whose graph has them.
-pub(super) fn domain<O: Observer>(slots: &Slots<O>, gates: &Gates) -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?
-        .add(Observe::<f32, O>(slots.clone(), PhantomData))?
-        .add(Observe::<f16, O>(slots.clone(), PhantomData))?
-        .add(Replace::<f32>(gates.clone(), PhantomData))?
-        .add(Replace::<f16>(gates.clone(), PhantomData))
-}
-
-/// The slot that a node's attribute names.
-pub(super) fn slot_of(context: &KernelContext<'_>) -> ort::Result<usize> {
-    let slot: i64 = context.get("slot").ok_or_else(|| ort::Error::new("an operator of ptqd without a slot"))?;
-    usize::try_from(slot).map_err(|_| ort::Error::new("a negative slot"))
-}
+use crate::numeric::FloatFormat;
 
 /// An element type of such a tensor.
 pub(super) trait FloatElement:

@@ -24,6 +24,24 @@ pub enum EngineError {
         /// What the engine says.
         reason: String,
     },
+    /// The engine has no implementation of an operator, or does not know this version of ONNX.
+    #[error("ONNX Runtime cannot run the model: {reason}")]
+    Unsupported {
+        /// What the engine says.
+        reason: String,
+    },
+    /// The machine, or the limit that this process has, is out of memory.
+    #[error("ONNX Runtime is out of memory: {reason}")]
+    OutOfMemory {
+        /// What the engine says.
+        reason: String,
+    },
+    /// The engine, or an operator of ours in it, fails for no reason that is in the model or the data.
+    #[error("ONNX Runtime fails: {reason}")]
+    Internal {
+        /// What the engine says.
+        reason: String,
+    },
     /// The data cannot be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
@@ -79,6 +97,26 @@ pub enum EngineError {
     },
 }
 
+impl EngineError {
+    /// What the engine says where it does not take a model as it is, which another form of the model may mend.
+    pub fn refusal(&self) -> Option<&str> {
+        match self {
+            EngineError::Load { reason } | EngineError::Unsupported { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// What the engine says where loading or running a model failed, for whatever reason.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            EngineError::Run { reason } | EngineError::OutOfMemory { reason } | EngineError::Internal { reason } => {
+                Some(reason)
+            }
+            _ => self.refusal(),
+        }
+    }
+}
+
 impl Fault for EngineError {
     fn explain(&self) -> Explanation<'_> {
         use FaultCode::*;
@@ -87,6 +125,12 @@ impl Fault for EngineError {
                 .hint("set ORT_DYLIB_PATH to libonnxruntime.so of version 1.31 or later; `make setup` fetches one"),
             EngineError::Dataset(error) => Explanation::Inner(error),
             EngineError::Load { .. } => ModelRejected.hint("does the model pass onnx.checker and run in onnxruntime?"),
+            EngineError::Unsupported { .. } => OperatorUnsupported
+                .hint("export the model with operators and an opset that this ONNX Runtime has on a CPU"),
+            EngineError::OutOfMemory { .. } => {
+                EngineOutOfMemory.hint("use smaller batches, or a worker with more memory")
+            }
+            EngineError::Internal { .. } => InternalError.plain(),
             EngineError::Run { .. } => {
                 ModelRunFailed.hint("run the same batch in onnxruntime to see whether the model takes it")
             }

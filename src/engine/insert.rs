@@ -1,6 +1,10 @@
 //! Putting our operators into a graph.
 
-use super::{element::DOMAIN, observer, transform};
+use super::{
+    observer,
+    operator::{DOMAIN, SLOT},
+    transform,
+};
 use crate::{
     model::onnx::{Model, NodeId, Use, attribute_int, new_node, proto::NodeProto},
     numeric::FloatFormat,
@@ -49,6 +53,6 @@ pub fn with_transforms(model: &Model, inputs: &[TransformedInput]) -> Model {
 
 fn in_slot(op: &str, input: &str, output: &str, slot: usize) -> NodeProto {
     let mut node = new_node(op, DOMAIN, vec![input.to_owned()], output);
-    node.attribute.push(attribute_int("slot", slot as i64));
+    node.attribute.push(attribute_int(SLOT, slot as i64));
     node
 }

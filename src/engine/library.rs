@@ -9,6 +9,11 @@ use super::{EngineConfig, EngineError};
 /// The process's environment. A failed attempt is not kept: the library may be there for the next job.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 
+/// Whether the engine can be used: loads its library if that has not been done.
+pub fn available(config: &EngineConfig) -> Result<(), EngineError> {
+    environment(config).map(drop)
+}
+
 /// The environment, made from `config.library` by the first caller.
 pub(super) fn environment(config: &EngineConfig) -> Result<Environment, EngineError> {
     let mut slot = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);

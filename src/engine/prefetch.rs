@@ -40,7 +40,8 @@ pub fn each_batch<E: From<EngineError>>(
 /// `load` makes; each is a lane that takes the next batch when it is done with one. `done` hears of every batch, from any
 /// lane. Of several errors one is returned.
 pub fn in_lanes<E: From<EngineError> + Send>(
-    (first, lanes): (Session, usize),
+    first: Session,
+    lanes: usize,
     load: impl Fn() -> Result<Session, EngineError> + Sync,
     binding: &Binding<'_>,
     batches: &[Range<usize>],

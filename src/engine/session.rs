@@ -11,7 +11,9 @@ use ort::{
     value::ValueType,
 };
 
-use super::{Batch, EngineConfig, EngineError, Gates, InputInfo, Slots, element, library};
+use super::{
+    Batch, EngineConfig, EngineError, Gates, InputInfo, Slots, domain::domain, failure::During, library::environment,
+};
 use crate::{
     calibration::Observer,
     control::{CancelHook, Canceller},
@@ -36,9 +38,8 @@ impl std::fmt::Debug for Session {
 pub enum Optimisation {
     /// Not at all: every node is computed as it stands.
     Off,
-    /// Redundant nodes go; Q/DQ pairs are computed as the graph says, and observed tensors stay where they are.
-    Basic,
-    /// Besides, activation functions become part of the layer before them. For graphs without Q/DQ pairs.
+    /// Redundant nodes go, and activation functions become part of the layer before them; tensors that an operator of ours
+    /// reads stay where they are. For graphs without Q/DQ pairs.
     Extended,
     /// What users get who set nothing: Q/DQ pairs are fused into integer kernels.
     Full,
@@ -75,7 +76,7 @@ impl Session {
         gates: &Gates,
         config: &EngineConfig,
     ) -> Result<Self, EngineError> {
-        Self::load_with(model, Optimisation::Extended, || element::domain(slots, gates).map(Some), config)
+        Self::load_with(model, Optimisation::Extended, || domain(slots, gates).map(Some), config)
     }
 
     fn load_with(
@@ -84,29 +85,28 @@ impl Session {
         operators: impl FnOnce() -> ort::Result<Option<OperatorDomain>>,
         config: &EngineConfig,
     ) -> Result<Self, EngineError> {
-        let environment = library::environment(config)?;
-        let load = |e: ort::Error| EngineError::Load { reason: e.to_string() };
+        let environment = environment(config)?;
+        let setup = |e: ort::Error| During::Setup.failed(&e);
         let mut builder = OrtSession::builder(&environment)
-            .map_err(load)?
+            .map_err(setup)?
             .with_optimization_level(match optimisation {
                 Optimisation::Off => GraphOptimizationLevel::Disable,
-                Optimisation::Basic => GraphOptimizationLevel::Level1,
                 Optimisation::Extended => GraphOptimizationLevel::Level2,
                 Optimisation::Full => GraphOptimizationLevel::All,
             })
-            .map_err(|e| load(e.into()))?
+            .map_err(|e| setup(e.into()))?
             .with_intra_threads(config.threads)
-            .map_err(|e| load(e.into()))?;
+            .map_err(|e| setup(e.into()))?;
         // Two sessions that register a domain at the same moment find each other's half-made entry in a map that the engine
         // has one of for the whole process, and one of them is refused.
         static REGISTERING: Mutex<()> = Mutex::new(());
         let mut alone = None;
         // Made only now: without the library, the engine's interface would panic.
-        if let Some(operators) = operators().map_err(load)? {
+        if let Some(operators) = operators().map_err(setup)? {
             alone = Some(REGISTERING.lock().unwrap_or_else(PoisonError::into_inner));
-            builder = builder.with_operators(operators).map_err(|e| load(e.into()))?;
+            builder = builder.with_operators(operators).map_err(|e| setup(e.into()))?;
         }
-        let session = builder.commit_from_file(model).map_err(load)?;
+        let session = builder.commit_from_file(model).map_err(|e| During::Load.failed(&e))?;
         drop(alone);
         let inputs = session.inputs().iter().map(|input| match input.dtype() {
             ValueType::Tensor { ty, shape, .. } => {
@@ -114,7 +114,7 @@ impl Session {
             }
             other => Err(EngineError::InputUnsupported { input: input.name().to_owned(), found: format!("{other:?}") }),
         });
-        let (options, hook) = cancellable(&config.canceller).map_err(load)?;
+        let (options, hook) = cancellable(&config.canceller).map_err(setup)?;
         Ok(Session { inputs: inputs.collect::<Result<_, _>>()?, session, options, _hook: hook })
     }
 
@@ -125,7 +125,8 @@ impl Session {
 
     /// Runs a batch. Outputs that do not hold floats are left out.
     pub fn run(&mut self, batch: &Batch) -> Result<Vec<Output>, EngineError> {
-        let outputs = self.session.run_with_options(inputs(batch), &self.options).map_err(failed)?;
+        let outputs =
+            self.session.run_with_options(inputs(batch), &self.options).map_err(|e| During::Run.failed(&e))?;
         let floats = outputs.iter().filter_map(|(name, value)| {
             let wide = value.try_extract_tensor::<f32>().map(|(_, values)| values.to_vec());
             let halves =
@@ -137,7 +138,7 @@ impl Session {
 
     /// Runs a batch for what observers see; the outputs are left.
     pub fn forward(&mut self, batch: &Batch) -> Result<(), EngineError> {
-        self.session.run_with_options(inputs(batch), &self.options).map_err(failed)?;
+        self.session.run_with_options(inputs(batch), &self.options).map_err(|e| During::Run.failed(&e))?;
         Ok(())
     }
 
@@ -156,10 +157,6 @@ fn cancellable(canceller: &Canceller) -> ort::Result<(Arc<RunOptions>, CancelHoo
     // It can fail on nothing but a null pointer.
     let hook = canceller.on_cancel(move || drop(terminated.terminate()));
     Ok((options, hook))
-}
-
-fn failed(error: ort::Error) -> EngineError {
-    EngineError::Run { reason: error.to_string() }
 }
 
 fn inputs(batch: &Batch) -> Vec<(&str, SessionInputValue<'_>)> {

@@ -5,17 +5,15 @@
 
 use std::{
     fmt::Debug,
-    marker::PhantomData,
-    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
 };
 
-use ort::operator::{BoxedKernel, ComputeContext, KernelContext, Operator, OperatorInput, OperatorOutput};
+use ort::operator::ComputeContext;
 
-use super::element::{FloatElement, slot_of};
+use super::{element::FloatElement, failure::ours, operator::Operation};
 use crate::numeric::FloatFormat;
 
 /// What becomes of a tensor's values.
@@ -54,7 +52,7 @@ impl Gates {
 
     /// Writes what values become in a slot.
     fn apply(&self, slot: usize, values: &[f32], out: &mut [f32]) -> ort::Result<()> {
-        let (gate, change) = self.0.get(slot).ok_or_else(|| ort::Error::new("no such gate"))?;
+        let (gate, change) = self.0.get(slot).ok_or_else(|| ours("no such gate"))?;
         let state = gate.load(Ordering::Relaxed);
         if state != Gate::Off as u8 {
             change.apply(values, out).map_err(ort::Error::new)?;
@@ -66,7 +64,7 @@ impl Gates {
     }
 }
 
-/// The operator's name for tensors of a format. Its integer attribute `slot` says which change it makes.
+/// The operator's name for tensors of a format.
 pub(super) const fn op(format: FloatFormat) -> &'static str {
     match format {
         FloatFormat::F16 => "ReplaceHalf",
@@ -74,39 +72,18 @@ pub(super) const fn op(format: FloatFormat) -> &'static str {
     }
 }
 
-/// The operator.
-pub(super) struct Replace<T>(pub(super) Gates, pub(super) PhantomData<T>);
+impl Operation for Gates {
+    const ALIASES: &[(u32, u32)] = &[];
 
-impl<T: FloatElement> Operator for Replace<T> {
-    type Kernel<'attr> = BoxedKernel<'attr>;
-
-    fn name(&self) -> &str {
-        op(T::FORMAT)
+    fn name(format: FloatFormat) -> &'static str {
+        op(format)
     }
 
-    fn versions(&self) -> RangeInclusive<u32> {
-        1..=1
-    }
-
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [OperatorInput::required(T::ELEMENT)]
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [OperatorOutput::required(T::ELEMENT)]
-    }
-
-    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Self::Kernel<'attr>> {
-        let slot = slot_of(context)?;
-        let gates = self.0.clone();
-        Ok(Box::new(move |context: &ComputeContext| {
-            let missing = || ort::Error::new("a change without an input");
-            let input = context.input(0)?.ok_or_else(missing)?;
-            let (shape, values) = input.try_extract_tensor::<T>()?;
-            let mut output = context.output(0, shape.to_vec())?.ok_or_else(missing)?;
-            let (_, target) = output.try_extract_tensor_mut::<T>()?;
-            T::fill(target, |out| gates.apply(slot, &T::widen(values), out))?;
-            Ok(())
-        }))
+    fn compute<T: FloatElement>(&self, slot: usize, context: &ComputeContext) -> ort::Result<()> {
+        let input = context.input(0)?.ok_or_else(|| ours("a transform without an input"))?;
+        let (shape, values) = input.try_extract_tensor::<T>()?;
+        let mut output = context.output(0, shape.to_vec())?.ok_or_else(|| ours("a transform without an output"))?;
+        let (_, target) = output.try_extract_tensor_mut::<T>()?;
+        T::fill(target, |out| self.apply(slot, &T::widen(values), out))
     }
 }

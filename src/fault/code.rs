@@ -82,6 +82,8 @@ codes! {
         DiskFull("disk_full", "Free some disk where the server or its store writes, or give it a larger one.", FaultKind::Exhausted);
         /// An upload has no bytes.
         EmptyUpload("empty_upload", "Send the file as the request's body.", FaultKind::Invalid);
+        /// ONNX Runtime got no more memory while it loaded or ran the model.
+        EngineOutOfMemory("engine_out_of_memory", "Use smaller batches, or a worker with more memory.", FaultKind::Exhausted);
         /// The library of ONNX Runtime is not there, or is not one that fits.
         EngineUnavailable("engine_unavailable", "Set `ORT_DYLIB_PATH` to libonnxruntime.so of the version that the message names.", FaultKind::Environment);
         /// A tensor's data is in another file, which is missing, too short, or outside the model's folder.
@@ -134,6 +136,8 @@ codes! {
         ModelTooLarge("model_too_large", "Export the model with external data.", FaultKind::Unsupported);
         /// The model cannot be read.
         ModelUnreadable("model_unreadable", "See that the path is right, that no shard is missing, and that it may be read.", FaultKind::Invalid);
+        /// ONNX Runtime has no implementation of an operator of the model, or does not know its version of ONNX.
+        OperatorUnsupported("operator_unsupported", "Export the model with operators and an opset that this ONNX Runtime has on a CPU.", FaultKind::Unsupported);
         /// The model's opset is too old for the result.
         OpsetTooOld("opset_too_old", "Export the model again with the opset that the message names.", FaultKind::Unsupported);
         /// An operator of the model cannot be carried to the opset that the result needs.

@@ -81,7 +81,7 @@ fn config() -> EngineConfig {
 /// The memory of a plain forward pass.
 fn plain(model: &Path, data: &Path) {
     let data = Dataset::open(data, None).unwrap();
-    let mut session = Session::load(model, Optimisation::Basic, &config()).unwrap();
+    let mut session = Session::load(model, Optimisation::Extended, &config()).unwrap();
     let inputs = session.inputs().to_vec();
     let binding = Binding::new(&inputs, &data, BATCH, 0..data.samples()).unwrap();
     for batch in binding.batches() {
@@ -103,7 +103,7 @@ fn observe(folder: &Path, name: &str, data: &str, runs: usize) {
     let nodes = graph.nodes().filter(|node| graph.op(*node).is_some_and(compute));
     let watched: BTreeSet<&String> = nodes.map(|node| &graph.node(node).input[0]).collect();
     let watched: Vec<_> = watched.into_iter().map(|name| (name, FloatFormat::F32)).collect();
-    let plain = Session::load(&folder.join(name), Optimisation::Basic, &config).unwrap();
+    let plain = Session::load(&folder.join(name), Optimisation::Extended, &config).unwrap();
     let observed = folder.join("observed.onnx");
     let observing = with_observers(&model, &watched);
     ModelWriter::create(&observed, &observing, &[], false).unwrap().finish().unwrap();

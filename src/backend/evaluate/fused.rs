@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Compared, Stopwatch};
+use super::{models::Compared, stopwatch::Stopwatch};
 use crate::{
     backend::{BackendError, RunInputs},
     control::Control,
-    engine::{Batch, EngineError, Optimisation, Output, Session},
+    engine::{Batch, Optimisation, Output, Session},
     fault::WarningCode,
     quant::ErrorStats,
 };
@@ -24,7 +24,8 @@ impl Fused {
         let session = match Session::load(models.quantized, Optimisation::Full, &inputs.engine) {
             Ok(session) => Some(session),
             // It takes the model itself; what it refuses is what its optimizer makes of it.
-            Err(EngineError::Load { reason }) => {
+            Err(error) => {
+                let Some(reason) = error.refusal() else { return Err(error.into()) };
                 let note = format!(
                     "onnxruntime's default optimization breaks the model ({reason}), as it does with fp8 between other \
                      operators; run it with graph optimization level ORT_DISABLE_ALL",
@@ -32,7 +33,6 @@ impl Fused {
                 control.warn(WarningCode::DefaultOptimizationFails, note);
                 None
             }
-            Err(error) => return Err(error.into()),
         };
         Ok(Fused { session, error: ErrorStats::default(), watch: Stopwatch::default() })
     }

@@ -64,7 +64,7 @@ pub(super) fn observe(
     let batches = batches(&binding, control);
     let samples = batches.iter().map(|batch| batch.len() as u64).sum();
     let meter = control.phase(Phase::Calibrating, samples, "samples");
-    in_lanes((first, lanes), load, &binding, &batches, |batch| {
+    in_lanes(first, lanes, load, &binding, &batches, |batch| {
         Ok::<_, BackendError>(meter.advance(batch.samples.len() as u64)?)
     })?;
     let tensors = watched.keys().cloned().zip(slots.each(|statistics| statistics.clone())).collect();

@@ -85,8 +85,8 @@ impl Opened {
     }
 
     fn scale(&self, site: &QdqSite, statistics: Option<&Statistics>) -> Result<ActivationScale, Reason> {
-        let statistics = statistics.filter(|s| s.count > 0).ok_or(Reason::NoCalibration)?;
-        if statistics.not_finite > 0 {
+        let statistics = statistics.filter(|s| s.range.count > 0).ok_or(Reason::NoCalibration)?;
+        if statistics.range.not_finite > 0 {
             return Err(Reason::NotFinite);
         }
         let observed = statistics.amax().ok_or(Reason::NoCalibration)?;

@@ -26,8 +26,7 @@ use crate::{
     },
     control::{Control, Phase},
     engine::{
-        Batch, EngineError, Gate, Gates, Output, Session, Slots, TensorTransform, TransformedInput, with_observers,
-        with_transforms,
+        Batch, Gate, Gates, Output, Session, Slots, TensorTransform, TransformedInput, with_observers, with_transforms,
     },
     fault::WarningCode,
     numeric::FloatFormat,
@@ -98,7 +97,8 @@ pub(super) fn study(
         Ok(Studied { comparison: Some(comparison), sensitivity })
     });
     match studied {
-        Err(BackendError::Engine(EngineError::Load { reason } | EngineError::Run { reason })) => {
+        Err(BackendError::Engine(error)) => {
+            let Some(reason) = error.reason() else { return Err(error.into()) };
             control.warn(
                 WarningCode::LayersNotCompared,
                 format!("the engine does not run the graph with changes: {reason}"),

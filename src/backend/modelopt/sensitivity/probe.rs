@@ -1,6 +1,9 @@
 //! [`Probe`]: some of a tensor's values in one pass, compared with those in another.
 
-use crate::{calibration::Observer, quant::ErrorStats};
+use crate::{
+    calibration::{Activation, Observer},
+    quant::ErrorStats,
+};
 
 /// Values kept of a tensor in one batch: enough for a ratio that is right to some tenths of a decibel in one batch, and to one in several.
 const KEPT: usize = 1 << 12;
@@ -24,8 +27,8 @@ impl Probe {
 }
 
 impl Observer for Probe {
-    fn observe(&mut self, values: &[f32]) {
-        let seen = values.iter().step_by(stride(values.len()));
+    fn observe(&mut self, seen: Activation<'_>) {
+        let seen = seen.values.iter().step_by(stride(seen.values.len()));
         let Some(next) = &mut self.next else { return self.kept.extend(seen) };
         for (before, after) in self.kept.iter().skip(*next).zip(seen) {
             self.error.add(*before, *after);
@@ -49,16 +52,20 @@ fn stride(len: usize) -> usize {
 mod tests {
     use super::*;
 
+    fn see(probe: &mut Probe, values: &[f32]) {
+        probe.observe(Activation { values, dims: &[values.len()] });
+    }
+
     #[test]
     fn what_is_kept_is_spread_and_compared_batch_by_batch() {
         let batch = |shift: f32| (0..40_000).map(|i| i as f32 + shift).collect::<Vec<_>>();
         let mut probe = Probe::default();
-        probe.observe(&batch(0.0));
-        probe.observe(&batch(7.0));
+        see(&mut probe, &batch(0.0));
+        see(&mut probe, &batch(7.0));
         assert!(probe.kept.len() > 2 * KEPT / 2 && probe.kept.len() <= 2 * KEPT);
         probe.compare();
-        probe.observe(&batch(1.0));
-        probe.observe(&batch(6.0));
+        see(&mut probe, &batch(1.0));
+        see(&mut probe, &batch(6.0));
         assert_eq!((probe.error.count, probe.error.noise), (probe.kept.len() as u64, probe.kept.len() as f64));
         let evens = probe.kept.iter().filter(|x| (**x as usize).is_multiple_of(2)).count();
         assert!(evens > KEPT / 2 && probe.kept.len() - evens > KEPT / 2);
@@ -68,7 +75,7 @@ mod tests {
     fn small_tensors_are_kept_whole() {
         for len in [0, 1, 2, 100] {
             let mut probe = Probe::default();
-            probe.observe(&vec![1.0; len]);
+            see(&mut probe, &vec![1.0; len]);
             assert_eq!(probe.kept.len(), len);
         }
     }

@@ -4,7 +4,10 @@
 //! upper edge of the bin in which the share is reached, so that the share fits; ModelOpt takes the lower edge, which
 //! leaves a part of it outside.
 
-use super::{Calibrator, Target};
+use super::algorithm::{Calibrator, Target};
+
+/// The percentile where none is given.
+pub const DEFAULT_PERCENTILE: f64 = 99.99;
 
 /// The row of this algorithm.
 pub(super) const CALIBRATOR: Calibrator = Calibrator {

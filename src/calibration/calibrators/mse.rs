@@ -6,7 +6,10 @@
 //!
 //! Sums of counts, first and second moments before each bin are kept, so that a candidate costs one step for each code.
 
-use super::{Calibrator, Target, codes::Levels};
+use super::{
+    algorithm::{Calibrator, Target},
+    codes::Levels,
+};
 use crate::numeric::DType;
 
 /// The row of this algorithm.

@@ -9,7 +9,10 @@
 //! onnxruntime's default search has a single candidate and so is its minmax; this one tries every bin from the 128th on.
 //! Sums over all bins before each are kept, so that a candidate costs one step for each code and not one for each bin.
 
-use super::{Calibrator, Target, codes::Levels};
+use super::{
+    algorithm::{Calibrator, Target},
+    codes::Levels,
+};
 use crate::numeric::DType;
 
 /// The row of this algorithm.

@@ -40,15 +40,6 @@ impl Histogram {
         count_magnitudes(Isa::best(), values, scale as f32, &mut self.counts);
     }
 
-    /// Adds the counts of another.
-    pub fn merge(&mut self, other: &Histogram) {
-        self.grow(other.exponent);
-        let shift = (self.exponent - other.exponent) as u32;
-        for (bin, count) in other.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            self.counts[bin.checked_shr(shift).unwrap_or(0)] += count;
-        }
-    }
-
     /// Doubles the range until it is 2^exponent.
     fn grow(&mut self, exponent: i32) {
         let Ok(doublings) = u32::try_from(exponent - self.exponent) else { return };
@@ -149,9 +140,6 @@ mod tests {
             assert_eq!(of(&parts), whole);
             parts.reverse();
             assert_eq!(of(&parts), whole);
-            let mut merged = Histogram::default();
-            parts.iter().for_each(|part| merged.merge(&of(&[part])));
-            assert_eq!(merged, whole);
         }
     }
 

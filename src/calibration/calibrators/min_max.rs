@@ -2,7 +2,7 @@
 //!
 //! `max` of NVIDIA ModelOpt and, under symmetric quantization, `MinMax` of onnxruntime.
 
-use super::Calibrator;
+use super::algorithm::Calibrator;
 
 /// The row of this algorithm.
 pub(super) const CALIBRATOR: Calibrator = Calibrator {

@@ -1,0 +1,17 @@
+//! [`Compared`]: the models that are compared.
+
+use std::path::Path;
+
+use crate::model::onnx::Model;
+
+/// The models to be compared.
+pub(in crate::backend) struct Compared<'a> {
+    /// The model as it came.
+    pub(in crate::backend) original: &'a Path,
+    /// The same in a form that the engine runs where it is too old for it.
+    pub(in crate::backend) prepared: &'a Model,
+    /// The result.
+    pub(in crate::backend) quantized: &'a Path,
+    /// The folder of the result, for what the engine needs for a moment.
+    pub(in crate::backend) out: &'a Path,
+}

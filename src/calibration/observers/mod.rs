@@ -1,0 +1,11 @@
+//! What is kept of the values that a tensor has while data runs through a network. One observer a file.
+
+mod activation;
+mod histogram;
+mod range;
+mod statistics;
+
+pub use activation::{Activation, Observer};
+pub use histogram::Histogram;
+pub use range::Range;
+pub use statistics::Statistics;
