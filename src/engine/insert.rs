@@ -6,7 +6,7 @@ use super::{
     transform,
 };
 use crate::{
-    model::onnx::{Model, NodeId, Use, attribute_int, new_node, proto::NodeProto},
+    model::onnx::{Model, Use, attribute_int, new_node, proto::NodeProto},
     numeric::FloatFormat,
 };
 
@@ -27,10 +27,8 @@ pub fn with_observers(model: &Model, watched: &[(&String, FloatFormat)]) -> Mode
 /// An input of a node whose values are replaced.
 #[derive(Clone, Copy, Debug)]
 pub struct TransformedInput {
-    /// The node's position in the graph.
-    pub node: usize,
-    /// Which of its inputs.
-    pub input: usize,
+    /// The node, and which of its inputs.
+    pub at: Use,
     /// The tensor's format.
     pub format: FloatFormat,
 }
@@ -40,13 +38,12 @@ pub fn with_transforms(model: &Model, inputs: &[TransformedInput]) -> Model {
     let mut model = model.clone();
     model.import(DOMAIN, 1);
     let graph = model.graph_mut();
-    let nodes: Vec<NodeId> = graph.nodes().collect();
     for (slot, changed) in inputs.iter().enumerate() {
-        let Some(&node) = nodes.get(changed.node) else { continue };
-        let Some(input) = graph.input(node, changed.input).map(|input| graph.name(input).to_owned()) else { continue };
-        let output = graph.claim(&format!("{input}.changed"));
-        let transform = in_slot(transform::op(changed.format), &input, &output, slot);
-        graph.insert_on_edge(&[Use { node, input: changed.input }], vec![transform]);
+        let Use { node, input } = changed.at;
+        let Some(tensor) = graph.input(node, input).map(|tensor| graph.name(tensor).to_owned()) else { continue };
+        let output = graph.claim(&format!("{tensor}.changed"));
+        let transform = in_slot(transform::op(changed.format), &tensor, &output, slot);
+        graph.insert_on_edge(&[changed.at], vec![transform]);
     }
     model
 }

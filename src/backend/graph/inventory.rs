@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::{
     model::onnx::{
-        Constant, Model, OnnxError, constant, inner_graphs, node_name,
+        Constant, Graph, NodeId, OnnxError, constant, inner_graphs, node_name,
         op::{OpFacts, WeightFacts},
         proto::NodeProto,
     },
@@ -16,8 +16,8 @@ use crate::{
 /// A node that can be quantized.
 #[derive(Clone, Debug)]
 pub(in crate::backend) struct Candidate {
-    /// Its position in the graph.
-    pub(in crate::backend) node: usize,
+    /// The node.
+    pub(in crate::backend) node: NodeId,
     /// Which input the weight is.
     pub(in crate::backend) weight_input: usize,
     /// The axis of the weight's output channels.
@@ -38,8 +38,8 @@ pub(in crate::backend) struct Inventory {
     pub(in crate::backend) layers: Vec<Layer>,
     /// For each layer, its weight if that can be quantized.
     pub(in crate::backend) candidates: Vec<Option<Candidate>>,
-    /// For each layer, the position of its node.
-    pub(in crate::backend) nodes: Vec<usize>,
+    /// For each layer, its node in the main graph; `None` where it is in a branch or a loop.
+    pub(in crate::backend) nodes: Vec<Option<NodeId>>,
 }
 
 /// Whether layers of this operator hold weights worth reporting.
@@ -50,13 +50,12 @@ pub(in crate::backend) fn is_compute(op_type: &str) -> bool {
 /// All nodes of the main graph as layers, each with its candidate if its weight can be quantized. Nodes of the operators
 /// in `inputs_only` may have their inputs quantized although they have no weight. Constants are not layers.
 pub(in crate::backend) fn inventory(
-    model: &Model,
+    graph: &Graph,
     formats: &[FloatFormat],
     inputs_only: &[&str],
 ) -> Result<Inventory, OnnxError> {
-    let graph = model.graph();
     let (mut layers, mut candidates, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
-    for (position, id) in graph.nodes().enumerate() {
+    for id in graph.nodes() {
         let node = graph.node(id);
         let op_type = node.op_type.clone().unwrap_or_default();
         if op_type == "Constant" {
@@ -78,7 +77,7 @@ pub(in crate::backend) fn inventory(
                 ControlFlow::Continue((axis, weight)) => {
                     layer.support = Support::Yes;
                     candidate = Some(Candidate {
-                        node: position,
+                        node: id,
                         weight_input: facts.input,
                         axis,
                         source: weight.source.clone(),
@@ -99,7 +98,7 @@ pub(in crate::backend) fn inventory(
         }
         layers.push(layer);
         candidates.push(candidate);
-        nodes.push(position);
+        nodes.push(Some(id));
     }
     for id in graph.nodes() {
         let mut names = Vec::new();
@@ -107,8 +106,7 @@ pub(in crate::backend) fn inventory(
         for layer in names {
             layers.push(layer);
             candidates.push(None);
-            // Behind all nodes of the main graph.
-            nodes.push(usize::MAX);
+            nodes.push(None);
         }
     }
     Ok(Inventory { layers, candidates, nodes })
@@ -158,5 +156,56 @@ fn torch_class(op_type: &str, rank: usize) -> String {
     match op_type {
         "Conv" | "ConvTranspose" => format!("{op_type}{}d", rank.saturating_sub(2)),
         _ => "Linear".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::onnx::testing::GraphBuilder;
+
+    fn conv(domain: &str) -> Inventory {
+        let graph = GraphBuilder::new()
+            .input("x", &[1, 4, 8, 8])
+            .weight("block.weight", &[8, 4, 3, 3])
+            .node("Conv", &["x", "block.weight"], &["y"])
+            .domain(domain)
+            .node("MaxPool", &["y"], &["pool"])
+            .domain(domain);
+        inventory(&graph.build(), &[FloatFormat::F32], &["MaxPool"]).unwrap()
+    }
+
+    #[test]
+    fn both_spellings_of_the_default_domain_are_onnx_and_no_other_is() {
+        for domain in ["", "ai.onnx"] {
+            let found = conv(domain);
+            assert_eq!(
+                [Support::Yes, Support::InputsOnly],
+                [found.layers[0].support, found.layers[1].support],
+                "{domain}"
+            );
+            let candidate = found.candidates[0].as_ref().unwrap();
+            assert_eq!((candidate.axis, &*candidate.source, candidate.weight_input), (0, "block.weight", 1));
+            assert_eq!(found.layers[0].classes, ["Conv", "Conv2d"]);
+        }
+        let other = conv("com.microsoft");
+        assert!(other.layers.iter().all(|layer| layer.support == Support::No(Reason::OpUnsupported)));
+        assert!(other.candidates.iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_node_without_inputs_is_a_layer_that_stays() {
+        let graph = GraphBuilder::new().node("MatMul", &[], &["y"]).node("Gemm", &["", "w"], &["z"]).build();
+        let found = inventory(&graph, &[FloatFormat::F32], &[]).unwrap();
+        assert!(found.layers.iter().all(|layer| layer.support == Support::No(Reason::WeightNotConstant)));
+    }
+
+    #[test]
+    fn layers_in_branches_are_named_and_have_no_node() {
+        let branch = GraphBuilder::new().node("MatMul", &["a", "b"], &["inside"]);
+        let graph = GraphBuilder::new().node("If", &["c"], &["y"]).inner("then_branch", branch).build();
+        let found = inventory(&graph, &[FloatFormat::F32], &[]).unwrap();
+        assert_eq!((&*found.layers[1].name, found.layers[1].support), ("inside", Support::No(Reason::InSubgraph)));
+        assert_eq!(found.nodes[1], None);
     }
 }

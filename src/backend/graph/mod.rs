@@ -1,5 +1,7 @@
 //! What both backends do with ONNX graphs: which nodes can be quantized, writing weights.
 
+#![deny(clippy::indexing_slicing)]
+
 pub(super) mod inventory;
 pub(super) mod memory;
 pub(super) mod weights;

@@ -93,10 +93,8 @@ pub(super) fn choose(
             let name = graph.claim(&source);
             graph.add_initializer(TensorProto { name: Some(name.clone()), ..constant });
             for at in layers {
-                let Some(candidate) = &mut candidates[at] else { continue };
-                if let Some(node) = graph.node_at(candidate.node) {
-                    graph.set_input(Use { node, input: candidate.weight_input }, &name);
-                }
+                let Some(candidate) = candidates.get_mut(at).and_then(Option::as_mut) else { continue };
+                graph.set_input(Use { node: candidate.node, input: candidate.weight_input }, &name);
                 candidate.source.clone_from(&name);
             }
             copied.push(name.clone());

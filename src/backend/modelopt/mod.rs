@@ -20,7 +20,7 @@ use std::{
 
 use self::{
     calibrate::Data,
-    options::{FORMATS, OPTIONS, Options, Placement},
+    options::{FORMATS, OPTIONS, Options},
     placement::QdqSite,
     prepare::Preparation,
 };
@@ -35,7 +35,7 @@ use super::{
 use crate::{
     control::Control,
     engine::Session,
-    model::onnx::{Model, dimensions},
+    model::onnx::{Model, NodeId, dimensions},
     numeric::{DType, FloatFormat},
     spec::{Decision, Mode, QuantizeSpec, Resolved, resolve},
 };
@@ -72,14 +72,13 @@ impl Backend for ModelOpt {
         let half =
             options.to_half || model.graph().initializers().any(|t| t.data_type == Some(FloatFormat::F16.onnx()));
         let preparation = prepare::prepare(&mut model, Options::needed_opset(spec, half), &options)?;
-        let inputs_only = options.placement.inputs_only();
-        let Inventory { layers, candidates, nodes } = inventory::inventory(&model, &FORMATS, inputs_only)?;
+        let graph = model.graph();
+        let placement = options.placement;
+        let Inventory { layers, candidates, nodes } = inventory::inventory(graph, &FORMATS, &placement.inputs_only())?;
         let mut resolved = resolve(spec, &layers);
-        constants::leave_unquantizable(spec, &options, model.graph(), &candidates, &mut resolved);
-        let graph = model.graph().to_proto();
-        let sites = placement::place(spec, &options, &graph, &candidates, &nodes, &mut resolved)?;
-        let joins = options.placement == Placement::TensorRt;
-        let joined = if joins { placement::joined(&graph, &sites) } else { Vec::new() };
+        constants::leave_unquantizable(spec, &options, graph, &candidates, &mut resolved);
+        let sites = placement::place(spec, placement, graph, &candidates, &nodes, &mut resolved);
+        let joined = placement.joined(graph, &sites);
         Ok(Box::new(Opened { path, model, preparation, candidates, nodes, sites, joined, resolved, options }))
     }
 }
@@ -93,7 +92,7 @@ struct Opened {
     /// One for each layer of the plan; `None` where the node has no weight that can be quantized.
     candidates: Vec<Option<Candidate>>,
     /// The node of each layer.
-    nodes: Vec<usize>,
+    nodes: Vec<Option<NodeId>>,
     /// The inputs that get a Q/DQ pair.
     sites: Vec<QdqSite>,
     /// Tensors that are to share a range.

@@ -1,9 +1,12 @@
 //! The options of the backend.
 
+use serde_json::Value;
+
+use super::placement::{self, PLACEMENTS, Placement, TENSORRT};
 use crate::{
     backend::{
         layouts::onnx,
-        options::{BackendOption, Between, Number, OneOf, Override, Setting, Switch, Whole},
+        options::{BackendOption, Between, Form, Number, OneOf, OptionKind, Override, Setting, Switch, Whole},
     },
     calibration::{self, CALIBRATORS, Calibrator, DEFAULT_PERCENTILE, Target},
     numeric::{DType, FloatFormat, Groups, ScaleFormat},
@@ -68,15 +71,11 @@ static PERCENTILE: Setting<Between> = Setting {
     form: Between(50.0, 100.0),
     default: DEFAULT_PERCENTILE,
 };
-static PLACEMENT: Setting<OneOf<Placement>> = Setting {
+static PLACEMENT: Setting<PlacementName> = Setting {
     name: "placement",
     summary: "which inputs get Q/DQ pairs: what TensorRT fuses, what onnxruntime fuses, or only layers with weights",
-    form: OneOf(&[
-        ("tensorrt", Placement::TensorRt),
-        ("onnxruntime", Placement::OnnxRuntime),
-        ("minimal", Placement::Minimal),
-    ]),
-    default: Placement::TensorRt,
+    form: PlacementName,
+    default: &TENSORRT,
 };
 static REDUCE_RANGE: Override<Switch> = Override {
     name: "reduce_range",
@@ -100,15 +99,24 @@ enum CalibrationData {
     Random,
 }
 
-/// Whose rules say which inputs get Q/DQ pairs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Placement {
-    /// TensorRT's.
-    TensorRt,
-    /// onnxruntime's.
-    OnnxRuntime,
-    /// The inputs of layers with weights, and nothing else.
-    Minimal,
+/// The placements by name.
+#[derive(Debug)]
+struct PlacementName;
+
+impl Form for PlacementName {
+    type Value = &'static Placement;
+
+    fn kind(&self) -> OptionKind {
+        OptionKind::OneOf(PLACEMENTS.iter().map(|placement| placement.name).collect())
+    }
+
+    fn parse(&self, value: &Value) -> Option<Self::Value> {
+        placement::find(value.as_str()?)
+    }
+
+    fn text(&self, value: Self::Value) -> String {
+        value.name.to_owned()
+    }
 }
 
 /// The options of one job, their types checked.
@@ -129,7 +137,7 @@ pub(super) struct Options {
     pub(super) random: bool,
     sensitivity_layers: Option<usize>,
     /// Which inputs get Q/DQ pairs.
-    pub(super) placement: Placement,
+    pub(super) placement: &'static Placement,
     reduce_range: bool,
 }
 
@@ -148,7 +156,7 @@ impl Options {
             placement,
             random: CALIBRATION.of(spec) == CalibrationData::Random,
             sensitivity_layers: SENSITIVITY_LAYERS.of(spec),
-            reduce_range: REDUCE_RANGE.of(spec).unwrap_or(placement == Placement::OnnxRuntime),
+            reduce_range: REDUCE_RANGE.of(spec).unwrap_or(placement.reduce_range),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     backend::{BackendError, RunInputs, graph::weights, weights::WeightScheme},
     calibration::Record,
     control::Control,
-    model::onnx::{NodeId, QdqWriter, Use},
+    model::onnx::{QdqWriter, Use},
     numeric::{DType, FloatFormat},
     report::LayerReport,
     spec::{Decision, Reason},
@@ -30,10 +30,8 @@ pub(super) struct Rewritten {
 pub(super) struct QuantizedInput {
     /// The layer, as a position in the plan.
     pub(super) layer: usize,
-    /// The node's position in the graph that was rewritten.
-    pub(super) node: usize,
-    /// Which of its inputs.
-    pub(super) input: usize,
+    /// The node, and which of its inputs.
+    pub(super) at: Use,
     /// The tensor's element format.
     pub(super) format: FloatFormat,
     /// How.
@@ -79,18 +77,15 @@ pub(super) fn rewrite(
     let (mut source, mut candidates) = (opened.model.clone(), opened.candidates.clone());
     let (chosen, copied) = constants::choose(&opened.options, plan, kept, source.graph_mut(), &mut candidates);
     let mut model = source.clone();
-    let nodes: Vec<NodeId> = model.graph().nodes().collect();
     let mut writer = QdqWriter::new(model.graph_mut());
     let mut reports: BTreeMap<usize, Vec<_>> = BTreeMap::new();
     let mut steps = Vec::new();
     for (site, scale) in opened.sites.iter().zip(scales) {
-        let (Some(found), Some(&node)) = (scale.ok().filter(|_| kept(site.layer)), nodes.get(site.node)) else {
-            continue;
-        };
-        writer.quantize_activation(Use { node, input: site.input }, found.scale, site.dtype, site.format);
+        let Some(found) = scale.ok().filter(|_| kept(site.layer)) else { continue };
+        writer.quantize_activation(site.at, found.scale, site.dtype, site.format);
         let reports = reports.entry(site.layer).or_default();
         let kind = QuantizedInputKind::Activation { scale: found.scale, dtype: site.dtype, report: reports.len() };
-        steps.push(QuantizedInput { layer: site.layer, node: site.node, input: site.input, format: site.format, kind });
+        steps.push(QuantizedInput { layer: site.layer, at: site.at, format: site.format, kind });
         reports.push(found.report);
     }
 
@@ -112,8 +107,7 @@ pub(super) fn rewrite(
             }
             steps.extend(chosen.get(&candidate.source).map(|chosen| QuantizedInput {
                 layer: at,
-                node: candidate.node,
-                input: candidate.weight_input,
+                at: Use { node: candidate.node, input: candidate.weight_input },
                 format: chosen.format,
                 kind: QuantizedInputKind::Weight(chosen.clone()),
             }));

@@ -121,7 +121,7 @@ impl<'a> Study<'a> {
         let mut changes: Vec<Box<dyn TensorTransform>> = Vec::new();
         let (mut places, mut seen) = (Vec::new(), Vec::new());
         for step in steps {
-            places.push(TransformedInput { node: step.node, input: step.input, format: step.format });
+            places.push(TransformedInput { at: step.at, format: step.format });
             match &step.kind {
                 QuantizedInputKind::Activation { scale, dtype, .. } => {
                     let sums = Arc::new(Mutex::new(ErrorStats::default()));
@@ -139,7 +139,7 @@ impl<'a> Study<'a> {
         let (mut watched, mut probed) = (Vec::new(), Vec::new());
         for (number, (at, _)) in layers.iter().enumerate() {
             // A layer in a branch or a loop has no node in the main graph.
-            if let Some(output) = graph.node_at(opened.nodes[*at]).and_then(|node| graph.node(node).output.first()) {
+            if let Some(output) = opened.nodes[*at].and_then(|node| graph.node(node).output.first()) {
                 watched.push((output, opened.layer_format(*at)));
                 probed.push(number);
             }

@@ -5,15 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{QdqSite, wiring::op};
-use crate::model::onnx::proto::GraphProto;
+use crate::{backend::modelopt::placement::site::QdqSite, model::onnx::Graph};
 
 /// The groups of quantized tensors that are to share a range: the result of a Concat and those of its inputs that are
 /// quantized, groups with a member in common being one.
-pub(in crate::backend::modelopt) fn joined(graph: &GraphProto, sites: &[QdqSite]) -> Vec<BTreeSet<String>> {
+pub(in crate::backend::modelopt::placement) fn joined(graph: &Graph, sites: &[QdqSite]) -> Vec<BTreeSet<String>> {
     let quantized: BTreeSet<&String> = sites.iter().map(|site| &site.tensor).collect();
     let mut groups: Vec<BTreeSet<String>> = Vec::new();
-    for node in graph.node.iter().filter(|node| op(node) == "Concat") {
+    for node in graph.nodes().filter(|node| graph.op(*node) == Some("Concat")).map(|node| graph.node(node)) {
         let Some(result) = node.output.first().filter(|output| quantized.contains(output)) else { continue };
         let inputs = node.input.iter().filter(|input| quantized.contains(input));
         let mut group: BTreeSet<String> = inputs.chain([result]).cloned().collect();
@@ -30,23 +29,21 @@ pub(in crate::backend::modelopt) fn joined(graph: &GraphProto, sites: &[QdqSite]
 mod tests {
     use super::*;
     use crate::{
-        model::onnx::new_node,
+        model::onnx::{Use, testing::GraphBuilder},
         numeric::{DType, FloatFormat},
     };
 
     #[test]
     fn chains_of_concats_are_one_group_and_what_is_not_quantized_is_in_none() {
-        let concat = |inputs: &[&str], output: &str| {
-            new_node("Concat", "", inputs.iter().map(|&name| name.to_owned()).collect(), output)
-        };
-        let graph = GraphProto {
-            node: vec![concat(&["a", "b"], "c"), concat(&["c", "d"], "e"), concat(&["f", "g"], "h")],
-            ..Default::default()
-        };
+        let graph = GraphBuilder::new()
+            .node("Concat", &["a", "b"], &["c"])
+            .node("Concat", &["c", "d"], &["e"])
+            .node("Concat", &["f", "g"], &["h"])
+            .build();
+        let node = graph.node_at(0).unwrap();
         let site = |tensor: &str| QdqSite {
             layer: 0,
-            node: 0,
-            input: 0,
+            at: Use { node, input: 0 },
             tensor: tensor.to_owned(),
             format: FloatFormat::F32,
             dtype: DType::Int8,

@@ -1,0 +1,80 @@
+//! [`View`]: what the rules look at.
+
+use std::collections::BTreeMap;
+
+use super::site::QdqSite;
+use crate::{
+    backend::graph::inventory::Candidate,
+    model::onnx::{Graph, NodeId, Use},
+    numeric::{DType, FloatFormat},
+    spec::{Decision, LayerPlan},
+};
+
+/// A graph, and what the plan says of its layers. A layer is a number, that of its row in the plan.
+pub(super) struct View<'a> {
+    pub(super) graph: &'a Graph,
+    plan: &'a [LayerPlan],
+    candidates: &'a [Option<Candidate>],
+    nodes: &'a [Option<NodeId>],
+    /// The layer of each node.
+    layers: BTreeMap<NodeId, usize>,
+    /// The format of tensors that no weight tells the format of.
+    format: FloatFormat,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(
+        graph: &'a Graph,
+        candidates: &'a [Option<Candidate>],
+        nodes: &'a [Option<NodeId>],
+        plan: &'a [LayerPlan],
+    ) -> Self {
+        let format = candidates.iter().flatten().map(|candidate| candidate.format).max().unwrap_or(FloatFormat::F32);
+        let layers = nodes.iter().enumerate().filter_map(|(layer, node)| Some(((*node)?, layer))).collect();
+        View { graph, plan, candidates, nodes, layers, format }
+    }
+
+    /// The layers that are to be quantized, in the order of the plan.
+    pub(super) fn quantized_layers(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.plan.len()).filter(|&layer| self.is_quantized(layer))
+    }
+
+    fn is_quantized(&self, layer: usize) -> bool {
+        self.plan.get(layer).is_some_and(|plan| plan.decision == Decision::Quantize)
+    }
+
+    /// What the plan says of a layer.
+    pub(super) fn plan(&self, layer: usize) -> Option<&'a LayerPlan> {
+        self.plan.get(layer)
+    }
+
+    /// The node of a layer; one in a branch or loop has none in this graph.
+    pub(super) fn node(&self, layer: usize) -> Option<NodeId> {
+        self.nodes.get(layer).copied().flatten()
+    }
+
+    /// The weight of a layer, if it can be quantized.
+    pub(super) fn candidate(&self, layer: usize) -> Option<&'a Candidate> {
+        self.candidates.get(layer)?.as_ref()
+    }
+
+    /// The dtype that a layer's inputs are to have, if they are to be quantized.
+    pub(super) fn activations(&self, layer: usize) -> Option<DType> {
+        self.plan(layer)?.activations
+    }
+
+    /// The layer of a node, if its inputs are quantized.
+    pub(super) fn with_quantized_inputs(&self, node: NodeId) -> Option<usize> {
+        let layer = self.layers.get(&node).copied()?;
+        (self.is_quantized(layer) && self.activations(layer).is_some()).then_some(layer)
+    }
+
+    /// A pair before one of a layer's inputs; `None` if the input is left out, or is not to be quantized.
+    pub(super) fn site(&self, layer: usize, input: usize) -> Option<QdqSite> {
+        let node = self.node(layer)?;
+        let tensor = self.graph.name(self.graph.input(node, input)?).to_owned();
+        let format = self.candidate(layer).map_or(self.format, |candidate| candidate.format);
+        let dtype = self.activations(layer)?;
+        Some(QdqSite { layer, at: Use { node, input }, tensor, format, dtype })
+    }
+}
