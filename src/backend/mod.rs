@@ -14,6 +14,7 @@ mod modelopt;
 mod options;
 mod outcome;
 mod registry;
+mod sensitivity;
 mod torchao;
 mod traits;
 mod weights;

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
-use super::{Opened, ranges::Watch, reuse::CachedStatistics};
+use super::{data::Data, opened::Opened, ranges::Watch, reuse::CachedStatistics};
 use crate::{
-    backend::{BackendError, DataSource, RunInputs, evaluate::batches, graph::weights::EngineFile},
+    backend::{BackendError, RunInputs, evaluate::batches, graph::weights::EngineFile},
     calibration::{Record, Statistics, VERSION},
     control::{Control, Phase},
     dataset::{Dataset, data_checks},
@@ -14,14 +14,6 @@ use crate::{
 
 /// The largest model that is loaded twice.
 const LARGEST_TWICE: u64 = 1 << 30;
-
-/// What the ranges are taken from.
-pub(super) enum Data<'a> {
-    /// Some samples of a data file.
-    Given { source: &'a DataSource, data: &'a Dataset, samples: Range<usize>, batch: usize },
-    /// Random numbers, where the job asks for them.
-    Random,
-}
 
 /// Runs the data through the model with an observer on every tensor in `watched`.
 pub(super) fn observe(
@@ -36,7 +28,7 @@ pub(super) fn observe(
     const RANDOM_BATCH: usize = 8;
     let kept = CachedStatistics::find(opened, watched, data, inputs, control)?;
     if let (Some(record), Data::Given { data, samples, .. }) = (kept.as_ref().and_then(CachedStatistics::read), data) {
-        tell_oddities(data, samples.clone(), control)?;
+        warn_of_data(data, samples.clone(), control)?;
         let message = "an earlier job ran the same data through the same model: what it saw was used";
         control.warn(WarningCode::CalibrationReused, message);
         return Ok(record);
@@ -55,7 +47,7 @@ pub(super) fn observe(
             (&made, RANDOM_BATCH, 0..made.samples())
         }
     };
-    tell_oddities(data, samples.clone(), control)?;
+    warn_of_data(data, samples.clone(), control)?;
     let (lanes, batch) = lanes(opened, batch, samples.len(), inputs.engine.threads);
     let load = || load(inputs.engine.threads / lanes);
     let first = load()?;
@@ -75,7 +67,7 @@ pub(super) fn observe(
     Ok(record)
 }
 
-fn tell_oddities(data: &Dataset, samples: Range<usize>, control: &Control<'_>) -> Result<(), BackendError> {
+fn warn_of_data(data: &Dataset, samples: Range<usize>, control: &Control<'_>) -> Result<(), BackendError> {
     for (code, message) in data_checks(data, samples)? {
         control.warn(code, message);
     }

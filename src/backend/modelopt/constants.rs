@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Candidate, options::Options};
+use super::options::Options;
 use crate::{
-    backend::weights::WeightScheme,
+    backend::{graph::inventory::Candidate, weights::WeightScheme},
     model::onnx::{Graph, Use, proto::TensorProto},
     quant::Scheme,
     spec::{Decision, LayerPlan, QuantizeSpec, Reason, Resolved},

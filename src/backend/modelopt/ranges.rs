@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
-use super::{Opened, options::Options, placement::QdqSite};
+use super::{opened::Opened, options::Options, placement::QdqSite};
 use crate::{
     calibration::{Calibrator, Record, Statistics},
     numeric::{DType, FloatFormat},
@@ -32,7 +32,7 @@ pub(super) struct ActivationScale {
 }
 
 impl Opened {
-    /// The algorithm that chooses the range of an site.
+    /// The algorithm that chooses the range of a site.
     pub(super) fn algorithm(&self, site: &QdqSite) -> &'static Calibrator {
         self.options.algorithm(&self.resolved.plan.layers[site.layer])
     }

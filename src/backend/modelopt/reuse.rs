@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::json;
 
-use super::{Opened, calibrate::Data, ranges::Watch};
+use super::{data::Data, opened::Opened, ranges::Watch};
 use crate::{
     backend::{BackendError, RunInputs},
     calibration::Record,

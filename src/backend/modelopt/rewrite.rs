@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{Opened, constants, ranges};
+use super::{constants, opened::Opened, options::Options, ranges};
 use crate::{
-    backend::{BackendError, RunInputs, graph::weights, weights::WeightScheme},
+    backend::{
+        BackendError, RunInputs,
+        graph::weights,
+        sensitivity::{QuantizedInput, QuantizedInputKind},
+    },
     calibration::Record,
     control::Control,
     model::onnx::{QdqWriter, Use},
-    numeric::{DType, FloatFormat},
     report::LayerReport,
     spec::{Decision, Reason},
 };
@@ -23,28 +26,6 @@ pub(super) struct Rewritten {
     pub(super) copied: Vec<String>,
     /// What the graph computes otherwise now.
     pub(super) steps: Vec<QuantizedInput>,
-}
-
-/// An input of a layer that is in low precision now.
-#[derive(Clone, Debug)]
-pub(super) struct QuantizedInput {
-    /// The layer, as a position in the plan.
-    pub(super) layer: usize,
-    /// The node, and which of its inputs.
-    pub(super) at: Use,
-    /// The tensor's element format.
-    pub(super) format: FloatFormat,
-    /// How.
-    pub(super) kind: QuantizedInputKind,
-}
-
-/// How an input is quantized.
-#[derive(Clone, Debug)]
-pub(super) enum QuantizedInputKind {
-    /// An activation with this scale, and the number of its report among its layer's.
-    Activation { scale: f32, dtype: DType, report: usize },
-    /// A constant.
-    Weight(WeightScheme),
 }
 
 impl Rewritten {
@@ -84,7 +65,8 @@ pub(super) fn rewrite(
         let Some(found) = scale.ok().filter(|_| kept(site.layer)) else { continue };
         writer.quantize_activation(site.at, found.scale, site.dtype, site.format);
         let reports = reports.entry(site.layer).or_default();
-        let kind = QuantizedInputKind::Activation { scale: found.scale, dtype: site.dtype, report: reports.len() };
+        let scheme = Options::activation_scheme(site.dtype);
+        let kind = QuantizedInputKind::Activation { scale: found.scale, scheme, report: reports.len() };
         steps.push(QuantizedInput { layer: site.layer, at: site.at, format: site.format, kind });
         reports.push(found.report);
     }

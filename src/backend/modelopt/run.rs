@@ -1,0 +1,110 @@
+//! From a plan to a quantized model: calibrate, rewrite, compare.
+
+use std::path::Path;
+
+use super::{calibrate, data::Data, opened::Opened, rewrite};
+use crate::{
+    backend::{
+        BackendError, Outcome, Prediction, Prepared, RunInputs,
+        evaluate::{self, Compared, Samples, Split},
+        graph::{memory, weights},
+        sensitivity::{self, Subject},
+    },
+    control::Control,
+    engine::Session,
+    spec::Resolved,
+};
+
+impl Prepared for Opened {
+    fn resolved(&self) -> &Resolved {
+        &self.resolved
+    }
+
+    fn predict(&self, inputs: &RunInputs) -> Result<Prediction, BackendError> {
+        let planned = self.candidates.iter().zip(&self.resolved.plan.layers);
+        let sizes = planned.filter_map(|(candidate, layer)| {
+            let (candidate, dtype) = (candidate.as_ref()?, layer.weights?);
+            let cells = candidate.shape.dims().get(candidate.axis).copied().unwrap_or(1);
+            Some(memory::weight(candidate.shape.elements(), cells, candidate.format, dtype))
+        });
+        let data = inputs.calibration.as_ref().or(inputs.evaluation.as_ref().map(|evaluation| &evaluation.data));
+        let data = data.filter(|source| !matches!(calibrate::earlier(&source.path), Ok(Some(_))));
+        let peak = data.map(|source| {
+            let data = evaluate::open(source)?;
+            Ok::<_, BackendError>(memory::predict(&self.model, &data, source.batch_size as u64))
+        });
+        let weights = Some(memory::sizes(self.model.file_bytes, sizes));
+        Ok(Prediction { weights, peak: peak.transpose()? })
+    }
+
+    fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
+        self.preparation.tell(control);
+        let earlier = inputs.calibration.as_ref().map(|source| calibrate::earlier(&source.path)).transpose()?.flatten();
+        let source = inputs.calibration.as_ref().filter(|_| earlier.is_none());
+        let calibration = source.map(|source| evaluate::open(source).map(|data| (source, data))).transpose()?;
+        let held_out = calibration.as_ref().map(|(source, data)| {
+            (*source, data, Split::new(source, data, inputs.evaluation.is_none(), self.fixed_batch()))
+        });
+        let watched = self.watched();
+        let mut predicted = None;
+        let observed = match &held_out {
+            _ if watched.is_empty() => None,
+            Some((source, data, split)) => {
+                let (batch, peak) = memory::fit(&self.model, data, source.batch_size, &inputs.engine, control)?;
+                predicted = Some(peak);
+                Some(Data::Given { source, data, samples: split.calibration.clone(), batch })
+            }
+            None => self.options.random.then_some(Data::Random),
+        };
+        let engine_used = observed.is_some();
+        let record = match observed {
+            Some(data) => Some(calibrate::observe(self, &watched, &data, inputs, out, control)?),
+            None => earlier,
+        };
+        let mut rewritten = rewrite::rewrite(self, record.as_ref(), inputs, out, control)?;
+        self.preparation.constants_duplicated = std::mem::take(&mut rewritten.copied);
+        let compared =
+            Compared { original: &self.path, prepared: &self.model, quantized: &out.join(weights::FILE), out };
+        let mut samples = Samples::choose(inputs, held_out, control)?;
+        if let Some(samples) = &mut samples {
+            let (batch, peak) = memory::fit(&self.model, samples.data(), samples.batch, &inputs.engine, control)?;
+            samples.batch = batch;
+            predicted = predicted.max(Some(peak));
+        }
+        let (mut comparison, mut sensitivity, mut simulated) = (None, None, false);
+        if let Some(samples) = &samples {
+            let evaluated = inputs.evaluation.is_some();
+            if evaluated {
+                comparison = Some(evaluate::compare(&compared, inputs, samples, control)?);
+            }
+            let tries = self.options.sensitivity_layers(evaluated);
+            let outputs = rewritten.layers.iter().map(|(layer, _)| self.output(*layer)).collect();
+            let subject = Subject { model: &self.model, inputs: &rewritten.steps, outputs };
+            let layers = &mut rewritten.layers;
+            let studied = sensitivity::study(&subject, layers, &compared, samples, tries, inputs, control)?;
+            sensitivity = studied.sensitivity;
+            if comparison.is_none() {
+                simulated = studied.comparison.is_some();
+                let compare = || evaluate::compare(&compared, inputs, samples, control);
+                comparison = Some(studied.comparison.map_or_else(compare, Ok)?);
+            }
+        }
+        // Asking a library that no step has loaded would load another one, or panic.
+        let engine_used = engine_used || comparison.is_some();
+        Ok(Outcome {
+            bytes_before: self.model.file_bytes,
+            bytes_after: rewritten.bytes(),
+            files: rewritten.files.into_iter().map(|(name, _)| name).collect(),
+            layers: rewritten.layers.into_iter().map(|(_, layer)| layer).collect(),
+            comparison,
+            simulated,
+            sensitivity,
+            predicted_peak_bytes: predicted,
+            calibration_random: record.as_ref().is_some_and(|record| record.random),
+            samples_calibrated: record.as_ref().map(|record| record.samples),
+            preparation: Some(serde_json::json!(self.preparation)),
+            calibration: record.map(|record| serde_json::json!(record)),
+            engine_version: engine_used.then(Session::engine_version),
+        })
+    }
+}
