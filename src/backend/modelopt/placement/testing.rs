@@ -48,7 +48,7 @@ pub(super) fn attention(positions: i64, masked: bool) -> GraphBuilder {
         .node("MatMul", &["q", "k"], &["scores"]);
     let graph = match masked {
         true => graph.node("Add", &["scores", "mask"], &["shown"]),
-        false => graph.node("Identity", &["scores"], &["shown"]),
+        false => graph.node("Transpose", &["scores"], &["shown"]),
     };
     graph.node("Softmax", &["shown"], &["weights"]).node("MatMul", &["weights", "v"], &["context"])
 }

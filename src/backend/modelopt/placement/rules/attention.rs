@@ -93,6 +93,8 @@ mod tests {
 
     #[test]
     fn a_mask_that_is_computed_leaves_both_products_native() {
-        assert_eq!(placed("tensorrt", attention(64, true), "int8").reasons, of_both(Reason::AttentionMasked));
+        let mut found = placed("tensorrt", attention(64, true), "int8").reasons;
+        found.retain(|(name, _)| name != "shown"); // the mask's own addition, which is not residual
+        assert_eq!(found, of_both(Reason::AttentionMasked));
     }
 }
