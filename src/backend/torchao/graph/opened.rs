@@ -37,7 +37,7 @@ impl OpenedGraph {
     /// Resolves the rules against the graph's nodes.
     pub(in crate::backend::torchao) fn new(spec: &QuantizeSpec, path: &Path) -> Result<Self, BackendError> {
         let (path, model) = (path.to_owned(), Model::read(path)?);
-        let Inventory { mut layers, candidates, .. } = inventory::inventory(&model, &FORMATS, &[])?;
+        let Inventory { mut layers, candidates, .. } = inventory::inventory(model.graph(), &FORMATS, &[])?;
         for layer in &mut layers {
             // As in a checkpoint, a bare `*` takes Linear layers.
             if layer.support == Support::Yes && layer.classes.first().is_some_and(|class| class.starts_with("Conv")) {

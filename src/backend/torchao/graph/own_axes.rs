@@ -48,7 +48,11 @@ mod tests {
     /// The weight of a product that sums over 64 and gives 6, as `[64, 6]`, or transposed by the graph from `[6, 64]`.
     fn candidate(transposed: bool) -> Candidate {
         Candidate {
-            node: 0,
+            node: crate::model::onnx::testing::GraphBuilder::new()
+                .node("MatMul", &["x", "w"], &["y"])
+                .build()
+                .node_at(0)
+                .unwrap(),
             weight_input: 1,
             axis: 1,
             source: "w".to_owned(),

@@ -41,7 +41,7 @@ impl Readers {
 
 /// The tensor that a candidate's node reads as its weight.
 fn weight_input(candidate: &Candidate, graph: &Graph) -> Option<TensorId> {
-    graph.input(graph.node_at(candidate.node)?, candidate.weight_input)
+    graph.input(candidate.node, candidate.weight_input)
 }
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ mod tests {
     /// The layers that compute with `w`, and whether others read it.
     fn readers_of_w(graph: GraphBuilder) -> (usize, bool) {
         let model = graph.model(17);
-        let candidates = inventory::inventory(&model, &[FloatFormat::F32], &[]).unwrap().candidates;
+        let candidates = inventory::inventory(model.graph(), &[FloatFormat::F32], &[]).unwrap().candidates;
         let readers = Readers::new(model.graph(), &candidates);
         (readers.layers.get("w").map_or(0, Vec::len), readers.others.contains("w"))
     }
