@@ -194,11 +194,12 @@ mod tests {
         let values: Vec<f32> = (0..24).map(|i| ((i * 37) % 23) as f32 - 11.0).collect();
         let per_channel = Scheme::onnx(DType::Int8, Granularity::PerChannel { axis: 1 });
         let (codes, params) = quantize(&[2, 3, 4], &values, &per_channel).unwrap();
-        for channel in 0..3 {
+        assert_eq!(params.len(), 3);
+        for (channel, params) in params.iter().enumerate() {
             let index: Vec<usize> = (0..24).filter(|i| i / 4 % 3 == channel).collect();
             let slice: Vec<f32> = index.iter().map(|&i| values[i]).collect();
             let alone = quantize(&[8], &slice, &Scheme::onnx(DType::Int8, Granularity::PerTensor)).unwrap();
-            assert_eq!(params[channel], alone.1[0]);
+            assert_eq!(*params, alone.1[0]);
             assert_eq!(index.iter().map(|&i| codes[i]).collect::<Vec<_>>(), alone.0);
         }
     }

@@ -86,10 +86,10 @@ impl Crate {
                     _ => {}
                 }
                 target.extend_from_slice(onward);
-                if let Some(found) = self.resolve(&module, &target, depth + 1) {
-                    if reexported != "*" || self.defines(found, name) {
-                        return Some(found);
-                    }
+                if let Some(found) = self.resolve(&module, &target, depth + 1)
+                    && (reexported != "*" || self.defines(found, name))
+                {
+                    return Some(found);
                 }
             }
             return Some(&file.path);

@@ -89,7 +89,7 @@ def jobs(folder):
     yield modelopt("held out", net, evaluated=False)
     yield modelopt("percentile 99", net, "percentile", percentile=99.0)
     yield modelopt("skipped", net, extra={"skip_names": ["*linear*", "*Gemm*"], "allow_unmatched": True})
-    yield modelopt("wrong", net, "awq", weights="int3", extra={"skip_nams": []}, percentil=3)
+    yield modelopt("wrong", net, "awq", weights="int3", extra={"mode": "never"}, percentil=3)
     yield torchao("wrong layout", checkpoint, "fp8_e5m2", layout="torchao", granularity="per_block")
     for graph in ["external", "tied", "half", "old", "concat", "branch", "single"]:
         path = os.path.join(folder, f"{graph}.onnx")

@@ -10,9 +10,10 @@ use crate::api::{error::ApiError, problem::Problem};
 const LARGEST_BODY: usize = 1 << 20;
 
 type Limited = Response<ResponseBody<axum::body::Body>>;
+type LimitAsProblem = (MapResponseLayer<fn(Limited) -> Response>, RequestBodyLimitLayer);
 
 /// Answers at once to a body that is announced as too large, and stops reading one that turns out to be.
-pub(in crate::api) fn small_bodies() -> (MapResponseLayer<fn(Limited) -> Response>, RequestBodyLimitLayer) {
+pub(in crate::api) fn small_bodies() -> LimitAsProblem {
     (MapResponseLayer::new(as_problem), RequestBodyLimitLayer::new(LARGEST_BODY))
 }
 

@@ -91,7 +91,7 @@ pub(super) fn rewrite(
                 layer: at,
                 at: Use { node: candidate.node, input: candidate.weight_input },
                 format: chosen.format,
-                kind: QuantizedInputKind::Weight(chosen.clone()),
+                kind: QuantizedInputKind::Weight(*chosen),
             }));
         }
         layers.push((at, layer));

@@ -58,7 +58,7 @@ impl<'a> Study<'a> {
                 }
                 QuantizedInputKind::Weight(chosen) => {
                     seen.push(None);
-                    changes.push(Box::new(fake_quant::Weight(chosen.clone())));
+                    changes.push(Box::new(fake_quant::Weight(*chosen)));
                 }
             }
         }

@@ -5,6 +5,7 @@
     unreachable_pub,
     clippy::all,
     clippy::pedantic,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::allow_attributes_without_reason,
     reason = "generated code"

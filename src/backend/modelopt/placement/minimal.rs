@@ -1,6 +1,6 @@
 //! The inputs of layers with weights, and nothing else.
 
-use super::placement::Placement;
+use super::row::Placement;
 
 /// The row of this placement.
 pub(super) static MINIMAL: Placement =

@@ -7,7 +7,7 @@
 mod minimal;
 mod onnxruntime;
 mod place;
-mod placement;
+mod row;
 mod rules;
 mod site;
 mod tensorrt;
@@ -16,7 +16,7 @@ mod testing;
 mod view;
 
 pub(super) use place::place;
-pub(super) use placement::Placement;
+pub(super) use row::Placement;
 pub(super) use site::QdqSite;
 pub(super) use tensorrt::TENSORRT;
 

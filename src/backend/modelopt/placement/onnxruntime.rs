@@ -1,6 +1,6 @@
 //! What onnxruntime fuses into integer kernels on a CPU: layers with weights, and products of two activations.
 
-use super::{placement::Placement, rules::product};
+use super::{row::Placement, rules::product};
 
 /// The row of this placement. Its integer kernels add pairs of 8-bit products in 16 bits on x86 CPUs without VNNI, so
 /// weights use 7 bits.

@@ -1,7 +1,7 @@
 //! Carrying a placement out over a plan.
 
 use super::{
-    placement::{ExclusionRule, Placement},
+    row::{ExclusionRule, Placement},
     site::QdqSite,
     view::View,
 };

@@ -1,7 +1,7 @@
 //! What TensorRT fuses into low precision kernels, by the same rules as NVIDIA ModelOpt's.
 
 use super::{
-    placement::Placement,
+    row::Placement,
     rules::{attention, concat, exclusions, pooling, residual},
 };
 

@@ -200,9 +200,12 @@ mod tests {
         tensor::Shape,
     };
 
-    /// Tensors in memory. Of each byte how often it was written.
+    /// The bytes of a tensor, and of each how often it was written.
+    type Written = (Vec<u8>, Vec<u8>);
+
+    /// Tensors in memory.
     #[derive(Default)]
-    struct Memory(Mutex<BTreeMap<String, (Vec<u8>, Vec<u8>)>>);
+    struct Memory(Mutex<BTreeMap<String, Written>>);
 
     impl Memory {
         fn lay_out(&self, tensor: &OutTensor) {
