@@ -11,8 +11,8 @@ use ptqd::digest::sha256_hex;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Postgres, Process, Server, ended_in_the_middle, eventually, fixture, in_shards, lasting, long_job, program,
-    schema, serve, sharded, uri, wait_for_phase, work,
+    Client, Postgres, Process, Server, ended_in_the_middle, endless_job, eventually, fixture, in_shards, lasting,
+    program, schema, serve, sharded, uri, wait_for_phase, work,
 };
 
 /// One database, one artifact store, one server without workers.
@@ -160,7 +160,7 @@ fn a_worker_takes_only_what_it_is_able_to_do() {
 fn a_job_of_another_process_is_cancelled_in_the_middle() {
     let mut cluster = Cluster::start(schema("cancel"));
     let _worker = cluster.worker(&[]);
-    let id = cluster.client().submit(&long_job(cluster.folder.path()));
+    let id = cluster.client().submit(&endless_job(cluster.folder.path()));
     wait_for_phase(cluster.client(), &id, "calibrating");
     assert_eq!(cluster.client().send("POST", &format!("/v1/jobs/{id}/cancel"), &[], None).status, 200);
     let ended = cluster.client().wait(&id);

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, ended_in_the_middle, eventually, fixture, long_job, sharded, uri, wait_for_phase};
+use crate::support::{Server, ended_in_the_middle, endless_job, eventually, fixture, sharded, uri, wait_for_phase};
 
 fn weight_only() -> Value {
     json!({"model": {"uri": uri(&fixture("vit.safetensors"))}, "labels": {"team": "x"},
@@ -110,7 +110,7 @@ fn a_running_job_is_cancelled_in_the_middle_and_leaves_nothing() {
     let server = Server::start();
     let checkpoint = json!({"model": {"uri": uri(&sharded(server.folder.path(), 16384))},
         "quantize": {"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]}});
-    for (job, phase) in [(long_job(server.folder.path()), "calibrating"), (checkpoint, "quantizing")] {
+    for (job, phase) in [(endless_job(server.folder.path()), "calibrating"), (checkpoint, "quantizing")] {
         let id = server.client.submit(&job);
         wait_for_phase(&server.client, &id, phase);
         let asked = server.client.send("POST", &format!("/v1/jobs/{id}/cancel"), &[], None);
@@ -127,7 +127,7 @@ fn a_running_job_is_cancelled_in_the_middle_and_leaves_nothing() {
 #[test]
 fn a_job_that_runs_too_long_is_timed_out() {
     let server = Server::start();
-    let mut job = long_job(server.folder.path());
+    let mut job = endless_job(server.folder.path());
     job["timeout_seconds"] = json!(1);
     let ended = server.client.wait(&server.client.submit(&job));
     assert_eq!((&ended["status"], &ended["error"]["code"]), (&json!("timed_out"), &json!("timed_out")), "{ended:#}");

@@ -6,10 +6,19 @@ use serde_json::{Value, json};
 
 use super::{Client, eventually, fixture, repeated, uri};
 
-/// A job that takes some seconds: the same calibration samples many times over.
+/// A job that takes a second or so: the same calibration samples many times over.
 pub fn long_job(folder: &Path) -> Value {
+    calibrating_job(folder, 24)
+}
+
+/// A job whose calibration outlasts, on any machine, the time in which a worker hears of a cancellation.
+pub fn endless_job(folder: &Path) -> Value {
+    calibrating_job(folder, 600)
+}
+
+fn calibrating_job(folder: &Path, times: usize) -> Value {
     let path = folder.join("long.npy");
-    repeated(&fixture("calibration.npz"), 24, &path);
+    repeated(&fixture("calibration.npz"), times, &path);
     let int8 = json!({"dtype": "int8"});
     json!({"model": {"uri": uri(&fixture("convnet.onnx"))}, "calibration": {"uri": uri(&path), "batch_size": 1},
         "evaluation": {"uri": uri(&fixture("evaluation.npz")), "labels": "y"},
