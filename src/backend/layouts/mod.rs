@@ -22,8 +22,7 @@ pub(super) fn find(name: &str) -> Option<&'static Layout> {
 
 /// The layout where none was asked for: one that loaders of the model's config.json know, if there is one.
 pub(super) fn default(has_config: bool) -> &'static Layout {
-    let [compressed_tensors, plain, _] = &LAYOUTS;
-    if has_config { compressed_tensors } else { plain }
+    if has_config { &compressed_tensors::LAYOUT } else { &plain::LAYOUT }
 }
 
 #[cfg(test)]
