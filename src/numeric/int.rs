@@ -7,11 +7,11 @@ use super::{
 
 /// Signed 8-bit integer, two's complement.
 #[derive(Clone, Copy, Debug)]
-pub struct Int8;
+pub(super) struct Int8;
 
 /// Signed 4-bit integer, two's complement; its code is sign-extended in a byte until it is packed.
 #[derive(Clone, Copy, Debug)]
-pub struct Int4;
+pub(super) struct Int4;
 
 /// The arithmetic is the same whatever the width.
 macro_rules! integer {

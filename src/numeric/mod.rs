@@ -16,7 +16,6 @@ pub use dtype::{DType, UnknownDType};
 pub use element::{DTypeSpec, Element, ElementVisitor, Groups};
 pub use float::{FloatFormat, SourceFloat};
 pub use fp8::{E4m3fn, E5m2};
-pub use int::{Int4, Int8};
 pub use packing::Packing;
 pub use policy::{NanPolicy, Rounding, Saturation};
 pub use scale::{ScaleFormat, ScaleFormatSpec};
