@@ -147,9 +147,9 @@ pub fn delivery_attempted(delivered: bool) {
 /// What the queue looks like now.
 #[derive(Clone, Debug, Default)]
 pub struct QueueFigures<'a> {
-    /// Jobs by status.
+    /// Each status with its number of jobs.
     pub jobs: Vec<(&'a str, i64)>,
-    /// Tasks that wait.
+    /// Number of tasks that no worker has taken.
     pub waiting: i64,
     /// Tasks that a worker has.
     pub running: i64,

@@ -17,16 +17,16 @@ use crate::job::Tenant;
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Whose jobs he sees.
+    /// The tenant whose jobs the caller sees.
     pub tenant: Tenant,
-    /// What he may do.
+    /// What the caller may do.
     pub scopes: Scopes,
-    /// Who he is within the tenant, for logs and rate limits: a key's id or a token's subject.
+    /// Who the caller is within the tenant, for logs and rate limits: a key's id or a token's subject.
     pub subject: String,
 }
 
 impl Identity {
-    /// Whoever talks to a server without authentication.
+    /// Anyone who talks to a server without authentication.
     pub fn anybody() -> Self {
         Identity { tenant: Tenant::default(), scopes: Scopes::all(), subject: "anybody".to_owned() }
     }

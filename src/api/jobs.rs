@@ -154,8 +154,8 @@ async fn show(
     if let Some(wait) = waited.filter(|_| known.is_none_or(|version| version == job.version)) {
         let (id, status, version) = (job.id.clone(), job.status, job.version);
         let changed = |now: &Job| if known.is_some() { now.version != version } else { now.status != status };
-        let news = wait::until(&state, (reader.tenant(), &id), wait, changed).await?;
-        job = news.ok_or(ApiError::NotFound { what: "such job any more" })?;
+        let changed_job = wait::until(&state, (reader.tenant(), &id), wait, changed).await?;
+        job = changed_job.ok_or(ApiError::NotFound { what: "such job any more" })?;
     }
     let head = [(header::ETAG, tag(&job))];
     let mut response = match known {

@@ -61,13 +61,13 @@ async fn plan(
 ) -> Result<Json<PlanView>, ApiError> {
     let request = JobRequest::read(&request::json_body(&headers, body)?);
     let job = admit(&state, reader.tenant(), request, Purpose::Look)?;
-    let told = job.warnings.clone();
+    let known = job.warnings.clone();
     let dry = state.planner.plan(reader.tenant(), job).await.map_err(|failure| ApiError::Failed(Box::new(failure)))?;
-    let more = dry.warnings.iter().filter(|warning| !told.contains(warning));
+    let more = dry.warnings.iter().filter(|warning| !known.contains(warning));
     Ok(Json(PlanView {
         effective_config: dry.plan["effective_config"].clone(),
         plan: dry.plan["plan"].clone(),
-        warnings: told.iter().chain(more).map(WarningView::from).collect(),
+        warnings: known.iter().chain(more).map(WarningView::from).collect(),
         bytes_before: dry.bytes.map(|(before, _)| before),
         bytes_after: dry.bytes.map(|(_, after)| after),
         predicted_peak_bytes: dry.peak_bytes,

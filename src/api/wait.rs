@@ -10,9 +10,9 @@ use crate::job::{Job, JobId, Notification, Tenant, wait_for};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-/// The longest wait.
+/// The longest wait, in seconds.
 const LONGEST: u64 = 30;
-/// How often one who waits looks for himself: news may be missed.
+/// How often a waiting request reads the job itself: a notification may be missed.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The wait that a client prefers, at most 30 seconds.

@@ -11,28 +11,22 @@ use crate::{
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum AppError {
     /// The data folder.
     #[error("the data folder {path} cannot be used", path = path.display())]
     DataDir {
-        /// The folder.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// Another process has the data folder.
     #[error("the data folder {path} is in use by another ptqd", path = path.display())]
-    Locked {
-        /// The folder.
-        path: PathBuf,
-    },
+    Locked { path: PathBuf },
     /// The address.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address.
         address: SocketAddr,
-        /// Why.
         #[source]
         source: io::Error,
     },

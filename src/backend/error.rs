@@ -14,6 +14,7 @@ use crate::{
 
 /// What can go wrong in a backend.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum BackendError {
     /// The checkpoint.
     #[error(transparent)]
@@ -33,52 +34,33 @@ pub enum BackendError {
     /// The `calibration.json` of an earlier job.
     #[error("{path} cannot be used for calibration", path = path.display())]
     Calibration {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: RecordError,
     },
     /// A weight.
     #[error("weight `{tensor}` cannot be quantized")]
     Weight {
-        /// Its name.
         tensor: String,
-        /// Why.
         #[source]
         source: QuantError,
     },
     /// The model's configuration cannot be read.
     #[error("{path} cannot be used: {reason}", path = path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    Config { path: PathBuf, reason: String },
     /// The model's configuration says that it is quantized.
     #[error("{path} has a `quantization_config`: the model is quantized already", path = path.display())]
-    AlreadyQuantized {
-        /// The file.
-        path: PathBuf,
-    },
+    AlreadyQuantized { path: PathBuf },
     /// Buffers would go beyond what the job may hold.
     #[error(transparent)]
     Memory(#[from] OverBudget),
     /// Running the model would take more memory than allowed, even one sample at a time.
     #[error("running the model is predicted to take {predicted} bytes, and {limit} are allowed")]
-    EngineMemory {
-        /// Bytes predicted.
-        predicted: u64,
-        /// Bytes allowed.
-        limit: u64,
-    },
+    EngineMemory { predicted: u64, limit: u64 },
     /// A file cannot be copied or written.
     #[error("cannot write {path}", path = path.display())]
     Write {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },

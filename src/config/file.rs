@@ -9,38 +9,28 @@ use toml::{Table, Value};
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum ConfigFileError {
     /// It cannot be read.
     #[error("the configuration file {path} cannot be read", path = path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
     /// It is no TOML.
     #[error("the configuration file {path} is not TOML: {reason}", path = path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        reason: String,
-    },
+    Syntax { path: PathBuf, reason: String },
     /// A key that no flag has.
     #[error("the configuration file has a key `{key}` that there is not{}", .nearest.as_ref().map(|name| format!("; is it `{name}`?")).unwrap_or_default())]
     Unknown {
-        /// The key.
         key: String,
         /// One that looks like it.
         nearest: Option<String>,
     },
     /// A value that no flag can have.
     #[error("`{key}` in the configuration file must be a text, a number, true or false, or a list of such")]
-    Value {
-        /// The key.
-        key: String,
-    },
+    Value { key: String },
 }
 
 /// The arguments of the process, with those of the configuration file that `--config` or `PTQD_CONFIG` names, if there is one.

@@ -13,11 +13,11 @@ pub struct MemoryBudget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{asked} bytes more than the {used} in use go beyond the memory budget of {limit} bytes")]
 pub struct OverBudget {
-    /// Bytes asked for.
+    /// Bytes that the refused reservation asked for.
     pub asked: u64,
-    /// Bytes in use.
+    /// Bytes that others held at that moment.
     pub used: u64,
-    /// The budget.
+    /// The budget, in bytes.
     pub limit: u64,
 }
 

@@ -9,6 +9,7 @@ use crate::{
 
 /// What can go wrong with the engine, or between a model and its data.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum EngineError {
     /// The library is not there or is not one that fits.
     #[error("ONNX Runtime cannot be loaded from {library}: {reason}", library = library.display())]
@@ -54,7 +55,6 @@ pub enum EngineError {
     /// The data has no array for an input.
     #[error("the model's input `{input}` is not in the data, which has {available:?}")]
     MissingInput {
-        /// The input.
         input: String,
         /// Arrays of the data.
         available: Vec<String>,
@@ -62,7 +62,6 @@ pub enum EngineError {
     /// An array's shape does not fit its input.
     #[error("array `{input}` has samples of shape {found:?}, the model takes {expected}")]
     WrongShape {
-        /// The input.
         input: String,
         /// The array's shape without the sample axis.
         found: Vec<usize>,
@@ -71,30 +70,13 @@ pub enum EngineError {
     },
     /// An array's element type does not fit its input.
     #[error("array `{input}` holds {found}, the model takes {expected}")]
-    WrongType {
-        /// The input.
-        input: String,
-        /// The array's kind.
-        found: &'static str,
-        /// The input's type.
-        expected: String,
-    },
+    WrongType { input: String, found: &'static str, expected: String },
     /// The model's batch dimension is fixed and there are fewer samples.
     #[error("the model takes batches of {batch}, the data has {samples} samples")]
-    TooFewSamples {
-        /// The fixed batch.
-        batch: usize,
-        /// Samples there are.
-        samples: usize,
-    },
+    TooFewSamples { batch: usize, samples: usize },
     /// An input that this version cannot feed.
     #[error("the model's input `{input}` is of type {found}, which cannot be fed from data files")]
-    InputUnsupported {
-        /// The input.
-        input: String,
-        /// Its type.
-        found: String,
-    },
+    InputUnsupported { input: String, found: String },
 }
 
 impl EngineError {

@@ -72,8 +72,8 @@ impl Sender {
 
 /// One attempt, recorded.
 async fn attempt(webhooks: &dyn WebhookStore, agent: Agent, guard: Guard, webhook: Webhook, delivery: Delivery) {
-    let told = delivery.clone();
-    let posted = blocking(move || post(&agent, guard, &webhook, &told)).await;
+    let sent = delivery.clone();
+    let posted = blocking(move || post(&agent, guard, &webhook, &sent)).await;
     let how = posted.unwrap_or_else(|panicked| Attempted { response_status: None, error: Some(panicked.to_string()) });
     telemetry::delivery_attempted(how.error.is_none());
     let wait = usize::try_from(delivery.attempts - 1).ok().and_then(|attempt| WAITS.get(attempt)).copied();

@@ -1,4 +1,4 @@
-//! [`Delivery`]: one thing told to one webhook.
+//! [`Delivery`]: one event sent to one webhook.
 
 use serde_json::Value;
 

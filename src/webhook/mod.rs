@@ -1,4 +1,4 @@
-//! Webhooks: who wants to be told of what, what was told, and how it is signed.
+//! Webhooks: which events each one receives, what was delivered, and how deliveries are signed.
 //!
 //! Plain data and rules. Knows nothing of SQL or HTTP; [`WebhookStore`] is implemented in the shell, and so is sending.
 
@@ -14,12 +14,12 @@ pub use store::WebhookStore;
 
 use crate::job::Tenant;
 
-/// Someone who wants to be told.
+/// A URL that receives a tenant's job events.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Webhook {
     /// Its id.
     pub id: String,
-    /// Whose jobs it hears of.
+    /// The tenant whose jobs it receives events of.
     pub tenant: Tenant,
     /// Where it listens.
     pub url: String,

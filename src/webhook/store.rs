@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{Attempted, Delivery, Webhook};
 use crate::job::{StoreError, Tenant};
 
-/// Keeps webhooks and what they are to be told.
+/// Keeps webhooks and the deliveries due to them.
 #[async_trait]
 pub trait WebhookStore: std::fmt::Debug + Send + Sync {
     /// Keeps a new webhook; its `created_at` is the database's.

@@ -33,7 +33,6 @@ pub(super) struct Task {
     pub(super) stop: Stop,
     /// To the job's log.
     pub(super) notices: mpsc::UnboundedSender<Notice>,
-    /// The scratch folder.
     pub(super) folder: PathBuf,
 }
 

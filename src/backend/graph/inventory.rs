@@ -16,7 +16,6 @@ use crate::{
 /// A node that can be quantized.
 #[derive(Clone, Debug)]
 pub(in crate::backend) struct Candidate {
-    /// The node.
     pub(in crate::backend) node: NodeId,
     /// Which input the weight is.
     pub(in crate::backend) weight_input: usize,

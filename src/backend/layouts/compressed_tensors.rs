@@ -23,7 +23,6 @@ use crate::{
     quant::{Granularity, Scheme},
 };
 
-/// The layout.
 pub(super) const LAYOUT: Layout = Layout {
     name: "compressed-tensors",
     // E5M2 has no name in the format.

@@ -35,7 +35,6 @@ impl Layout {
 /// A tensor of the model with what is to become of it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::backend) struct Entry<'a> {
-    /// The tensor.
     pub(in crate::backend) tensor: &'a TensorInfo,
     /// The plan for its layer.
     pub(in crate::backend) plan: &'a LayerPlan,

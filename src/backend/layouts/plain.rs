@@ -19,7 +19,6 @@ use crate::{
     quant::Granularity,
 };
 
-/// The layout.
 pub(super) const LAYOUT: Layout = Layout { name: "plain", dtypes: &DType::ALL, mixes_schemes: true, form: &Plain };
 
 #[derive(Debug)]

@@ -18,7 +18,6 @@ use crate::{
     quant::Granularity,
 };
 
-/// The layout.
 pub(super) const LAYOUT: Layout =
     Layout { name: "torchao", dtypes: &[DType::Int8, DType::Fp8E4m3fn], mixes_schemes: false, form: &TorchAo };
 

@@ -18,14 +18,12 @@ use crate::{
 pub(super) struct Watch {
     /// Whether an algorithm needs a histogram of it.
     pub(super) histogram: bool,
-    /// Its element format.
     pub(super) format: FloatFormat,
 }
 
 /// The scale of a Q/DQ pair.
 #[derive(Clone, Debug)]
 pub(super) struct ActivationScale {
-    /// The scale.
     pub(super) scale: f32,
     /// What is said about it.
     pub(super) report: ActivationReport,

@@ -8,7 +8,6 @@ use crate::{
 /// Where the zero points of a weight go.
 #[derive(Clone, Debug)]
 pub(in crate::backend) struct ZeroPoints {
-    /// The tensor.
     pub(in crate::backend) tensor: OutTensor,
     /// How they lie in it.
     pub(in crate::backend) packing: Packing,
@@ -20,7 +19,6 @@ pub(in crate::backend) struct ZeroPoints {
 /// The tensors that take the place of a weight.
 #[derive(Clone, Debug)]
 pub(in crate::backend) struct EncodedWeight {
-    /// The codes.
     pub(in crate::backend) codes: OutTensor,
     /// How they lie in it.
     pub(in crate::backend) packing: Packing,

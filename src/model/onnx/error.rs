@@ -9,55 +9,40 @@ use crate::{
 
 /// What can be wrong with an ONNX model.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each field is")]
 pub enum OnnxError {
     /// The file cannot be read.
     #[error("cannot read the model {path}", path = path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// The file cannot be written.
     #[error("cannot write the model {path}", path = path.display())]
     Write {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// The bytes are not a protobuf message of this kind.
     #[error("{path} is not a whole ONNX model: {reason}", path = path.display())]
     Decode {
-        /// The file.
         path: PathBuf,
         /// What the decoder says.
         reason: String,
     },
     /// There is no graph or no version of the operator set.
     #[error("{path} is not an ONNX model: it has no {what}", path = path.display())]
-    Incomplete {
-        /// The file.
-        path: PathBuf,
-        /// What is missing.
-        what: &'static str,
-    },
+    Incomplete { path: PathBuf, what: &'static str },
     /// Two nodes, or a node and a constant or input, give a tensor of the same name.
     #[error("tensor `{tensor}` is produced twice")]
-    Duplicate {
-        /// The tensor.
-        tensor: String,
-    },
+    Duplicate { tensor: String },
     /// A node has fewer inputs or outputs than its operator cannot do without.
     #[error("node `{node}` ({op_type}) has {found} {what} and needs {least} or more")]
     Arity {
-        /// The node.
         node: String,
-        /// Its operator.
         op_type: String,
-        /// Inputs or outputs.
         what: &'static str,
         /// How many there are.
         found: usize,
@@ -66,87 +51,39 @@ pub enum OnnxError {
     },
     /// A node reads a tensor that is no input, no constant and no node's output.
     #[error("node `{node}` ({op_type}) reads tensor `{tensor}`, which nothing gives")]
-    InputMissing {
-        /// The node.
-        node: String,
-        /// Its operator.
-        op_type: String,
-        /// The tensor.
-        tensor: String,
-    },
+    InputMissing { node: String, op_type: String, tensor: String },
     /// A graph promises an output that nothing gives.
     #[error("the graph's output `{tensor}` is given by nothing")]
-    OutputMissing {
-        /// The tensor.
-        tensor: String,
-    },
+    OutputMissing { tensor: String },
     /// A node waits for its own output.
     #[error("node `{node}` ({op_type}) depends on its own output")]
-    Cycle {
-        /// The node.
-        node: String,
-        /// Its operator.
-        op_type: String,
-    },
+    Cycle { node: String, op_type: String },
     /// A constant's shape is impossible.
     #[error("constant `{tensor}` has an impossible shape")]
     Shape {
-        /// The tensor.
         tensor: String,
-        /// Why.
         #[source]
         source: ShapeError,
     },
     /// A constant's data is not as long as its shape says.
     #[error("constant `{tensor}` has {found} bytes of data where its shape needs {expected}")]
-    Length {
-        /// The tensor.
-        tensor: String,
-        /// Bytes there are.
-        found: usize,
-        /// Bytes needed.
-        expected: usize,
-    },
+    Length { tensor: String, found: usize, expected: usize },
     /// A tensor's data is in another file, which cannot be used.
     #[error("tensor `{tensor}` is stored outside the model file: {reason}")]
     External {
-        /// The tensor.
         tensor: String,
         /// What is wrong with the other file.
         reason: String,
     },
     /// An operator has no equal in the operator set that the result needs.
     #[error("node `{node}` ({op_type}) cannot be carried from opset {found} to {needed}: {reason}")]
-    Upgrade {
-        /// The node.
-        node: String,
-        /// Its operator.
-        op_type: String,
-        /// The model's version.
-        found: i64,
-        /// The version needed.
-        needed: i64,
-        /// Why.
-        reason: &'static str,
-    },
+    Upgrade { node: String, op_type: String, found: i64, needed: i64, reason: &'static str },
     /// An operator cannot be carried to f16.
     #[error("node `{node}` ({op_type}) cannot be carried to f16: {reason}")]
-    Float16 {
-        /// The node.
-        node: String,
-        /// Its operator.
-        op_type: String,
-        /// Why.
-        reason: &'static str,
-    },
+    Float16 { node: String, op_type: String, reason: &'static str },
     /// The operator set is too old for per-channel Q/DQ.
     #[error("the model uses opset {found}, and the quantized one needs {needed} or later")]
-    Opset {
-        /// The model's version.
-        found: i64,
-        /// The least version.
-        needed: i64,
-    },
+    Opset { found: i64, needed: i64 },
     /// The result would be larger than protobuf allows.
     #[error("the model is larger than a protobuf message may be")]
     TooLarge,

@@ -19,7 +19,6 @@ use crate::{
 pub(super) struct Received {
     /// Its SHA-256 in hexadecimal.
     pub(super) sha256: String,
-    /// Its bytes.
     pub(super) size: u64,
 }
 

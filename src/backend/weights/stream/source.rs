@@ -29,9 +29,7 @@ pub(in crate::backend) struct Weight<'a> {
 pub(in crate::backend) struct Unchanged<'a> {
     /// Its name in the sink.
     pub(in crate::backend) name: &'a str,
-    /// Its size.
     pub(in crate::backend) bytes: usize,
-    /// Its bytes.
     pub(in crate::backend) read: Read<'a>,
 }
 

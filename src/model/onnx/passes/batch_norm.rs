@@ -18,7 +18,6 @@ use crate::{
     tensor::Channels,
 };
 
-/// The pass.
 pub(super) const PASS: Pass = Pass { name: "batch_norm", run };
 
 fn run(model: &mut Model, options: &PassOptions, changes: &mut PassChanges) -> Result<(), OnnxError> {

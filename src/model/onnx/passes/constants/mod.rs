@@ -20,7 +20,6 @@ use super::{
 };
 use crate::model::onnx::{Graph, Model, OnnxError, node_name, op::ResultType, proto::TensorProto};
 
-/// The pass.
 pub(super) const PASS: Pass = Pass { name: "constants", run };
 
 /// What is folded, sorted by operator.

@@ -26,7 +26,6 @@ pub(super) struct Operands<'g> {
 
 /// A constant of floats.
 pub(super) struct Floats<'g> {
-    /// Its element format.
     pub(super) format: FloatFormat,
     /// Its dimensions, whose product its bytes fit.
     pub(super) dims: Vec<usize>,

@@ -14,7 +14,6 @@ use crate::model::onnx::{
     proto::{data_type, type_proto},
 };
 
-/// The pass.
 pub(super) const PASS: Pass = Pass { name: "float16", run };
 
 fn run(model: &mut Model, options: &PassOptions, changes: &mut PassChanges) -> Result<(), OnnxError> {

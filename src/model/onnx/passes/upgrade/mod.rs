@@ -17,7 +17,6 @@ use crate::model::onnx::{
     proto::{GraphProto, TensorProto},
 };
 
-/// The pass.
 pub(super) const PASS: Pass = Pass { name: "upgrade", run };
 
 fn run(model: &mut Model, options: &PassOptions, changes: &mut PassChanges) -> Result<(), OnnxError> {

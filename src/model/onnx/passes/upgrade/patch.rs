@@ -7,7 +7,6 @@ use crate::model::onnx::{
 
 /// A node on its way to a later version, and what has to come with it.
 pub(super) struct Patch<'a> {
-    /// The node.
     pub(super) node: NodeProto,
     /// Names in use.
     pub(super) names: &'a mut Names,
