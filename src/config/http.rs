@@ -17,8 +17,8 @@ pub struct HttpConfig {
     pub max_requests: u32,
 
     /// The most seconds that a request is worked on before its answer begins, uploads excepted; one that takes longer is
-    /// answered 503.
-    #[arg(long, env = "PTQD_REQUEST_TIMEOUT_SECONDS", value_name = "N", default_value_t = Self::TIMEOUT_SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
+    /// answered 503. At least 31, since `Prefer: wait` may ask for 30.
+    #[arg(long, env = "PTQD_REQUEST_TIMEOUT_SECONDS", value_name = "N", default_value_t = Self::TIMEOUT_SECONDS, value_parser = clap::value_parser!(u32).range(31..))]
     pub request_timeout_seconds: u32,
 }
 

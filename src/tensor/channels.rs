@@ -43,12 +43,6 @@ impl Channels {
             }
         }
     }
-
-    /// The channels of a tensor whose channel axis was moved to the front, seen so that [`Channels::to_front`] moves
-    /// it back.
-    pub fn reversed(&self) -> Channels {
-        Channels { outer: self.channels, channels: self.outer, inner: self.inner }
-    }
 }
 
 #[cfg(test)]
@@ -64,7 +58,8 @@ mod tests {
             let channels = Channels::along(&shape, axis).unwrap();
             channels.to_front(&data, &mut front);
             assert_eq!(front[channels.len()], data[channels.inner], "second channel of axis {axis}");
-            channels.reversed().to_front(&front, &mut back);
+            let moved = Channels { outer: channels.channels, channels: channels.outer, inner: channels.inner };
+            moved.to_front(&front, &mut back);
             assert_eq!(back, data);
         }
         assert_eq!(Channels::along(&shape, 3), None);

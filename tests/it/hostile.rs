@@ -229,3 +229,26 @@ fn names_of_files_that_lead_elsewhere_are_refused_by_name() {
         assert!(["checkpoint_index_invalid", "path_not_allowed"].contains(&code), "{name:?}: {:#}", failed["error"]);
     }
 }
+
+#[test]
+fn nodes_without_inputs_or_outputs_are_named_and_end_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    python("make_graphs.py", &[folder.path(), &fixture("convnet.onnx")]);
+    let spec = folder.path().join("spec.json");
+    fs::write(&spec, r#"{"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}], "backend_kwargs": {}}"#)
+        .unwrap();
+    for op in ["MaxPool", "BatchNormalization"] {
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_ptqd"))
+            .args(["quantize", "--spec"])
+            .arg(&spec)
+            .arg("--model")
+            .arg(folder.path().join(format!("bare-{op}.onnx")))
+            .arg("--out")
+            .arg(folder.path().join(op))
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(2), "{told}");
+        assert!(told.contains("model_invalid") && told.contains(&format!("bare {op}")), "{told}");
+    }
+}

@@ -158,3 +158,24 @@ fn a_layer_left_native_for_its_range_keeps_its_constant() {
         |name: &str| model.graph().initializers().find(|t| t.name.as_deref() == Some(name)).and_then(|t| t.data_type);
     assert_eq!((kind("both"), kind("table")), (Some(1), Some(1)));
 }
+
+#[test]
+fn both_spellings_of_the_default_domain_are_quantized_alike() {
+    let graphs = Graphs::new();
+    let int8 = json!({"dtype": "int8"});
+    for rules in [
+        json!({"backend": "modelopt", "layers": [{"module_name": "*", "weights": int8, "activations": int8}]}),
+        json!({"backend": "torchao", "layers": [{"module_name": "type:*", "weights": int8}]}),
+    ] {
+        let layers = |model: &Path, out: &str| {
+            let mut job = local_job(model, &rules);
+            job.inputs.calibration = (rules["backend"] == "modelopt").then(|| data(&fixture("calibration.npz")));
+            let report = run_local(&job, &graphs.path(out)).unwrap();
+            assert!(report["summary"]["layers_quantized"].as_u64().unwrap() > 0, "{}", report["summary"]);
+            report["layers"].clone()
+        };
+        let backend = rules["backend"].as_str().unwrap();
+        let short = layers(&fixture("convnet.onnx"), &format!("short-{backend}"));
+        assert_eq!(layers(&graphs.path("named-domain.onnx"), &format!("named-{backend}")), short);
+    }
+}

@@ -5,7 +5,8 @@
 external.onnx: FIXTURE with its data in another file. hostile-*.onnx: external data that points where it must not.
 tied.onnx: one constant read by two MatMuls, and one read by a MatMul and a Gather. half.onnx: f16 weights. old.onnx: opset 17 with
 ReduceMean's axes as an attribute. concat.onnx: a Concat of two quantized tensors. branch.onnx: a MatMul in a branch. single.onnx:
-operators that have no f16 form, and one that takes an f32 input beside f16 ones. Prints nothing but {}.
+operators that have no f16 form, and one that takes an f32 input beside f16 ones. named-domain.onnx: FIXTURE with ONNX's own
+domain spelled out. bare-*.onnx: a node without inputs and one without outputs. Prints nothing but {}.
 """
 
 import os
@@ -44,6 +45,15 @@ for number, location in enumerate(locations):
             entry.value = "18446744073709551000"
     with open(os.path.join(folder, f"hostile-{number}.onnx"), "wb") as out:
         out.write(bare.SerializeToString())
+
+model = onnx.load(fixture)
+for node in model.graph.node:
+    node.domain = "ai.onnx"
+onnx.save(model, os.path.join(folder, "named-domain.onnx"))
+for op, inputs, outputs in [("MaxPool", [], ["y"]), ("BatchNormalization", ["x"] * 5, [])]:
+    nodes = [helper.make_node(op, inputs, outputs, f"bare {op}"), helper.make_node("Relu", ["x"], ["z"])]
+    graph = helper.make_graph(nodes, "bare", [value("x", "n", 8)], [value("z", "n", 8)])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), os.path.join(folder, f"bare-{op}.onnx"))
 
 weights = lambda *shape: (random.standard_normal(shape) * 0.1).astype(np.float32)
 save("tied.onnx", [
