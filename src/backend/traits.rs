@@ -26,7 +26,7 @@ pub trait Backend: Debug + Sync {
         Vec::new()
     }
 
-    /// Reads the model's header or graph and resolves the rules against it. `spec` passed [`check()`].
+    /// Reads the model's header or graph and resolves the rules against it. `spec` passed [`crate::backend::check()`].
     fn open(&self, spec: &QuantizeSpec, model: &Path) -> Result<Box<dyn Prepared>, BackendError>;
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 /// How the server treats requests, whatever they ask for.
 #[derive(Args, Clone, Debug)]
 pub struct HttpConfig {
-    /// An origin whose pages may call the API from a browser (CORS), such as https://app.example.com, or `*` for any; may be
+    /// An origin whose pages may call the API from a browser (CORS), such as `https://app.example.com`, or `*` for any; may be
     /// given more than once. Without it, only the service's own page may.
     #[arg(long = "cors-origin", env = "PTQD_CORS_ORIGINS", value_name = "URL", value_delimiter = ',')]
     pub cors_origins: Vec<String>,

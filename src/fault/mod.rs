@@ -1,7 +1,7 @@
 //! What every error of the core can say of itself besides its message: whose fault it is, a stable code, and what to do.
 //!
 //! A leaf: any module may name it, and it names none. The shell turns a fault into an exit code or a problem document.
-//! Codes are enums that [`codes!`](table) makes of a table, so that `ptqd errors` can list every code there is.
+//! Codes are enums that `codes!` makes of a table, so that `ptqd errors` can list every code there is.
 
 mod catalogue;
 mod code;

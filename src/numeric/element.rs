@@ -74,7 +74,7 @@ pub trait Element: 'static + Send + Sync {
     }
 }
 
-/// A computation that is generic over the element format; see [`DType::visit`].
+/// A computation that is generic over the element format; see `DType::visit`.
 pub trait ElementVisitor {
     /// What the computation returns.
     type Output;

@@ -1,4 +1,4 @@
-//! What is known of ONNX's own operators: one row each in [`OPERATORS`], and nowhere else.
+//! What is known of ONNX's own operators: one row each in `OPERATORS`, and nowhere else.
 
 use super::{node::int_attribute, proto::NodeProto};
 
