@@ -13,6 +13,9 @@ const COLORS: [(&str, Color); 3] = [("RGB", Color::Rgb), ("BGR", Color::Bgr), ("
 /// Reads the object; each number out of range is an objection as well.
 pub fn read(reader: &mut Reader, object: &Object<'_>) -> Preprocess {
     reader.only_known(object, &["resize", "crop", "scale", "mean", "std", "layout", "color"]);
+    for (field, expected) in [("mean", "a list"), ("std", "a list"), ("layout", "a string"), ("color", "a string")] {
+        reader.not_null(object, field, expected);
+    }
     let preprocess = Preprocess {
         resize: size(reader, object, "resize"),
         crop: size(reader, object, "crop"),

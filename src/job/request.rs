@@ -79,6 +79,8 @@ impl JobRequest {
         spec.evaluation = reader.child(job, "evaluation").map(|data| read_data(reader, &data, true, 10_000_000));
         spec.timeout_seconds = reader.integer(job, "timeout_seconds", 1..=7 * 24 * 3600);
         spec.max_attempts = reader.integer(job, "max_attempts", 1..=20);
+        reader.not_null(job, "priority", "an integer");
+        reader.not_null(job, "labels", "an object");
         spec.priority = reader.integer(job, "priority", i32::MIN.into()..=i32::MAX.into()).unwrap_or_default();
         spec.name = reader.text(job, "name").map(str::to_owned);
         if let Some(name) = &spec.name {
@@ -219,6 +221,16 @@ mod tests {
     }
 
     /// Every value of some bodies replaced by one of every type: whatever is said of it is said in the words of JSON.
+    #[test]
+    fn null_stands_only_where_the_schema_has_it() {
+        let body = json!({"model": {"uri": "file:///m.onnx"}, "quantize": {}, "name": null, "timeout_seconds": null,
+            "priority": null, "labels": null});
+        let request = JobRequest::read(&body);
+        let wrong: Vec<&str> =
+            pointers(&request).into_iter().filter(|pointer| !pointer.starts_with("/quantize")).collect();
+        assert_eq!(wrong, ["/priority", "/labels"]);
+    }
+
     #[test]
     fn no_message_speaks_of_the_program() {
         const WORDS: [&str; 18] = [

@@ -104,6 +104,13 @@ impl Reader {
         value
     }
 
+    /// Objects to null in a field that may be left out and yet has no null. `expected` has its article: "a string".
+    pub fn not_null(&mut self, object: &Object<'_>, field: &str, expected: &str) {
+        if object.fields.get(field).is_some_and(Value::is_null) {
+            self.wrong_type(object.at(field), expected, &Value::Null);
+        }
+    }
+
     /// A field that is an object.
     pub fn child<'v>(&mut self, object: &Object<'v>, field: &str) -> Option<Object<'v>> {
         self.object(object.get(field)?, object.at(field))
