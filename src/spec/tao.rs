@@ -161,16 +161,22 @@ fn read_scheme(reader: &mut Reader, place: &Object<'_>, spec: &mut QuantizeSpec,
         return false;
     };
     let pointer = place.at("quantization_scheme");
+    if rules {
+        reader.ignored(pointer, "the section has `layers`, which say what is quantized");
+        return false;
+    }
+    if spec.backend != "torchao" {
+        let message = "a scheme is carried out by backend `torchao`, on weights";
+        let objection = Objection::new(pointer, UnsupportedDtype, message);
+        reader.objections.push(objection.hint("use backend `torchao` with mode `weight_only_ptq`, or give `layers`"));
+        return true;
+    }
     let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.name.eq_ignore_ascii_case(name)) else {
         let message = format!("there is no rule for the scheme `{name}` here");
         let objection = Objection::new(pointer, UnsupportedDtype, message).allowed(SCHEMES.map(|scheme| scheme.name));
         reader.objections.push(objection.hint("name one of those listed, or give `layers`"));
         return true;
     };
-    if rules {
-        reader.ignored(pointer, "the section has `layers`, which say what is quantized");
-        return false;
-    }
     let Ok(module_name) = Pattern::new("*") else { return false };
     let weights = Some(TensorRule { dtype: Choice::Quantize(scheme.weights), quant_axis: None });
     spec.layers =
@@ -238,6 +244,17 @@ mod tests {
         let parsed = read(json!({"backend": "torchao", "quantization_scheme": "fp8_dynamic", "layers": rules}));
         assert_eq!(json!(parsed.spec.layers), rules);
         assert_eq!(warned(&parsed), [("/quantize/quantization_scheme", "field_ignored")]);
+    }
+
+    #[test]
+    fn rules_go_before_an_unknown_scheme_and_only_torchao_carries_schemes_out() {
+        let rules = json!([{"module_name": "*", "weights": {"dtype": "int8"}}]);
+        let parsed = read(json!({"backend": "torchao", "quantization_scheme": "NVFP4", "layers": rules}));
+        assert!(parsed.objections.is_empty(), "{:?}", parsed.objections);
+        assert_eq!(warned(&parsed), [("/quantize/quantization_scheme", "field_ignored")]);
+        let parsed = read(json!({"backend": "modelopt", "mode": "static_ptq", "quantization_scheme": "W8A8"}));
+        let pointers: Vec<&str> = parsed.objections.iter().map(|o| o.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/quantize/quantization_scheme"]);
     }
 
     #[test]

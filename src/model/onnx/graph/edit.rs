@@ -23,12 +23,28 @@ impl Graph {
     }
 
     /// Makes a node read another tensor. An input that the node does not have stays away.
+    ///
+    /// The index changes for this one use alone: a node may read one tensor thousands of times, as a `Concat` can.
     pub fn set_input(&mut self, at: Use, tensor: &str) {
-        self.update(at.node, |node| {
-            if let Some(input) = node.input.get_mut(at.input) {
-                tensor.clone_into(input);
-            }
-        });
+        let to = (!tensor.is_empty()).then(|| self.intern(tensor));
+        let Some(entry) = self.nodes.get_mut(at.node.0) else { return };
+        let (Some(name), Some(input)) = (entry.proto.input.get_mut(at.input), entry.inputs.get_mut(at.input)) else {
+            return;
+        };
+        tensor.clone_into(name);
+        if let Some(from) = std::mem::replace(input, to) {
+            let place = self.place_of(from, at);
+            self.change(from, |tensor| {
+                if tensor.uses.get(place) == Some(&at) {
+                    tensor.uses.remove(place);
+                }
+            });
+        }
+        if let Some(to) = to {
+            self.names.note(tensor);
+            let place = self.place_of(to, at);
+            self.change(to, |tensor| tensor.uses.insert(place, at));
+        }
     }
 
     /// Changes a node in any way.
@@ -112,7 +128,7 @@ impl Graph {
     fn unlink(&mut self, node: NodeId) {
         let Some(entry) = self.nodes.get_mut(node.0) else { return };
         let (inputs, outputs) = (std::mem::take(&mut entry.inputs), std::mem::take(&mut entry.outputs));
-        for tensor in inputs.into_iter().flatten() {
+        for tensor in inputs.into_iter().flatten().collect::<BTreeSet<_>>() {
             self.change(tensor, |tensor| tensor.uses.retain(|one| one.node != node));
         }
         for tensor in outputs.into_iter().flatten() {
@@ -170,6 +186,19 @@ mod tests {
         assert_eq!(lines(&graph), ["Observe(x) -> o", "Relu(o) -> a", "Neg(o) -> b", "Add(a, b) -> y"]);
         assert_eq!(uses(&graph, "o"), all);
         assert_eq!(uses(&graph, "x").len(), 1);
+    }
+
+    #[test]
+    fn one_of_many_uses_by_one_node_is_redirected_and_the_others_stay() {
+        let many = vec!["x"; 5];
+        let mut graph = GraphBuilder::new().input("x", &[1]).node("Concat", &many, &["y"]).output("y", &[1]).build();
+        let edges = uses(&graph, "x");
+        graph.insert_on_edge(&edges[1..2], vec![new_node("Q", "", vec!["x".into()], "q")]);
+        assert_eq!(lines(&graph), ["Q(x) -> q", "Concat(x, q, x, x, x) -> y"]);
+        assert_eq!(uses(&graph, "x").len(), 5);
+        assert_eq!(uses(&graph, "q"), [edges[1]]);
+        graph.set_input(edges[1], "x");
+        assert_eq!((uses(&graph, "x").len(), uses(&graph, "q").len()), (6, 0));
     }
 
     #[test]

@@ -314,6 +314,12 @@ impl Graph {
         self.change(id, |tensor| tensor.initializer = Some(proto));
     }
 
+    /// Where a use stands, or would, among those of a tensor, which are in the order of the nodes.
+    fn place_of(&self, tensor: TensorId, at: Use) -> usize {
+        let key = |one: &Use| (self.position(one.node), one.input);
+        self.uses(tensor).partition_point(|other| key(other) < key(&at))
+    }
+
     /// Enters a node into the index, at the position that it has.
     fn link(&mut self, node: NodeId) {
         let Some(entry) = self.nodes.get_mut(node.0) else { return };
@@ -321,10 +327,9 @@ impl Graph {
         let (inputs, outputs) = (self.intern_all(&proto.input), self.intern_all(&proto.output));
         for (input, tensor) in inputs.iter().enumerate() {
             let Some(tensor) = *tensor else { continue };
-            let key = |one: &Use| (self.position(one.node), one.input);
             let one = Use { node, input };
-            let at = self.uses(tensor).partition_point(|other| key(other) < key(&one));
-            self.change(tensor, |tensor| tensor.uses.insert(at, one));
+            let place = self.place_of(tensor, one);
+            self.change(tensor, |tensor| tensor.uses.insert(place, one));
         }
         for tensor in outputs.iter().flatten() {
             self.change(*tensor, |tensor| tensor.producer = Some(node));
