@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Checks a graph and those of its branches and loops: every node has the inputs and outputs that its operator cannot do
-/// without, every tensor that is read is given by something, and no node waits for itself.
+/// without, and every tensor that is read is given by something. Of the main graph alone: no node waits for itself.
 pub(super) fn check(graph: &Graph) -> Result<(), OnnxError> {
     let mut scope = Scope::new(graph.frame(), None);
     scope.given.extend(graph.initializers().filter_map(|tensor| tensor.name.as_deref()));
