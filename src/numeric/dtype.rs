@@ -6,21 +6,42 @@ use serde::Serialize;
 
 use super::{
     element::{DTypeSpec, Element, ElementVisitor},
-    fp8::{E4m3fn, E5m2},
-    int::{Int4, Int8},
+    fp8, int,
 };
 
-/// A quantized element format. `native` is not one of them: it is the decision not to quantize.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum DType {
+/// [`DType`], its list and its one `match`, from rows: a format stands in one place. A row names the [`Element`] that has
+/// the format's facts and arithmetic.
+macro_rules! dtypes {
+    ($($(#[$row:meta])+ $dtype:ident => $element:ty,)+) => {
+        /// A quantized element format. `native` is not one of them: it is the decision not to quantize.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum DType {
+            $($(#[$row])+ $dtype,)+
+        }
+
+        impl DType {
+            /// Every format, in the order in which they are listed to users.
+            pub const ALL: [DType; [$(DType::$dtype),+].len()] = [$(DType::$dtype),+];
+
+            /// Runs `visitor` for this format. The one place where a format is told from another.
+            pub fn visit<V: ElementVisitor>(self, visitor: V) -> V::Output {
+                match self {
+                    $(DType::$dtype => visitor.visit::<$element>(),)+
+                }
+            }
+        }
+    };
+}
+
+dtypes! {
     /// Signed 8-bit integer, two's complement.
-    Int8,
+    Int8 => int::Int8,
     /// Signed 4-bit integer, two's complement; weights only, a scale for each group.
-    Int4,
+    Int4 => int::Int4,
     /// 8-bit float, 4 exponent and 3 mantissa bits, finite values and NaN only, largest 448.
-    Fp8E4m3fn,
+    Fp8E4m3fn => fp8::E4m3fn,
     /// 8-bit float, 5 exponent and 2 mantissa bits, with infinities, largest 57,344.
-    Fp8E5m2,
+    Fp8E5m2 => fp8::E5m2,
 }
 
 /// A name that no element format has.
@@ -32,19 +53,6 @@ pub struct UnknownDType {
 }
 
 impl DType {
-    /// Every format, in the order in which they are listed to users.
-    pub const ALL: [DType; 4] = [DType::Int8, DType::Int4, DType::Fp8E4m3fn, DType::Fp8E5m2];
-
-    /// Runs `visitor` for this format. The one place where a format is told from another.
-    pub fn visit<V: ElementVisitor>(self, visitor: V) -> V::Output {
-        match self {
-            DType::Int8 => visitor.visit::<Int8>(),
-            DType::Int4 => visitor.visit::<Int4>(),
-            DType::Fp8E4m3fn => visitor.visit::<E4m3fn>(),
-            DType::Fp8E5m2 => visitor.visit::<E5m2>(),
-        }
-    }
-
     /// Whether codes are integers, which may have a zero point.
     pub fn is_integer(self) -> bool {
         !self.spec().float

@@ -7,6 +7,7 @@ use crate::{
     backend::{
         layouts::onnx,
         options::{BackendOption, Between, Form, Number, OneOf, OptionKind, Override, Setting, Switch, Whole},
+        weights::{ENCODER, Encoder},
     },
     calibration::{self, CALIBRATORS, Calibrator, DEFAULT_PERCENTILE, Target},
     numeric::{DType, FloatFormat, Groups, ScaleFormat},
@@ -16,10 +17,11 @@ use crate::{
 };
 
 /// Keys of `backend_kwargs`, sorted by name.
-pub(super) static OPTIONS: [&dyn BackendOption; 10] = [
+pub(super) static OPTIONS: [&dyn BackendOption; 11] = [
     &BLOCK_SIZE,
     &CALIBRATION,
     &DUPLICATE_CONSTANTS,
+    &ENCODER,
     &FOLD_BATCH_NORM,
     &FOLD_CONSTANTS,
     &HIGH_PRECISION_DTYPE,
@@ -126,6 +128,8 @@ pub(super) struct Options {
     block_size: usize,
     /// Whether constants are copied where readers want them otherwise.
     pub(super) duplicate_constants: bool,
+    /// What turns weights into codes.
+    pub(super) encoder: &'static dyn Encoder,
     /// Whether what moves constants about is folded.
     pub(super) fold_constants: bool,
     /// Whether BatchNormalization is folded.
@@ -149,6 +153,7 @@ impl Options {
             algorithm: spec.algorithm.as_deref().and_then(calibration::find).unwrap_or(&CALIBRATORS[0]),
             block_size: BLOCK_SIZE.of(spec),
             duplicate_constants: DUPLICATE_CONSTANTS.of(spec),
+            encoder: ENCODER.of(spec),
             fold_constants: FOLD_CONSTANTS.of(spec),
             fold_batch_norm: FOLD_BATCH_NORM.of(spec),
             to_half: HIGH_PRECISION_DTYPE.of(spec) == FloatFormat::F16,

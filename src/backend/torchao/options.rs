@@ -6,6 +6,7 @@ use crate::{
     backend::{
         layouts::{self, LAYOUTS, Layout},
         options::{BackendOption, Form, Number, OneOf, OptionKind, Override, Setting, Switch},
+        weights::{ENCODER, Encoder},
     },
     numeric::{DType, Groups},
     quant::{Granularity, Grid, ScaleRule, Scheme},
@@ -14,7 +15,8 @@ use crate::{
 };
 
 /// Keys of `backend_kwargs`, sorted by name.
-pub(super) static OPTIONS: [&dyn BackendOption; 5] = [&GRANULARITY, &GROUP_SIZE, &LAYOUT, &SCALE_RULE, &SYMMETRIC];
+pub(super) static OPTIONS: [&dyn BackendOption; 6] =
+    [&ENCODER, &GRANULARITY, &GROUP_SIZE, &LAYOUT, &SCALE_RULE, &SYMMETRIC];
 
 static GRANULARITY: Override<OneOf<Sharing>> = Override {
     name: "granularity",
@@ -106,6 +108,8 @@ pub(super) struct Options {
     group_size_given: bool,
     rule: ScaleRule,
     symmetric: bool,
+    /// What turns weights into codes.
+    pub(super) encoder: &'static dyn Encoder,
     /// The layout asked for, unless it is left to the model.
     pub(super) layout: Option<&'static Layout>,
 }
@@ -119,6 +123,7 @@ impl Options {
             group_size_given: GROUP_SIZE.is_given(spec),
             rule: SCALE_RULE.of(spec),
             symmetric: SYMMETRIC.of(spec),
+            encoder: ENCODER.of(spec),
             layout: LAYOUT.of(spec),
         }
     }

@@ -10,6 +10,7 @@ mod scheme;
 mod stream;
 
 pub(super) use self::{
+    encoders::{ENCODER, Encoder},
     encoding::{EncodedWeight, ZeroPoints},
     scheme::WeightScheme,
     stream::{Buffers, Sink, Stream, Unchanged, Weight},

@@ -1,6 +1,6 @@
 //! [`WeightScheme`]: everything that is decided of a weight before its first element is read.
 
-use super::encoders::{ENCODERS, Encoder};
+use super::encoders::{DEFAULT, Encoder};
 use crate::{
     numeric::FloatFormat,
     quant::{Grid, Scheme},
@@ -20,10 +20,14 @@ pub(in crate::backend) struct WeightScheme {
 }
 
 impl WeightScheme {
-    /// With the first of [`ENCODERS`].
+    /// With the encoder of weights for which none is asked.
     pub(in crate::backend) fn new(scheme: Scheme, grid: Grid, format: FloatFormat) -> Self {
-        let [encoder, ..] = ENCODERS;
-        WeightScheme { scheme, grid, format, encoder }
+        WeightScheme { scheme, grid, format, encoder: DEFAULT }
+    }
+
+    /// The same under another encoder.
+    pub(in crate::backend) fn encoded_by(self, encoder: &'static dyn Encoder) -> Self {
+        WeightScheme { encoder, ..self }
     }
 
     /// The bytes of its elements before they are quantized.

@@ -29,7 +29,7 @@ pub(super) fn choose(
         };
         let weight = options.scheme(dtype, &tensor.shape).and_then(|scheme| {
             let grid = Grid::new(&tensor.shape, scheme.granularity).ok_or(Reason::ShapeUnsupported)?;
-            let weight = WeightScheme::new(scheme, grid, format);
+            let weight = WeightScheme::new(scheme, grid, format).encoded_by(options.encoder);
             if layout.carries(&plan.op_type, &weight) { Ok(weight) } else { Err(Reason::LayoutUnsupported) }
         });
         native.extend(weight.as_ref().err().map(|&reason| (at, reason)));

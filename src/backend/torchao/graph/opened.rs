@@ -66,7 +66,9 @@ impl OpenedGraph {
             {
                 Err(Reason::TiedToNative)
             } else {
-                options.scheme(dtype, &candidate.torch_shape()).and_then(|scheme| in_own_axes(candidate, scheme))
+                let weight =
+                    options.scheme(dtype, &candidate.torch_shape()).and_then(|scheme| in_own_axes(candidate, scheme));
+                weight.map(|weight| weight.encoded_by(options.encoder))
             };
             match weight {
                 Ok(weight) => drop(weights.insert(candidate.source.clone(), weight)),

@@ -12,6 +12,9 @@ use crate::{
 /// A weight is encoded part by part, each on a thread of its own, and every part is read once. What an encoder must know
 /// of the whole weight before that it declares in [`Cut`]; only then is there a pass ahead.
 pub(in crate::backend) trait Encoder: Debug + Sync {
+    /// What users call it, a value of the option [`ENCODER`](super::ENCODER).
+    fn name(&self) -> &'static str;
+
     /// Into which parts a weight is cut, and what must be known ahead of them.
     fn cut(&self, grid: &Grid) -> Cut;
 

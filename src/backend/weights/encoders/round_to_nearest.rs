@@ -8,6 +8,10 @@ use crate::quant::{Block, ErrorStats, Grid, MinMax, PART_ELEMENTS, QuantError, S
 pub(super) struct RoundToNearest;
 
 impl Encoder for RoundToNearest {
+    fn name(&self) -> &'static str {
+        "round_to_nearest"
+    }
+
     fn cut(&self, grid: &Grid) -> Cut {
         match grid.whole_cells(PART_ELEMENTS) {
             Some(parts) => Cut { parts, ahead: None },
