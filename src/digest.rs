@@ -10,7 +10,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// Bytes in hexadecimal.
+/// Bytes in hexadecimal, two lower-case digits each.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

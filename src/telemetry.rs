@@ -23,7 +23,7 @@ use crate::panics::log_panics;
 /// How lines of the log look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Lines of text for people.
     #[default]
     Text,
     /// One JSON object a line.
@@ -155,7 +155,7 @@ pub struct QueueFigures<'a> {
     pub running: i64,
     /// For how long the oldest one waits.
     pub oldest: Duration,
-    /// Workers alive.
+    /// Workers that were alive within the last minute.
     pub workers: i64,
 }
 

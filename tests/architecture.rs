@@ -111,7 +111,7 @@ const ONLY_IN: [(&str, &[&str]); 11] = [
 ];
 
 struct Source {
-    /// Relative to `src`.
+    /// The path of the file, relative to `src`.
     path: String,
     /// Without its tests and comments.
     code: String,

@@ -21,7 +21,7 @@ pub struct ApiKey {
     pub scopes: Scopes,
     /// When it was made.
     pub created_at: i64,
-    /// When it ends.
+    /// When it stops working; never if `None`.
     pub expires_at: Option<i64>,
     /// When it was revoked.
     pub revoked_at: Option<i64>,

@@ -14,7 +14,7 @@ pub use token::TokenReader;
 
 use crate::job::Tenant;
 
-/// Who asks.
+/// The caller of a request: what a key, a token, or an open server makes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The tenant whose jobs the caller sees.

@@ -14,7 +14,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Every scope.
+    /// Every scope, each including those before it.
     pub const ALL: [Scope; 3] = [Scope::JobsRead, Scope::JobsWrite, Scope::Admin];
 
     /// The name that users type.
@@ -42,7 +42,7 @@ impl FromStr for Scope {
 pub struct Scopes(BTreeSet<Scope>);
 
 impl Scopes {
-    /// Every scope.
+    /// Those of a caller who may do everything.
     pub fn all() -> Self {
         Scopes(Scope::ALL.into())
     }

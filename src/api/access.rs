@@ -14,7 +14,7 @@ use crate::{
 /// Who may come in.
 #[derive(Clone, Debug)]
 pub enum Access {
-    /// Anybody.
+    /// Anybody, with no credentials, as the default tenant with every scope.
     Open,
     /// Holders of keys and, where there is a reader, of tokens.
     Keys(Arc<dyn KeyStore>, Option<Arc<dyn TokenReader>>),

@@ -20,9 +20,9 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 /// A key of `backend_kwargs`.
 #[derive(Debug, Serialize, ToSchema)]
 struct OptionView {
-    /// Its key.
+    /// Its key in `backend_kwargs`.
     name: &'static str,
-    /// What it does.
+    /// What it does, in a phrase.
     summary: &'static str,
     /// What it is where it is not given, in words.
     default: String,
@@ -141,10 +141,10 @@ fn schema(c: &Capabilities) -> Value {
     })
 }
 
-/// The backends.
+/// The backends of this version, whether or not a worker can run them now.
 #[derive(Debug, Serialize, ToSchema)]
 struct BackendList {
-    /// By name.
+    /// Every backend, in the order of the catalogue.
     backends: Vec<BackendView>,
 }
 

@@ -54,7 +54,7 @@ struct EventView {
     #[serde(rename = "type")]
     #[schema(example = "job.progress")]
     kind: String,
-    /// The particulars.
+    /// What the kind adds: the `status` of a `job.status_changed`, the `phase` of a `job.phase`.
     #[schema(value_type = Object)]
     data: Value,
 }
@@ -72,7 +72,7 @@ struct EventLine {
     /// The event's number: send the last one as `Last-Event-ID` to go on from there.
     #[schema(example = "12")]
     id: String,
-    /// The event's kind.
+    /// The event's kind, the same as `type` in `data`.
     #[schema(example = "job.progress")]
     event: String,
     /// The event as JSON, as pages have it.

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz`, `/metrics`.
+//! Probes and metrics: `/healthz`, `/readyz` and `/metrics`.
 
 use axum::{
     Json,
@@ -17,13 +17,13 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
 }
 
-/// The process answers.
+/// The answer of a process that is alive, whatever the state of what it depends on.
 #[derive(Debug, Serialize, ToSchema)]
 struct Health {
-    /// `ok`.
+    /// Always `ok`: a process that is not does not answer.
     #[schema(example = "ok")]
     status: &'static str,
-    /// The service's version.
+    /// The version of ptqd.
     version: &'static str,
 }
 

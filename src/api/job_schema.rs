@@ -86,10 +86,10 @@ pub(super) struct JobSchema {
     }))]
     quantize: Value,
     quality_gate: Option<QualityGateInput>,
-    /// Free labels.
+    /// Labels to find the job by: at most 64, keys and values of at most 512 characters.
     #[serde(default)]
     labels: BTreeMap<String, String>,
-    /// Higher runs first.
+    /// Waiting jobs with a higher number run first; 0 without it.
     #[serde(default)]
     priority: i32,
     /// The longest an attempt may run.

@@ -61,7 +61,7 @@ struct KeyView {
     created_at: i64,
     expires_at: Option<i64>,
     revoked_at: Option<i64>,
-    /// To the minute.
+    /// When it was used last, to the minute; null if it never was.
     last_used_at: Option<i64>,
     /// The whole key. Told once, when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,10 +84,10 @@ impl KeyView {
     }
 }
 
-/// A tenant's keys.
+/// All keys of the tenant, expired and revoked ones included.
 #[derive(Debug, Serialize, ToSchema)]
 struct KeyList {
-    /// Oldest first.
+    /// The keys, oldest first.
     keys: Vec<KeyView>,
 }
 

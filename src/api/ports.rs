@@ -42,11 +42,11 @@ pub trait Telemetry: Debug + Send + Sync {
 /// An answered request, as it is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered<'a> {
-    /// The method.
+    /// The HTTP method, as the request line has it.
     pub method: &'a str,
     /// The path's template, or `none` where no route has the path.
     pub route: &'a str,
-    /// The HTTP status.
+    /// The HTTP status of the response.
     pub status: u16,
     /// From the request to the head of the answer.
     pub took: Duration,

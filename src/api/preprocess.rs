@@ -38,9 +38,9 @@ pub(super) struct PreprocessInput {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum SizeInput {
-    /// One number.
+    /// The shorter side of `resize`, or both sides of `crop`, in pixels.
     One(u32),
-    /// Height and width.
+    /// Height and width, in pixels.
     Both([u32; 2]),
 }
 

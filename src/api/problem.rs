@@ -54,7 +54,7 @@ impl From<&Failure> for ProblemError {
     }
 }
 
-/// What went wrong.
+/// The body of every error's response: a problem document, as RFC 9457 has it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Problem {
     /// A URI for the kind of problem.
@@ -63,7 +63,7 @@ pub(super) struct Problem {
     pub(super) kind: String,
     /// The kind in words.
     pub(super) title: String,
-    /// The HTTP status.
+    /// The HTTP status, the same as that of the response.
     #[schema(example = 422)]
     pub(super) status: u16,
     /// The sentence for a person.

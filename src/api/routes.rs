@@ -45,7 +45,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     finished(documented(&HttpSettings::default()).1)
 }
 
-/// The whole service.
+/// Everything that the server answers: API, page, documentation, and errors for what is none of these.
 pub fn router(state: ApiState, settings: &HttpSettings) -> Router {
     let (routes, document) = documented(settings);
     let routes = routes

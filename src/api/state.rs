@@ -28,7 +28,7 @@ pub struct ApiState {
     pub largest_upload: u64,
     /// Webhooks and their deliveries.
     pub webhooks: Arc<dyn WebhookStore>,
-    /// The API keys.
+    /// API keys, to be made, listed and revoked.
     pub keys: Arc<dyn KeyStore>,
     /// Plans jobs without running them.
     pub planner: Arc<dyn Planner>,
@@ -42,7 +42,7 @@ pub struct ApiState {
     pub webhook_policy: Arc<dyn WebhookPolicy>,
     /// The local disk, for the readiness probe.
     pub disk: Arc<dyn DiskProbe>,
-    /// Counters, traces, figures.
+    /// Where requests are counted and traced, and where `/metrics` comes from.
     pub telemetry: Arc<dyn Telemetry>,
     /// Whether the server is about to stop.
     pub draining: watch::Receiver<bool>,

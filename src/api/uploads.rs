@@ -31,7 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 /// A file that was uploaded.
 #[derive(Debug, Serialize, ToSchema)]
 struct UploadView {
-    /// Its name.
+    /// Its name, with that of its folder before it if it is in one.
     name: String,
     /// What a job calls it. A folder of uploads is called by its own name: `upload://folder/`.
     uri: String,
@@ -50,10 +50,10 @@ impl From<Upload> for UploadView {
     }
 }
 
-/// The tenant's uploads.
+/// All uploads of the tenant.
 #[derive(Debug, Serialize, ToSchema)]
 struct UploadList {
-    /// Sorted by name.
+    /// The files, sorted by name.
     uploads: Vec<UploadView>,
 }
 

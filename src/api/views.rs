@@ -79,14 +79,14 @@ impl From<&Failure> for FailureView {
 /// A file of the result.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ArtifactView {
-    /// Its name.
+    /// Its name, the last part of `href`.
     #[schema(example = "model.onnx")]
     name: String,
     /// Its size in bytes.
     size: u64,
     /// Its SHA-256 in hexadecimal.
     sha256: String,
-    /// Its media type.
+    /// Its media type, by the ending of its name.
     media_type: String,
     /// Where to get it.
     href: String,
@@ -110,7 +110,7 @@ pub(super) fn artifacts(job: &Job) -> Vec<ArtifactView> {
 pub(super) struct ResultView {
     /// Its files, the manifest last.
     artifacts: Vec<ArtifactView>,
-    /// The report's summary.
+    /// The `summary` of `report.json`.
     #[schema(value_type = Object)]
     summary: Value,
     /// Whether the result reaches what the job asked for; null if it asked for nothing.
@@ -141,7 +141,7 @@ pub(super) struct JobView {
     #[schema(example = "calibrating")]
     phase: Option<String>,
     progress: Option<ProgressView>,
-    /// Attempts begun.
+    /// Attempts begun, those not counted that a worker gave back.
     attempt: i64,
     max_attempts: i64,
     created_at: i64,

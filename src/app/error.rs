@@ -13,7 +13,6 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message says what each field is")]
 pub enum AppError {
-    /// The data folder.
     #[error("the data folder {path} cannot be used", path = path.display())]
     DataDir {
         path: PathBuf,
@@ -23,20 +22,16 @@ pub enum AppError {
     /// Another process has the data folder.
     #[error("the data folder {path} is in use by another ptqd", path = path.display())]
     Locked { path: PathBuf },
-    /// The address.
     #[error("cannot listen on {address}")]
     Listen {
         address: SocketAddr,
         #[source]
         source: io::Error,
     },
-    /// The database.
     #[error(transparent)]
     Database(#[from] OpenError),
-    /// The queue.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The artifact store.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A setting of which inputs are open.
@@ -45,7 +40,6 @@ pub enum AppError {
     /// A setting of whose pages may call the API.
     #[error("the setting --cors-origin cannot be read")]
     Origin(#[from] OriginError),
-    /// Serving ended.
     #[error("serving ended")]
     Serve(#[source] io::Error),
 }

@@ -82,7 +82,7 @@ impl App {
         Ok(App { address, needs_key, stop, tasks, _lock: resources.lock })
     }
 
-    /// Starts workers alone.
+    /// Starts `count` workers in this process, without an API.
     pub async fn work(config: &WorkerConfig, count: usize) -> Result<Self, AppError> {
         let resources = Resources::open(config).await?;
         let (stop, stopped) = watch::channel(false);

@@ -28,7 +28,7 @@ pub(super) struct Resources {
 }
 
 impl Resources {
-    /// Opens them.
+    /// Opens database, artifact store and folders. Of an embedded database it ends all leases; whoever held them is dead.
     pub(super) async fn open(config: &WorkerConfig) -> Result<Self, AppError> {
         let data = &config.storage.data_dir;
         let unusable = |source| AppError::DataDir { path: data.clone(), source };

@@ -94,7 +94,7 @@ fn backends(engine: &EngineConfig, alone: bool) -> Vec<&'static str> {
     all.filter(|capabilities| runs || !capabilities.needs_engine).map(|capabilities| capabilities.name).collect()
 }
 
-/// The machine's name.
+/// The machine's name, for the list of workers; `worker` where the kernel has none.
 fn host() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "worker".to_owned() } else { name.trim().to_owned() }

@@ -16,19 +16,14 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message says what each field is")]
 pub enum BackendError {
-    /// The checkpoint.
     #[error(transparent)]
     Safetensors(#[from] SafetensorsError),
-    /// The PyTorch file.
     #[error(transparent)]
     Torch(#[from] TorchError),
-    /// The ONNX model.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
-    /// The data.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// The ONNX engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The `calibration.json` of an earlier job.
@@ -38,7 +33,7 @@ pub enum BackendError {
         #[source]
         source: RecordError,
     },
-    /// A weight.
+    /// A weight holds values that cannot be quantized.
     #[error("weight `{tensor}` cannot be quantized")]
     Weight {
         tensor: String,
@@ -64,7 +59,7 @@ pub enum BackendError {
         #[source]
         source: io::Error,
     },
-    /// Asked to stop.
+    /// The canceller was used.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
 }

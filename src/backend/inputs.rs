@@ -20,7 +20,7 @@ pub struct DataSource {
 /// Labelled or unlabelled data to compare the two models on.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
-    /// The data.
+    /// Where the samples are and how they are read.
     pub data: DataSource,
     /// The name of the array of labels, if the data is labelled.
     pub labels: Option<String>,
@@ -29,9 +29,9 @@ pub struct Evaluation {
 /// What a run needs besides the model and the rules.
 #[derive(Clone, Debug)]
 pub struct RunInputs {
-    /// Calibration data.
+    /// Data that activation ranges come from; `None` where the backend needs none.
     pub calibration: Option<DataSource>,
-    /// Evaluation data.
+    /// Data to compare the models on; `None` if they are not compared on data.
     pub evaluation: Option<Evaluation>,
     /// Where the ONNX engine is and how many threads it may use.
     pub engine: EngineConfig,

@@ -12,7 +12,7 @@ use crate::spec::QuantizeSpec;
 /// What values an option has, as the catalogue says it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OptionKind {
-    /// True or false.
+    /// A JSON boolean.
     Switch,
     /// One of these texts.
     OneOf(Vec<&'static str>),
@@ -39,7 +39,7 @@ impl OptionKind {
 
 /// An option of a backend, a key of `backend_kwargs`, as the catalogue and the check see it.
 pub trait BackendOption: Debug + Sync {
-    /// Its key.
+    /// Its key in `backend_kwargs`.
     fn name(&self) -> &'static str;
 
     /// What it does, in a phrase.
@@ -155,7 +155,7 @@ impl<F: Form> BackendOption for Override<F> {
     }
 }
 
-/// True or false.
+/// The form of options that are on or off: a JSON boolean.
 #[derive(Debug)]
 pub(super) struct Switch;
 

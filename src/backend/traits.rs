@@ -11,7 +11,7 @@ use crate::{
     spec::{Objection, QuantizeSpec, Resolved},
 };
 
-/// A PTQ backend.
+/// A PTQ backend: what it can do, what it refuses, and how it opens a model. One row of `BACKENDS`.
 pub trait Backend: Debug + Sync {
     /// What it can do.
     fn capabilities(&self) -> &'static Capabilities;
@@ -73,7 +73,7 @@ pub trait Sharded {
 
 /// Where shards are quantized. Of a shard, nothing but its header is read before its turn, and nothing at all after.
 pub trait ShardRun: Sync {
-    /// Writes one shard.
+    /// Writes the shard with this number, counted from 0 in the order of [`Sharded::shard_names`].
     fn shard(&self, at: usize) -> Result<ShardPart, BackendError>;
 
     /// All are done; nothing will be resumed.

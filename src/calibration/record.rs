@@ -19,7 +19,7 @@ pub struct Record {
     pub version: u32,
     /// Whether the data was random numbers, asked for in place of data.
     pub random: bool,
-    /// Samples run.
+    /// Samples that calibration ran the model on.
     pub samples: u64,
     /// The tensors watched, by name in the graph.
     pub tensors: BTreeMap<String, Statistics>,
@@ -43,7 +43,7 @@ pub enum RecordError {
     /// It is of another version.
     #[error("it has version {found}, this ptqd reads {VERSION}")]
     Version {
-        /// Its version.
+        /// The version that the file gives.
         found: u32,
     },
 }

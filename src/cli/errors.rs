@@ -29,7 +29,7 @@ struct Section {
     title: &'static str,
     #[serde(skip)]
     about: &'static str,
-    /// Sorted by code.
+    /// The codes of one table, sorted by name.
     codes: Vec<Entry>,
 }
 

@@ -40,11 +40,11 @@ enum KeysCommand {
     },
     /// List keys, without their secrets.
     List {
-        /// Only this tenant's.
+        /// List only the keys of this tenant; those of all tenants without it.
         #[arg(long)]
         tenant: Option<Tenant>,
     },
-    /// End a key.
+    /// Revoke a key: requests with it are refused from then on.
     Revoke {
         /// Its id: the part between the underscores.
         id: String,

@@ -1,4 +1,4 @@
-//! `ptqd migrate`.
+//! `ptqd migrate`: creates the tables of the database, or brings them up to date.
 
 use std::{error::Error, process::ExitCode};
 

@@ -50,7 +50,7 @@ struct Cli {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum LogFormatArg {
-    /// For people.
+    /// Lines of text for people.
     Text,
     /// One JSON object a line.
     Json,

@@ -1,4 +1,4 @@
-//! `ptqd openapi`.
+//! `ptqd openapi`: prints the OpenAPI document of the API, as JSON.
 
 use std::{error::Error, process::ExitCode};
 

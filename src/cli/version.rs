@@ -9,7 +9,7 @@ use crate::{
     quant::kernels::Isa,
 };
 
-/// Version and commit.
+/// The version, and the commit that was built: `ptqd -V`.
 pub(super) const SHORT: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("PTQD_COMMIT"), ")");
 
 /// The same with the versions of what computes. Loads the engine's library.

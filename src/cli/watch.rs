@@ -35,7 +35,7 @@ impl Watcher {
         Watcher(Mutex::new(Shown { bar, last_line: Instant::now() }))
     }
 
-    /// Shows one notice.
+    /// Shows a notice: on the bar where there is one, as a line where there is none.
     pub(super) fn show(&self, notice: &Notice) {
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match (notice, &shown.bar) {

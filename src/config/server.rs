@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{AccessConfig, ComputeConfig, HttpConfig, RetentionConfig, StorageConfig};
 
-/// Workers.
+/// The settings of `ptqd worker`.
 #[derive(Args, Clone, Debug)]
 pub struct WorkerConfig {
     /// How long a worker may be silent before its job is given to another, in seconds.
@@ -50,7 +50,7 @@ impl WorkerConfig {
     }
 }
 
-/// The server.
+/// The settings of `ptqd serve`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeConfig {
     /// The address to listen on.
@@ -73,7 +73,7 @@ pub struct ServeConfig {
     #[command(flatten)]
     pub access: AccessConfig,
 
-    /// The workers' settings.
+    /// The settings of the workers inside this process.
     #[command(flatten)]
     pub worker: WorkerConfig,
 }

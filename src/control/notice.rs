@@ -21,7 +21,7 @@ pub struct Progress {
 /// What whoever watches the job should know.
 #[derive(Clone, Debug)]
 pub enum Notice {
-    /// A phase begins.
+    /// A phase begins, and the one before is over.
     Phase(Phase),
     /// A phase has come further.
     Progress(Phase, Progress),

@@ -11,14 +11,12 @@ use sqlx::{
 /// Version, name, and the statements of both dialects.
 macro_rules! migrations {
     ($($version:literal $name:literal),* $(,)?) => {
-        /// For SQLite.
         pub(super) fn sqlite() -> Migrator {
             migrator(vec![$((
                 $version, $name, include_str!(concat!("../../migrations/sqlite/", $name, ".sql"))
             )),*])
         }
 
-        /// For Postgres.
         pub(super) fn postgres() -> Migrator {
             migrator(vec![$((
                 $version, $name, include_str!(concat!("../../migrations/postgres/", $name, ".sql"))

@@ -42,15 +42,15 @@ pub enum OpenError {
 pub struct Database {
     /// Jobs, for those who make and look at them.
     pub jobs: Arc<dyn JobStore>,
-    /// Tasks, for workers.
+    /// Tasks, for workers: claimed, renewed, updated, finished.
     pub queue: Arc<dyn Queue>,
     /// Which workers there are.
     pub fleet: Arc<dyn Fleet>,
     /// What is to be cleaned up.
     pub upkeep: Arc<dyn Upkeep>,
-    /// API keys.
+    /// API keys, by the hashes of their secrets.
     pub keys: Arc<dyn KeyStore>,
-    /// Webhooks and deliveries.
+    /// Webhooks, and what is to be delivered to them.
     pub webhooks: Arc<dyn WebhookStore>,
 }
 

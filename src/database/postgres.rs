@@ -29,7 +29,7 @@ const DIALECT: Dialect = Dialect::Postgres;
 /// Not to be renamed: processes of several versions may share a database.
 const CHANNEL: &str = "ptqd_news";
 
-/// Jobs in Postgres.
+/// All ports of the database, in Postgres.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     pool: PgPool,

@@ -19,7 +19,7 @@ use crate::job::{Notification, StoreError};
 type Db = sqlx::Sqlite;
 const DIALECT: Dialect = Dialect::Sqlite;
 
-/// Jobs in SQLite.
+/// All ports of the database, in SQLite.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     pool: SqlitePool,

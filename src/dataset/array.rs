@@ -8,20 +8,20 @@ use crate::tensor::Shape;
 /// Values in row-major order. Floats of every width come as f32, integers and booleans as i64.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
-    /// Floats.
+    /// Elements of any float type, as f32.
     Float(Vec<f32>),
-    /// Integers.
+    /// Elements of any integer type or of booleans, as i64.
     Int(Vec<i64>),
 }
 
 /// A type of elements, as they lie in memory, little endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
-    /// 16-bit float.
+    /// IEEE 754 binary16; read as f32.
     F16,
-    /// Brain float.
+    /// The upper half of a binary32; read as f32.
     Bf16,
-    /// 32-bit float.
+    /// IEEE 754 binary32, read as it is.
     F32,
     /// 64-bit float; read as f32.
     F64,

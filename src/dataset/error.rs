@@ -21,7 +21,7 @@ pub enum DatasetError {
     /// It is neither `.npy` nor `.npz`, and not named `.safetensors`.
     #[error("{path} is neither a .npy, a .npz nor a .safetensors file", path = path.display())]
     Format { path: PathBuf },
-    /// It is damaged.
+    /// The array's header or data is not what its format says.
     #[error("array `{array}` cannot be read: {reason}")]
     Corrupt { array: String, reason: String },
     /// A folder holds both images and arrays.

@@ -29,9 +29,9 @@ pub struct Preprocess {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Size {
-    /// One number.
+    /// The shorter side of `resize`, or both sides of `crop`, in pixels.
     One(u32),
-    /// Height and width.
+    /// Height and width, in pixels.
     Both(u32, u32),
 }
 
@@ -51,12 +51,12 @@ pub enum Layout {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Color {
-    /// Red, green, blue.
+    /// Three channels: red, green, blue.
     #[default]
     Rgb,
     /// Blue, green, red: OpenCV's.
     Bgr,
-    /// Luminance alone.
+    /// One channel: the luminance.
     Gray,
 }
 
@@ -64,7 +64,7 @@ impl Preprocess {
     /// The largest side of a resized image.
     const LARGEST: u32 = 8192;
 
-    /// Number of channels.
+    /// The number of channels of the network's input: 1 for gray, else 3.
     pub fn channels(&self) -> usize {
         if self.color == Color::Gray { 1 } else { 3 }
     }

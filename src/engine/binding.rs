@@ -10,9 +10,9 @@ use crate::dataset::{Array, Dataset, UNNAMED, Values};
 /// An input of a model.
 #[derive(Clone, Debug)]
 pub struct InputInfo {
-    /// Its name.
+    /// Its name in the graph.
     pub name: String,
-    /// Its element type.
+    /// The type of its elements, as the engine names it.
     pub element: TensorElementType,
     /// Its dimensions, batch first; −1 where dynamic.
     pub dims: Vec<i64>,
@@ -21,7 +21,7 @@ pub struct InputInfo {
 /// The engine's values for some samples, one for each input.
 #[derive(Debug)]
 pub struct Batch {
-    /// Which samples.
+    /// The samples of the dataset that it holds, counted from 0.
     pub samples: Range<usize>,
     /// Name and value of each input.
     pub(super) inputs: Vec<(String, DynValue)>,
@@ -84,7 +84,7 @@ impl<'a> Binding<'a> {
             .collect()
     }
 
-    /// Reads some samples.
+    /// Reads these samples of every input's array, in the type that the input has.
     pub fn read(&self, samples: Range<usize>) -> Result<Batch, EngineError> {
         let one = |(input, array): &(InputInfo, &Array)| {
             Ok::<_, EngineError>((input.name.clone(), value(input, array, samples.clone())?))

@@ -13,7 +13,7 @@ pub(super) trait FloatElement:
 {
     /// Its number in the engine.
     const ELEMENT: TensorElementType;
-    /// Its format.
+    /// The same format as the core names it.
     const FORMAT: FloatFormat;
     /// All values as f32.
     fn widen(values: &[Self]) -> Cow<'_, [f32]>;

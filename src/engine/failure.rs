@@ -31,7 +31,7 @@ pub(super) enum During {
     Setup,
     /// Reading a model and laying out its session.
     Load,
-    /// A forward pass.
+    /// Running a forward pass.
     Run,
 }
 

@@ -29,7 +29,7 @@ pub fn with_observers(model: &Model, watched: &[(&String, FloatFormat)]) -> Mode
 pub struct TransformedInput {
     /// The node, and which of its inputs.
     pub at: Use,
-    /// The tensor's format.
+    /// The element format of the tensor that the node reads there.
     pub format: FloatFormat,
 }
 

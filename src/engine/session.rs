@@ -48,7 +48,7 @@ pub enum Optimisation {
 /// One output of a forward pass, if it holds floats.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// Its name.
+    /// Its name in the graph.
     pub name: String,
     /// Its values in row-major order.
     pub values: Vec<f32>,
@@ -118,7 +118,7 @@ impl Session {
         Ok(Session { inputs: inputs.collect::<Result<_, _>>()?, session, options, _hook: hook })
     }
 
-    /// The model's inputs.
+    /// The model's inputs, in the order of the graph.
     pub fn inputs(&self) -> &[InputInfo] {
         &self.inputs
     }

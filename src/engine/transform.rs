@@ -30,7 +30,7 @@ pub enum Gate {
     Off,
     /// Values pass as they are; the change sees them all the same.
     Watch,
-    /// Values are replaced.
+    /// Values are replaced by what the change makes of them.
     On,
 }
 
@@ -45,7 +45,7 @@ impl Gates {
         Gates(Arc::new(changes.into_iter().map(off).collect()))
     }
 
-    /// Sets every gate.
+    /// Sets every gate; `to` says how, by slot.
     pub fn set(&self, to: impl Fn(usize) -> Gate) {
         self.0.iter().enumerate().for_each(|(slot, (gate, _))| gate.store(to(slot) as u8, Ordering::Relaxed));
     }

@@ -9,7 +9,7 @@ use super::{FaultCode, FaultKind, StableCode};
 pub struct Entry {
     /// The name in snake case.
     pub code: &'static str,
-    /// What it means.
+    /// What it means, in one sentence: the doc comment of its variant.
     pub meaning: &'static str,
     /// What to do about it.
     pub remedy: &'static str,

@@ -15,7 +15,7 @@ use crate::{
 pub struct AdmittedJob {
     /// What was asked for.
     pub spec: JobSpec,
-    /// Its rules, parsed.
+    /// The `quantize` section of `spec`, parsed.
     pub rules: QuantizeSpec,
     /// The canonical name of its backend.
     pub backend: &'static str,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What happened.
+/// The kind of an event, and the fields of its `data`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
     /// The status changed: `{status}`, and `error` if it failed.
@@ -30,7 +30,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Every kind.
+    /// Every kind; webhooks look up the names of theirs among them.
     pub const ALL: [EventKind; 7] = [
         EventKind::StatusChanged,
         EventKind::Phase,
@@ -65,7 +65,7 @@ pub struct Event {
     /// What happened, in a form of the kind's own.
     #[serde(rename = "type")]
     pub kind: EventKind,
-    /// The particulars.
+    /// A JSON object with the fields of the kind.
     pub data: Value,
 }
 

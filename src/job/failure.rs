@@ -22,7 +22,7 @@ pub struct Failure {
     pub hint: Option<String>,
     /// Whether the same job may succeed later.
     pub retryable: bool,
-    /// Where it happened.
+    /// The phase that it happened in; none where the job was in no phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
     /// What is wrong with the request, if that is the cause.

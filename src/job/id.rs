@@ -1,4 +1,4 @@
-//! [`JobId`].
+//! [`JobId`]: the name of a job, which sorts by time.
 
 use std::{fmt, str::FromStr};
 
@@ -20,7 +20,7 @@ impl JobId {
         JobId(format!("qj_{bits:032x}"))
     }
 
-    /// The text.
+    /// The id as requests and URLs have it.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -9,7 +9,7 @@ use super::{JobId, JobSpec, ShardOutput, Tenant};
 /// The right to work on a task. It ends unless renewed, and every write of its holder checks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// The job.
+    /// The job whose task it is.
     pub job: JobId,
     /// Which of the job's tasks; 0 is the first, or the only one.
     pub task: i64,
@@ -22,7 +22,7 @@ pub struct Lease {
 /// What a task is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
-    /// The whole job.
+    /// The whole job, from inputs to artifacts.
     Whole,
     /// One shard of a checkpoint whose job was fanned out.
     Shard {
@@ -60,7 +60,7 @@ pub struct Claim {
 /// What the store says to whoever holds a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
-    /// Go on.
+    /// The lease is renewed, or stands: work on.
     Yes,
     /// The job was asked to stop.
     Cancelled,

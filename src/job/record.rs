@@ -11,7 +11,7 @@ use crate::{control::Progress, fault::Warning, report::Artifact};
 /// An artifact, and where it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredArtifact {
-    /// What it is.
+    /// The file's name, size, digest and media type.
     #[serde(flatten)]
     pub artifact: Artifact,
     /// The prefix of its key in the store, if another one published it than the rest: a shard's worker.
@@ -26,7 +26,7 @@ pub struct JobResult {
     pub prefix: String,
     /// The artifacts, the manifest last.
     pub artifacts: Vec<StoredArtifact>,
-    /// The report's summary.
+    /// The `summary` of the report.
     pub summary: Value,
     /// The report's verdict on the quality gate.
     pub quality_gate: Value,
@@ -47,21 +47,21 @@ impl JobResult {
 /// A job as it is kept. Times are milliseconds since 1970 by the database's clock.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Its id.
+    /// Its id, which also orders jobs by their creation.
     pub id: JobId,
-    /// Whose it is.
+    /// The tenant whose job it is; no other sees it.
     pub tenant: Tenant,
     /// What was asked for.
     pub spec: JobSpec,
     /// The rules as they are carried out; none of a job that an earlier version let in and no worker has planned.
     pub effective_config: Option<Value>,
-    /// Where it stands.
+    /// Its place in the table of [`JobStatus::may_become`].
     pub status: JobStatus,
     /// The phase it is in, or was in last.
     pub phase: Option<String>,
     /// How far the phase has come.
     pub progress: Option<Progress>,
-    /// Attempts begun.
+    /// Attempts begun; those that a worker gave back are not counted.
     pub attempt: i64,
     /// The most attempts it gets.
     pub max_attempts: i64,
@@ -69,7 +69,7 @@ pub struct Job {
     pub created_at: i64,
     /// When its last attempt began.
     pub started_at: Option<i64>,
-    /// When it ended.
+    /// When it reached a status that is terminal.
     pub finished_at: Option<i64>,
     /// When it was asked to stop.
     pub cancel_requested_at: Option<i64>,
@@ -79,14 +79,14 @@ pub struct Job {
     pub version: i64,
     /// What the user should know.
     pub warnings: Vec<Warning>,
-    /// Why it failed.
+    /// Why it failed or, while it waits for another attempt, why the last one did.
     pub error: Option<Failure>,
-    /// What it left.
+    /// Its artifacts and figures, once it has succeeded.
     pub result: Option<JobResult>,
 }
 
 impl Job {
-    /// The user's labels.
+    /// The labels that the request gave it.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         &self.spec.labels
     }

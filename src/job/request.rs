@@ -30,7 +30,7 @@ const FIELDS: [&str; 10] = [
 pub struct JobRequest {
     /// What is asked for; what could not be read of it is empty.
     pub spec: JobSpec,
-    /// The rules.
+    /// The rules of the `quantize` section, as far as they could be read.
     pub rules: QuantizeSpec,
     /// Everything wrong that can be told without the model and without the backends.
     pub objections: Vec<Objection>,

@@ -9,7 +9,7 @@ use super::Failure;
 pub struct RetryPolicy {
     /// The wait before the second attempt; it doubles from there.
     pub first: Duration,
-    /// The longest wait.
+    /// The longest wait between two attempts, at which it stops doubling.
     pub longest: Duration,
 }
 

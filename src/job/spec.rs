@@ -11,7 +11,7 @@ use crate::{dataset::Preprocess, report::QualityGate};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRef {
-    /// Where it is.
+    /// The URI of its file or folder: `file`, `s3`, `gs`, `az`, `https`, `hf` or `upload`.
     pub uri: String,
 }
 
@@ -19,7 +19,7 @@ pub struct ModelRef {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataRef {
-    /// Where it is.
+    /// The URI of its file or folder, of the same schemes as a model's.
     pub uri: String,
     /// The name of the array of labels, if there is one; of evaluation data only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,12 +42,12 @@ pub struct JobSpec {
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The model.
+    /// The model to quantize.
     pub model: ModelRef,
-    /// Calibration data.
+    /// Data that activation ranges come from, where the mode needs them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<DataRef>,
-    /// Evaluation data.
+    /// Data that the quantized model is compared with the original on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation: Option<DataRef>,
     /// The `quantize` section, as it was sent.
@@ -55,16 +55,16 @@ pub struct JobSpec {
     /// What the result should reach.
     #[serde(default)]
     pub quality_gate: QualityGate,
-    /// Free labels.
+    /// Labels to find the job by: at most 64, keys and values of at most 512 characters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Higher runs first.
+    /// Waiting jobs with a higher number run first; 0 without it.
     #[serde(default)]
     pub priority: i32,
     /// The longest an attempt may run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u32>,
-    /// The most attempts.
+    /// The most attempts it gets; [`JobSpec::DEFAULT_MAX_ATTEMPTS`] without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
 }
@@ -89,7 +89,7 @@ impl JobSpec {
     /// Attempts without being told: a job may outlive two lost workers.
     pub const DEFAULT_MAX_ATTEMPTS: u32 = 3;
 
-    /// The most attempts.
+    /// The most attempts it gets, by the request or by default.
     pub fn attempts(&self) -> u32 {
         self.max_attempts.unwrap_or(Self::DEFAULT_MAX_ATTEMPTS)
     }

@@ -25,7 +25,7 @@ pub enum JobStatus {
 }
 
 impl JobStatus {
-    /// Every status.
+    /// Every status; names are looked up among them.
     pub const ALL: [JobStatus; 7] = [
         JobStatus::Queued,
         JobStatus::Running,
@@ -59,7 +59,7 @@ impl JobStatus {
         JobStatus::ALL.iter().all(|&next| !self.may_become(next))
     }
 
-    /// The transition table.
+    /// Whether a job may go from this status to `next`: the one table of transitions.
     pub fn may_become(self, next: JobStatus) -> bool {
         use JobStatus::{Cancelled, Cancelling, Failed, Queued, Running, Succeeded, TimedOut};
         matches!(

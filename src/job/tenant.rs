@@ -1,4 +1,4 @@
-//! [`Tenant`].
+//! [`Tenant`]: whose a job is.
 
 use std::{fmt, str::FromStr};
 
@@ -12,7 +12,7 @@ pub struct Tenant(String);
 pub struct ParseTenantError;
 
 impl Tenant {
-    /// The text.
+    /// The tenant's name as keys, tokens and rows have it.
     pub fn as_str(&self) -> &str {
         &self.0
     }

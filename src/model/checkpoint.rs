@@ -13,11 +13,11 @@ use crate::{
 /// One tensor of a shard.
 #[derive(Clone, Debug)]
 pub struct TensorInfo {
-    /// Its name.
+    /// Its name in the state dict.
     pub name: String,
     /// Its element type, one whose elements are whole bytes if `strides` are given.
     pub dtype: Dtype,
-    /// Its shape.
+    /// Its shape, empty for a scalar.
     pub shape: Shape,
     /// Where its bytes lie in the file; with strides, from its first element to the end of its storage.
     pub(super) range: Range<usize>,
@@ -102,7 +102,7 @@ fn gather(stored: &[u8], tensor: &TensorInfo, strides: &[usize], bytes: Range<us
     out
 }
 
-/// A whole checkpoint.
+/// A checkpoint with all its shards, their headers read and their files mapped.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// The folder of the shards.

@@ -58,7 +58,7 @@ impl DType {
         !self.spec().float
     }
 
-    /// The format's facts.
+    /// The facts of the format: bits, range, packing, and its names in other formats.
     pub fn spec(self) -> DTypeSpec {
         struct Spec;
         impl ElementVisitor for Spec {

@@ -49,7 +49,7 @@ impl Groups {
 
 /// One element format with its arithmetic; a zero-sized type, so that kernels are compiled for each.
 pub trait Element: 'static + Send + Sync {
-    /// The format's facts.
+    /// The facts that [`DType::spec`](super::DType::spec) gives.
     const SPEC: DTypeSpec;
     /// The scaled values at or beyond which rounding would leave the range of the codes: at most the first, at least
     /// the second.

@@ -16,7 +16,7 @@ pub enum FloatFormat {
 }
 
 impl FloatFormat {
-    /// Bytes per element.
+    /// Bytes of an element: 2 or 4.
     pub const fn size(self) -> usize {
         match self {
             FloatFormat::F32 => 4,
@@ -27,7 +27,7 @@ impl FloatFormat {
 
 /// An element of a source tensor as it lies in memory: little endian, no alignment asked for.
 pub trait SourceFloat: Copy + Send + Sync + 'static {
-    /// The format.
+    /// The format that elements of this type have.
     const FORMAT: FloatFormat;
     /// The value as f32; exact.
     fn to_f32(self) -> f32;

@@ -1,4 +1,4 @@
-//! Integer element formats.
+//! Integer element formats: signed, two's complement, of any width up to a byte.
 
 use super::{
     element::{DTypeSpec, Element, Groups},

@@ -29,10 +29,10 @@ pub struct ScaleFormatSpec {
 }
 
 impl ScaleFormat {
-    /// Every format.
+    /// Every format, which the tests of formats go through.
     pub const ALL: [ScaleFormat; 3] = [ScaleFormat::F32, ScaleFormat::F16, ScaleFormat::Bf16];
 
-    /// The format's facts.
+    /// The facts of the format: size, and its names in safetensors and ONNX.
     pub const fn spec(self) -> ScaleFormatSpec {
         match self {
             ScaleFormat::F32 => ScaleFormatSpec { size: 4, safetensors: "F32", onnx: 1, onnx_opset: 10 },

@@ -30,9 +30,9 @@ const AT_ONCE: usize = 16;
 /// Sends deliveries. Any number of processes may do so.
 #[derive(Debug)]
 pub struct Sender {
-    /// Where deliveries are.
+    /// Webhooks, and the deliveries that are due.
     pub webhooks: Arc<dyn WebhookStore>,
-    /// Where news is.
+    /// Where notifications of new deliveries come from.
     pub jobs: Arc<dyn JobStore>,
     /// Which addresses are allowed.
     pub guard: Guard,
@@ -70,7 +70,7 @@ impl Sender {
     }
 }
 
-/// One attempt, recorded.
+/// Makes one attempt at a delivery, and records how it went and when the next one is due.
 async fn attempt(webhooks: &dyn WebhookStore, agent: Agent, guard: Guard, webhook: Webhook, delivery: Delivery) {
     let sent = delivery.clone();
     let posted = blocking(move || post(&agent, guard, &webhook, &sent)).await;

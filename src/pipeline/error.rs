@@ -17,10 +17,8 @@ pub enum PipelineError {
     /// The request cannot be carried out on this model.
     #[error("{}", objections(.0))]
     Objections(Vec<Objection>),
-    /// The model's kind.
     #[error(transparent)]
     Detect(#[from] DetectError),
-    /// The backend.
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// A file cannot be written.
@@ -55,7 +53,7 @@ pub enum PipelineError {
         hint: Option<String>,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Asked to stop.
+    /// The canceller was used.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
 }

@@ -11,13 +11,13 @@ use crate::{
 /// A job whose inputs lie on the local disk.
 #[derive(Debug)]
 pub struct LocalJob {
-    /// The rules.
+    /// The rules of the job, parsed.
     pub spec: QuantizeSpec,
     /// Warnings from parsing the rules.
     pub warnings: Vec<Warning>,
     /// The model's file or folder.
     pub model: PathBuf,
-    /// Data and engine.
+    /// What a run needs besides model and rules: data, engine, memory.
     pub inputs: RunInputs,
     /// What the result should reach.
     pub quality_gate: QualityGate,

@@ -101,7 +101,7 @@ impl PlannedJob<'_> {
         Some(self.prepared.sharded()?.shard_bytes())
     }
 
-    /// Warnings so far.
+    /// The warnings of the request and of planning.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }

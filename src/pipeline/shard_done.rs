@@ -8,9 +8,9 @@ use crate::{backend::ShardPart, report::Artifact};
 /// What a shard leaves for the join.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShardDone {
-    /// For the backend.
+    /// What the backend needs of it for the join.
     pub part: ShardPart,
-    /// The shard's file.
+    /// Name, size and digest of the file that was written.
     pub artifact: Artifact,
     /// Size and digest of the file that it was made from, as the manifest lists it.
     pub input: Value,

@@ -12,11 +12,11 @@ use crate::numeric::{Element, ElementVisitor, FloatFormat, SourceFloat};
 
 /// A part of a float matrix, read row by row.
 pub struct Block<'a, 'd> {
-    /// The element format.
+    /// The format of the matrix's elements.
     pub format: FloatFormat,
     /// The matrix and its cells.
     pub grid: &'a Grid,
-    /// Which part.
+    /// The rows and columns of the matrix that are the part.
     pub rect: &'a Rect,
     /// The instructions to use.
     pub isa: Isa,

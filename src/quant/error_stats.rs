@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// All sums are f64. [`ErrorStats::merge`] is not associative to the last bit, so parts are merged in a fixed order.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ErrorStats {
-    /// Number of values.
+    /// Pairs that were counted.
     pub count: u64,
     /// Sum of the squared values.
     pub signal: f64,

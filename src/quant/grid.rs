@@ -26,9 +26,9 @@ pub struct Grid {
 /// Some rows and some columns of a matrix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rect {
-    /// The rows.
+    /// The rows, counted from 0.
     pub rows: Range<usize>,
-    /// The columns.
+    /// The columns, counted from 0.
     pub columns: Range<usize>,
 }
 
@@ -99,7 +99,7 @@ impl Grid {
         cells.rows.clone().map(move |row| row * across + columns.start..row * across + columns.end)
     }
 
-    /// The whole matrix.
+    /// All rows and columns of the matrix.
     pub fn whole(&self) -> Rect {
         Rect { rows: 0..self.rows, columns: 0..self.columns }
     }

@@ -6,9 +6,9 @@ use crate::numeric::FloatFormat;
 /// The smallest and the largest value of a block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MinMax {
-    /// The smallest.
+    /// The smallest value; infinity if there was none.
     pub min: f32,
-    /// The largest.
+    /// The largest value; minus infinity if there was none.
     pub max: f32,
 }
 

@@ -11,7 +11,7 @@ pub struct ActivationReport {
     pub tensor: String,
     /// The dtype of the codes.
     pub dtype: DType,
-    /// The calibration algorithm.
+    /// The name of the calibration algorithm that chose the range.
     pub algorithm: String,
     /// The largest magnitude that calibration saw.
     pub amax_observed: f64,

@@ -11,7 +11,7 @@ pub struct Artifact {
     pub size: u64,
     /// Its SHA-256 in hexadecimal; null where digests were not asked for, as the command line does not by default.
     pub sha256: Option<String>,
-    /// Its media type.
+    /// Its media type, by the ending of its name.
     pub media_type: String,
 }
 

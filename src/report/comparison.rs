@@ -20,7 +20,7 @@ pub struct Right {
 pub struct Comparison {
     /// Each output's name and error, the original's values as the signal.
     pub outputs: Vec<(String, ErrorStats)>,
-    /// Samples compared.
+    /// Samples on which both models ran.
     pub samples: u64,
     /// Samples of a classifier whose largest output is the same.
     pub agreeing: u64,
@@ -43,7 +43,7 @@ pub struct Comparison {
 pub struct Latency {
     /// Milliseconds a sample, before.
     pub before_ms: f64,
-    /// The same after.
+    /// Milliseconds a sample, of the quantized model.
     pub after_ms: f64,
     /// `before_ms / after_ms`.
     pub speedup: f64,
@@ -51,7 +51,7 @@ pub struct Latency {
     pub batch: usize,
     /// Threads of the engine.
     pub threads: usize,
-    /// What was measured.
+    /// Which processor and runtime it was measured on, and what it says nothing of.
     pub measured_on: &'static str,
 }
 
@@ -68,7 +68,7 @@ impl Latency {
 /// How an output fares.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OutputReport {
-    /// Its name.
+    /// The output's name in the graph.
     pub name: String,
     /// SQNR in dB; null where it is infinite or undefined.
     pub sqnr_db: Option<f64>,

@@ -7,7 +7,7 @@ use crate::numeric::{NanPolicy, Rounding, Saturation};
 /// The numeric choices in force, by name.
 #[derive(Clone, Debug, Serialize)]
 pub struct Policies {
-    /// Between two codes.
+    /// What becomes of a value between two codes.
     pub rounding: Rounding,
     /// Beyond the largest code.
     pub saturation: Saturation,
@@ -31,7 +31,7 @@ impl Default for Policies {
 /// What the job ran on.
 #[derive(Clone, Debug, Serialize)]
 pub struct Environment {
-    /// Our version.
+    /// The version of ptqd that ran the job.
     pub ptqd_version: &'static str,
     /// The vector instructions that the kernels used.
     pub instruction_set: &'static str,

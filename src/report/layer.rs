@@ -5,16 +5,16 @@ use serde::Serialize;
 use super::{ActivationReport, WeightReport};
 use crate::spec::{Decision, LayerPlan, Reason};
 
-/// One layer.
+/// What was done to one layer, and what it cost.
 #[derive(Clone, Debug, Serialize)]
 pub struct LayerReport {
-    /// Its name.
+    /// The layer's name, as rules match it.
     pub name: String,
     /// Its operator or class.
     pub op_type: String,
-    /// What was done.
+    /// Whether it was quantized, or left as it was.
     pub decision: Decision,
-    /// Why.
+    /// Why that was decided; a code of the plan.
     pub reason: Reason,
     /// What was done to its weight.
     pub weights: Option<WeightReport>,

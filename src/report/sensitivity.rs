@@ -20,7 +20,7 @@ pub struct Sensitivity {
 /// A layer quantized alone.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LayerSensitivity {
-    /// Its name.
+    /// The layer's name, as rules match it.
     pub name: String,
     /// SQNR of the outputs with this layer quantized and no other, in dB; null where it changes nothing.
     pub output_sqnr_db: Option<f64>,

@@ -11,7 +11,7 @@ pub struct Summary {
     pub bytes_after: u64,
     /// `bytes_before / bytes_after`.
     pub compression: f64,
-    /// Layers quantized.
+    /// Layers of which the weights, or the inputs too, are quantized.
     pub layers_quantized: usize,
     /// Layers that hold weights and were left as they are.
     pub layers_native: usize,
@@ -23,13 +23,13 @@ pub struct Summary {
     pub top1_agreement: Option<f64>,
     /// Share of samples whose largest output is the label, before.
     pub accuracy_before: Option<f64>,
-    /// The same after.
+    /// Share of samples whose largest output is the label, after.
     pub accuracy_after: Option<f64>,
     /// `accuracy_before - accuracy_after`.
     pub accuracy_drop: Option<f64>,
     /// Share of samples whose label is among the five largest outputs, before; for more than five classes.
     pub top5_before: Option<f64>,
-    /// The same after.
+    /// Share of samples whose label is among the five largest outputs, after.
     pub top5_after: Option<f64>,
     /// Whether ranges come from random numbers, which was asked for in place of data.
     pub calibration_random: bool,

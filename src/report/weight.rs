@@ -22,7 +22,7 @@ pub struct WeightReport {
     pub quotient: Quotient,
     /// Signal to quantization noise ratio in dB.
     pub sqnr_db: Option<f64>,
-    /// Mean squared error.
+    /// Mean of the squared errors of the elements.
     pub mse: Option<f64>,
     /// Cosine between the weight and what its codes decode to.
     pub cosine: Option<f64>,

@@ -11,15 +11,15 @@ codes! {
         WrongType("wrong_type", "Give a value of the type that the message names.");
         /// A required value is missing or empty.
         Missing("missing", "Give the value; the hint says what fits.");
-        /// No such field.
+        /// The request has no field of this name there.
         UnknownField("unknown_field", "See whether the hint names the field that was meant.");
-        /// No such backend.
+        /// No backend has this name or alias.
         UnknownBackend("unknown_backend", "Choose one of those listed in `allowed`.");
-        /// No such mode.
+        /// There is no such mode.
         UnknownMode("unknown_mode", "Choose one of those listed in `allowed`.");
         /// The mode exists, but not on this backend.
         UnsupportedMode("unsupported_mode", "Choose the backend that the hint names, or its mode.");
-        /// No such dtype.
+        /// There is no such dtype.
         UnknownDtype("unknown_dtype", "Choose one of those listed in `allowed`.");
         /// The dtype exists, but not on this backend.
         UnsupportedDtype("unsupported_dtype", "Choose one of those listed in `allowed`, or another backend.");

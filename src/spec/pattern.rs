@@ -9,7 +9,7 @@
 use regex::{Regex, RegexBuilder};
 use serde::{Serialize, Serializer};
 
-/// A compiled pattern.
+/// A pattern that is compiled, and keeps its source for messages and plans.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     source: String,
@@ -20,7 +20,7 @@ pub struct Pattern {
 /// Why a text is not a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// Nothing to match.
+    /// The text is empty, and would match nothing.
     #[error("the pattern is empty")]
     Empty,
     /// The regular expression does not compile, or is too large.
@@ -38,7 +38,7 @@ impl Pattern {
         name.chars().map(plain).collect()
     }
 
-    /// Compiles a pattern.
+    /// Compiles a pattern: `re:` a regular expression, `type:` a class, else a name with wildcards.
     pub fn new(source: &str) -> Result<Self, PatternError> {
         const MOST_BYTES_COMPILED: usize = 1 << 20;
         let (expression, classes_only) = match (source.strip_prefix("re:"), source.strip_prefix("type:")) {

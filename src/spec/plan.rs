@@ -18,13 +18,13 @@ pub enum Decision {
 /// The plan for one layer.
 #[derive(Clone, Debug, Serialize)]
 pub struct LayerPlan {
-    /// The layer's name.
+    /// The layer's name, as patterns match it.
     pub name: String,
     /// Its operator or class.
     pub op_type: String,
     /// What happens to it.
     pub decision: Decision,
-    /// Why.
+    /// The one reason for the decision.
     pub reason: Reason,
     /// JSON pointer to the rule or skip that decided, if one did.
     pub rule: Option<String>,
@@ -42,7 +42,7 @@ pub struct LayerPlan {
 pub struct PatternUse {
     /// JSON pointer to the pattern.
     pub pointer: String,
-    /// The pattern.
+    /// The pattern as the request has it.
     pub pattern: String,
     /// Number of layers it matches, whatever then happens to them.
     pub matches: usize,

@@ -17,7 +17,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Every mode.
+    /// Every mode; names are looked up among them.
     pub const ALL: [Mode; 2] = [Mode::WeightOnlyPtq, Mode::StaticPtq];
 
     /// The name in TAO Quant's vocabulary.
@@ -65,7 +65,7 @@ impl Serialize for Choice {
 /// What a rule says of the weights, or of the activations, of the layers that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TensorRule {
-    /// The dtype.
+    /// The dtype of the codes, or `native`.
     pub dtype: Choice,
     /// TAO's `quant_axis`; null lets the backend choose.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ pub struct TensorRule {
 /// One entry of `layers`.
 #[derive(Clone, Debug, Serialize)]
 pub struct LayerRule {
-    /// Which layers.
+    /// The layers that it is for, by name or class.
     pub module_name: Pattern,
     /// What to do with their weights; `None` leaves earlier rules standing.
     #[serde(skip_serializing_if = "Option::is_none")]

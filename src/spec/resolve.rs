@@ -8,7 +8,7 @@ use super::{
 /// A plan with what is to be said about it.
 #[derive(Debug)]
 pub struct Resolved {
-    /// The plan.
+    /// One decision for each layer of the model.
     pub plan: Plan,
     /// Patterns that match nothing, or nothing quantized at all.
     pub objections: Vec<Objection>,

@@ -21,7 +21,7 @@ impl Channels {
         Some(Channels { outer: dims[..axis].iter().product(), channels, inner: dims[axis + 1..].iter().product() })
     }
 
-    /// Elements per channel.
+    /// Elements of one channel, in all its runs.
     pub fn len(&self) -> usize {
         self.outer * self.inner
     }

@@ -41,7 +41,7 @@ impl Shape {
         Shape::new(dims.collect::<Result<_, _>>()?)
     }
 
-    /// The dimensions.
+    /// The dimensions, outermost first; none for a scalar.
     pub fn dims(&self) -> &[usize] {
         &self.0
     }

@@ -17,12 +17,12 @@ impl<'a> TensorView<'a> {
         (shape.bytes(8 * format.size()) == Some(bytes.len())).then_some(TensorView { format, shape, bytes })
     }
 
-    /// The element format.
+    /// The format of the elements.
     pub fn format(&self) -> FloatFormat {
         self.format
     }
 
-    /// The shape.
+    /// The shape, whose size the bytes have.
     pub fn shape(&self) -> &'a Shape {
         self.shape
     }

@@ -38,19 +38,19 @@ impl DeliveryStatus {
 pub struct Delivery {
     /// Its id, the same in every attempt: `webhook-id` on the wire.
     pub id: String,
-    /// The webhook's id.
+    /// The id of the webhook that it is for.
     pub webhook: String,
     /// The job that the event is of.
     pub job: JobId,
-    /// The event's number.
+    /// The event's number within the job, from 1.
     pub seq: i64,
-    /// The event's kind.
+    /// The event's kind, as users see it: `job.status_changed`.
     pub kind: String,
-    /// The event's particulars.
+    /// What the event's kind adds, a JSON object.
     pub data: Value,
-    /// Where it stands.
+    /// Whether it is still to be tried, delivered, or given up.
     pub status: DeliveryStatus,
-    /// Attempts so far.
+    /// Attempts begun, this one included; a redelivery counts from 0 again.
     pub attempts: i64,
     /// When the next attempt is due.
     pub next_at: i64,

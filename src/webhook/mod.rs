@@ -17,11 +17,11 @@ use crate::job::Tenant;
 /// A URL that receives a tenant's job events.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Webhook {
-    /// Its id.
+    /// Its id: `wh_` and a UUIDv7 without dashes.
     pub id: String,
     /// The tenant whose jobs it receives events of.
     pub tenant: Tenant,
-    /// Where it listens.
+    /// The URL that events are POSTed to.
     pub url: String,
     /// What deliveries are signed with: `whsec_` and base64.
     pub secret: String,

@@ -11,7 +11,7 @@ pub(super) enum StopReason {
     Cancelled,
     /// It ran too long.
     Deadline,
-    /// The process stops.
+    /// The worker's process is to end.
     Shutdown,
     /// The lease is another's.
     LeaseLost,

@@ -20,7 +20,7 @@ pub struct WorkerContext {
     pub upkeep: Arc<dyn Upkeep>,
     /// Where notifications come from.
     pub jobs: Arc<dyn JobStore>,
-    /// Where results go.
+    /// The store that results are published to.
     pub artifacts: Artifacts,
     /// Where inputs may come from.
     pub sources: Sources,
@@ -28,7 +28,7 @@ pub struct WorkerContext {
     pub cache: Option<Cache>,
     /// The folder for work in progress.
     pub scratch: PathBuf,
-    /// The ONNX engine.
+    /// Where the ONNX engine is, and how many threads it may use.
     pub engine: EngineConfig,
     /// What the buffers of one job may take.
     pub memory_bytes: u64,

@@ -13,7 +13,7 @@ use crate::{
 pub(super) struct Ending {
     pub(super) lease: Lease,
     pub(super) max_attempts: i64,
-    /// The job's limit.
+    /// The longest an attempt of the job may run; no limit without it.
     pub(super) timeout_seconds: Option<u32>,
 }
 
@@ -97,7 +97,7 @@ fn outcome(how: &Finish) -> String {
     }
 }
 
-/// Counts the end.
+/// Counts the attempt in the metrics, by its outcome and the code of its failure.
 fn count(how: &Finish) {
     let (outcome, code) = match how {
         Finish::Succeeded(_) => ("succeeded", ""),

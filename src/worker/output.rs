@@ -12,7 +12,7 @@ pub(super) enum TaskOutput {
     Whole(Finished),
     /// The files of a job beside the shards, which were published before.
     Joined(Finished, Vec<ShardOutput>),
-    /// A shard.
+    /// One shard of a job that was fanned out, for the join.
     Shard(Box<ShardDone>),
     /// The job is to be taken apart into shards of so many bytes.
     Apart(Vec<u64>),

@@ -30,7 +30,7 @@ const KEYS: Duration = DAY;
 pub struct Janitor {
     /// What is known of jobs.
     pub upkeep: Arc<dyn Upkeep>,
-    /// Where artifacts are.
+    /// The store that artifacts are removed from.
     pub artifacts: Artifacts,
     /// How long they are kept.
     pub retention: Retention,

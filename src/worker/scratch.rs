@@ -51,7 +51,7 @@ impl Scratch {
         Ok(Some(Scratch { path, lock, _locked: file }))
     }
 
-    /// The folder.
+    /// The folder of the job's attempts, which other processes leave alone while this lives.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

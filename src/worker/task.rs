@@ -23,7 +23,7 @@ use crate::{
     storage::{Cache, Stager, StorageError, Want},
 };
 
-/// One attempt's work.
+/// What an attempt works on, once its task was claimed.
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) lease: Lease,

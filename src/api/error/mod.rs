@@ -50,13 +50,13 @@ pub(super) enum ApiError {
     /// Nobody whom we know.
     #[error("{why}")]
     Unauthorized {
-        /// Why.
+        /// The sentence for the client: what is missing, or what is wrong with the credentials.
         why: String,
     },
     /// Somebody who may not do this.
     #[error("this needs the scope `{scope}`")]
     Forbidden {
-        /// What it needs.
+        /// The scope that the caller lacks, as users type it.
         scope: &'static str,
     },
     /// The idempotency key of another request.
@@ -65,13 +65,13 @@ pub(super) enum ApiError {
     /// The name of another job.
     #[error("the job {id} has this name already; names are unique")]
     NameTaken {
-        /// The job.
+        /// The id of the job that has the name.
         id: String,
     },
     /// A job that stands like this cannot be changed so.
     #[error("the job is {status}; {needed}")]
     Refused {
-        /// How it stands.
+        /// Its status now, as clients see it.
         status: &'static str,
         /// How it would have to stand.
         needed: &'static str,
@@ -82,10 +82,10 @@ pub(super) enum ApiError {
     /// No such part of the file.
     #[error("the file has {size} bytes, and the range is not among them")]
     Range {
-        /// The file's size.
+        /// The size of the whole file, in bytes.
         size: u64,
     },
-    /// Too many requests.
+    /// The caller has used up its rate of requests.
     #[error("too many requests; more are welcome after the time in Retry-After")]
     RateLimited {
         /// How long to wait.

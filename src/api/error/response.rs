@@ -1,4 +1,4 @@
-//! Errors as answers.
+//! From an [`ApiError`] to the response: a problem document, its status and its headers.
 
 use std::time::Duration;
 

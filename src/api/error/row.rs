@@ -76,7 +76,7 @@ pub fn problem_codes() -> Vec<Entry> {
 }
 
 impl ApiError {
-    /// The HTTP status.
+    /// The HTTP status, as the row of the error's code has it.
     pub(in crate::api) fn status(&self) -> StatusCode {
         self.code().facts().status
     }

@@ -11,7 +11,7 @@ pub enum CorsOrigins {
     /// Those of the service itself alone.
     #[default]
     None,
-    /// Everybody's.
+    /// Pages of every origin.
     Any,
     /// Those of these origins.
     These(Vec<HeaderValue>),

@@ -27,7 +27,7 @@ impl Difference {
 /// A layer in two reports.
 #[derive(Debug, Serialize, ToSchema)]
 struct LayerDifference {
-    /// Its name.
+    /// The layer's name, the same in both jobs.
     name: String,
     /// What the first job did with it; null if it has no such layer.
     decision_a: Option<String>,

@@ -49,7 +49,7 @@ async fn plan(State(state): State<ApiState>, reader: Reader, Path(id): Path<Stri
     state.jobs.plan(reader.tenant(), &job.id).await?.map(Json).ok_or(ApiError::NotReady { what: "the plan", status })
 }
 
-/// The accuracy report.
+/// Get the accuracy report of a job that succeeded.
 #[utoipa::path(get, path = "/v1/jobs/{id}/report", operation_id = "get_report", tag = "results",
     params(("id" = String, Path, description = "The job's id.")),
     responses(

@@ -102,7 +102,7 @@ async fn list(State(state): State<ApiState>, reader: Reader) -> Result<Json<Webh
     Ok(Json(WebhookList { webhooks: webhooks.into_iter().map(|webhook| WebhookView::new(webhook, false)).collect() }))
 }
 
-/// Forget a webhook.
+/// Delete a webhook, with what is still to be delivered to it.
 #[utoipa::path(delete, path = "/v1/webhooks/{id}", operation_id = "delete_webhook", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook's id.")),
     responses(
@@ -133,7 +133,7 @@ async fn deliveries(
     Ok(Json(DeliveryList { deliveries: deliveries.into_iter().map(DeliveryView::from).collect() }))
 }
 
-/// Tell it again.
+/// Deliver an event again, with attempts counted from 0.
 #[utoipa::path(post, path = "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", tag = "webhooks", params(
     ("id" = String, Path, description = "The webhook's id."),
     ("delivery" = String, Path, description = "The delivery's id."),

@@ -22,15 +22,15 @@ pub(super) struct WebhookRequest {
     pub(super) events: Option<Vec<String>>,
 }
 
-/// A webhook.
+/// A URL that the tenant's job events are delivered to.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct WebhookView {
-    /// Its id.
+    /// Its id: `wh_` and a UUIDv7 without dashes.
     #[schema(example = "wh_01935e2a9b0070008000000000000001")]
     id: String,
     /// Where events are POSTed.
     url: String,
-    /// Which events.
+    /// Names of the events that are delivered to it.
     events: Vec<String>,
     /// When it was made, in milliseconds since 1970.
     created_at: i64,
@@ -47,10 +47,10 @@ impl WebhookView {
     }
 }
 
-/// A tenant's webhooks.
+/// All webhooks of the tenant.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct WebhookList {
-    /// Oldest first.
+    /// The webhooks, oldest first, without their secrets.
     pub(super) webhooks: Vec<WebhookView>,
 }
 
@@ -59,16 +59,16 @@ pub(super) struct WebhookList {
 pub(super) struct DeliveryView {
     /// Its id, in `webhook-id` of every attempt.
     id: String,
-    /// The job.
+    /// The id of the job that the event is of.
     job_id: String,
     /// The event's number within the job.
     seq: i64,
-    /// The event's kind.
+    /// The event's kind, as in the job's own events.
     #[serde(rename = "type")]
     kind: String,
     /// `pending`, `delivered` or `failed`.
     status: &'static str,
-    /// Attempts so far.
+    /// Attempts begun, counted from 0 again when a redelivery is asked for.
     attempts: i64,
     /// When the next attempt is due; null if none is.
     next_attempt_at: Option<i64>,
@@ -80,7 +80,7 @@ pub(super) struct DeliveryView {
     created_at: i64,
     /// When the webhook took it.
     delivered_at: Option<i64>,
-    /// The event's particulars.
+    /// What the event's kind adds, as in the job's own events.
     #[schema(value_type = Object)]
     data: Value,
 }

@@ -10,7 +10,7 @@ pub(in crate::backend) struct Compared<'a> {
     pub(in crate::backend) original: &'a Path,
     /// The same in a form that the engine runs where it is too old for it.
     pub(in crate::backend) prepared: &'a Model,
-    /// The result.
+    /// The quantized model, as it was written.
     pub(in crate::backend) quantized: &'a Path,
     /// The folder of the result, for what the engine needs for a moment.
     pub(in crate::backend) out: &'a Path,

@@ -128,7 +128,7 @@ fn labels(data: &mut Dataset, name: &str) -> Result<Vec<i64>, BackendError> {
     }
 }
 
-/// Opens data.
+/// Opens the file or folder of a data source, with its preprocessing.
 pub(in crate::backend) fn open(source: &DataSource) -> Result<Dataset, BackendError> {
     Ok(Dataset::open(&source.path, source.preprocess.as_ref())?)
 }

@@ -27,7 +27,6 @@ pub(in crate::backend) struct Candidate {
     pub(in crate::backend) transposed: bool,
     /// The weight's element format and, after any transposition, its shape.
     pub(in crate::backend) format: FloatFormat,
-    /// See `format`.
     pub(in crate::backend) shape: Shape,
 }
 

@@ -31,7 +31,7 @@ const ENGINE_FOLDER: &str = ".ptqd-engine";
 /// Unchanged tensors from this size on are streamed; smaller ones stay in the message.
 const STREAMED_BYTES: usize = 1 << 16;
 
-/// What was written.
+/// What a writer of graphs leaves in the folder of the result.
 pub(in crate::backend) struct Written {
     /// The files, each with its size.
     pub(in crate::backend) files: Vec<(String, u64)>,

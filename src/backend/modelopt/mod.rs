@@ -27,7 +27,7 @@ use crate::{
     spec::{Mode, QuantizeSpec},
 };
 
-/// Static PTQ.
+/// Static PTQ of ONNX models, by the rules of NVIDIA's ModelOpt.
 #[derive(Debug)]
 pub(super) struct ModelOpt;
 

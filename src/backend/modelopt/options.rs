@@ -97,7 +97,7 @@ static SENSITIVITY_LAYERS: Override<Whole> = Override {
 enum CalibrationData {
     /// Nothing: the data must be given.
     Given,
-    /// Random numbers.
+    /// Random numbers, in the shapes of the model's inputs.
     Random,
 }
 

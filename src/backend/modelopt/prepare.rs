@@ -10,7 +10,7 @@ use crate::{
     model::onnx::{Model, PassOptions, run_passes},
 };
 
-/// What was changed.
+/// What was changed in the graph ahead of planning.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Preparation {
     /// The version of ONNX's operators before and after.

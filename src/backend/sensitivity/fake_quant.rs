@@ -26,7 +26,7 @@ impl TensorTransform for Activation {
     }
 }
 
-/// A weight.
+/// A weight that is replaced by what its codes decode to.
 #[derive(Debug)]
 pub(super) struct Weight(pub(super) WeightScheme);
 

@@ -26,7 +26,7 @@ pub(in crate::backend) struct QuantizedInput {
     pub(in crate::backend) at: Use,
     /// The tensor's element format.
     pub(in crate::backend) format: FloatFormat,
-    /// How.
+    /// Whether it is an activation or a weight, and under what scale.
     pub(in crate::backend) kind: QuantizedInputKind,
 }
 
@@ -35,6 +35,6 @@ pub(in crate::backend) struct QuantizedInput {
 pub(in crate::backend) enum QuantizedInputKind {
     /// An activation with this scale, and the number of its report among its layer's.
     Activation { scale: f32, scheme: Scheme, report: usize },
-    /// A constant.
+    /// A constant under the scheme that its layer has in the result.
     Weight(WeightScheme),
 }

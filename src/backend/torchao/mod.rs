@@ -22,7 +22,7 @@ use crate::{
     spec::{Mode, Objection, QuantizeSpec},
 };
 
-/// Weight-only PTQ.
+/// Weight-only PTQ of checkpoints and ONNX graphs, by the rules of torchao.
 #[derive(Debug)]
 pub(super) struct TorchAo;
 

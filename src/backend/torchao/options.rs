@@ -66,7 +66,7 @@ const BLOCK: usize = 128;
 enum Sharing {
     /// Those of an output channel.
     Row,
-    /// All of them.
+    /// All elements of the weight.
     Tensor,
     /// So many of an output channel, side by side.
     Group,

@@ -11,12 +11,12 @@ pub struct Target {
     pub percentile: f64,
 }
 
-/// A calibration algorithm.
+/// A calibration algorithm: how an activation's range is chosen from what calibration saw.
 #[derive(Debug)]
 pub struct Calibrator {
     /// The name that users type.
     pub name: &'static str,
-    /// Other spellings.
+    /// Other spellings that requests may have.
     pub aliases: &'static [&'static str],
     /// What it chooses, in a phrase.
     pub summary: &'static str,

@@ -11,7 +11,7 @@ pub struct Range {
     pub min: Option<f32>,
     /// The largest finite value; null where there was none.
     pub max: Option<f32>,
-    /// Values seen.
+    /// Values seen, finite or not.
     pub count: u64,
     /// Of those, the ones that were NaN or infinite; nothing else counts them.
     pub not_finite: u64,

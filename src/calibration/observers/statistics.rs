@@ -15,7 +15,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Of nothing yet.
+    /// Statistics of a tensor before its first value; `histogram`: whether bins are counted, too.
     pub fn new(histogram: bool) -> Self {
         Statistics { range: Range::default(), histogram: histogram.then(Histogram::default) }
     }

@@ -71,7 +71,7 @@ pub(in crate::cli) struct QuantizeArgs {
     pub(super) compute: ComputeConfig,
 }
 
-/// Reads `--preprocess`.
+/// Reads the value of `--preprocess`: JSON, as a job's `preprocess` has it. The error is the first thing wrong with it.
 fn preprocess(text: &str) -> Result<Preprocess, String> {
     let json: Value = serde_json::from_str(text).map_err(|e| format!("not JSON: {e}"))?;
     let mut reader = Reader::default();

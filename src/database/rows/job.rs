@@ -1,4 +1,4 @@
-//! Jobs.
+//! Rows of the table `jobs`, and the [`Job`] that each is.
 
 use super::{
     json::{from_json, optional},

@@ -1,4 +1,4 @@
-//! API keys.
+//! Rows of the table `api_keys`, and the [`ApiKey`] that each is.
 
 use super::row::table_row;
 use crate::{

@@ -1,4 +1,4 @@
-//! Webhooks and deliveries.
+//! Rows of the tables `webhooks` and `deliveries`, and the [`Webhook`] or [`Delivery`] that each is.
 
 use super::{json::from_json, row::table_row};
 use crate::{

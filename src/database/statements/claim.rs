@@ -1,4 +1,4 @@
-//! Taking a task.
+//! Claiming a task: which one a worker gets next, and its lease on it.
 
 use std::time::Duration;
 

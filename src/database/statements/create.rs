@@ -1,4 +1,4 @@
-//! Creating a job.
+//! Creating a job: its row, its first task and its first event, in one transaction.
 
 use serde_json::json;
 

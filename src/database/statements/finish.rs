@@ -1,4 +1,4 @@
-//! Ending an attempt.
+//! Ending an attempt: what becomes of its task and of its job.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! [`KeyStore`]: API keys.
+//! [`KeyStore`] as SQL: of a key's secret, only the hash is stored.
 
 use std::time::Duration;
 

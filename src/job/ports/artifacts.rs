@@ -14,10 +14,10 @@ pub enum ArtifactError {
     /// It is not there any more.
     #[error("the artifact `{key}` is gone")]
     Gone {
-        /// Its key.
+        /// The artifact's key in the store.
         key: String,
     },
-    /// The store failed.
+    /// The store could not be reached, or refused.
     #[error("the artifact store failed")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -3,7 +3,7 @@
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database failed.
+    /// The database could not be reached, or refused the statement.
     #[error("the database failed")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A row holds what no version of ours wrote.
@@ -11,7 +11,7 @@ pub enum StoreError {
     Corrupt {
         /// The job, or whatever it is.
         row: String,
-        /// The column.
+        /// The column that cannot be read.
         column: &'static str,
     },
 }

@@ -11,7 +11,7 @@ use crate::job::{AdmittedJob, Event, Job, JobId, JobStatus, Tenant};
 /// What makes a request unique for a client that may send it twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idempotency {
-    /// The client's key.
+    /// The `Idempotency-Key` of the request; unique for the tenant.
     pub key: String,
     /// A digest of the request.
     pub fingerprint: String,
@@ -20,11 +20,11 @@ pub struct Idempotency {
 /// A job to be created.
 #[derive(Clone, Debug)]
 pub struct NewJob {
-    /// Its id, fresh.
+    /// A fresh id, which no job has yet.
     pub id: JobId,
-    /// Whose it is.
+    /// The tenant of the caller, who alone will see the job.
     pub tenant: Tenant,
-    /// What to do.
+    /// The request, admitted: nothing in it is refused any more.
     pub job: AdmittedJob,
     /// What makes the request unique.
     pub idempotency: Option<Idempotency>,
@@ -33,7 +33,7 @@ pub struct NewJob {
 /// What came of creating a job.
 #[derive(Clone, Debug)]
 pub enum Created {
-    /// It is queued.
+    /// The job is new, and its first task is queued.
     New(Job),
     /// The same request created this job before.
     Replayed(Job),
@@ -61,7 +61,7 @@ pub enum Changed {
 pub struct Cursor {
     /// When the last job seen was created.
     pub created_at: i64,
-    /// Its id.
+    /// That job's id, which orders jobs created in the same millisecond.
     pub id: JobId,
 }
 
@@ -80,16 +80,16 @@ pub struct ListQuery {
     pub created_after: Option<i64>,
     /// Only those created before this time.
     pub created_before: Option<i64>,
-    /// After this place.
+    /// Only those behind this place in the list; from the beginning without it.
     pub after: Option<Cursor>,
-    /// The most jobs.
+    /// The most jobs that are returned.
     pub limit: i64,
 }
 
 /// Figures of the queue.
 #[derive(Clone, Debug, Default)]
 pub struct QueueStats {
-    /// Jobs by status.
+    /// The number of jobs with each status, of all tenants.
     pub jobs: BTreeMap<String, i64>,
     /// Tasks that wait for a worker.
     pub tasks_waiting: i64,
@@ -113,7 +113,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
     /// A job's plan, `{effective_config, plan}`, once a worker has made it.
     async fn plan(&self, tenant: &Tenant, id: &JobId) -> Result<Option<Value>, StoreError>;
 
-    /// Jobs, newest first.
+    /// The tenant's jobs that the query asks for, newest first.
     async fn list(&self, tenant: &Tenant, query: ListQuery) -> Result<Vec<Job>, StoreError>;
 
     /// A job's events after number `after`, at most `limit`, in order.

@@ -6,7 +6,7 @@ use futures_util::{Stream, StreamExt};
 
 use crate::job::JobId;
 
-/// Something happened.
+/// What has happened; a hint to look, not a message to rely on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notification {
     /// A task waits for a worker.

@@ -17,7 +17,7 @@ use crate::{
 /// What becomes of a job in progress.
 #[derive(Clone, Debug)]
 pub enum Update {
-    /// A phase began.
+    /// A phase began; its name.
     Phase(String),
     /// A phase has come further.
     Progress(String, Progress),
@@ -44,7 +44,7 @@ pub enum Finish {
     Released,
     /// The task needs more memory than this worker has; it goes back for another one, and the attempt is not counted.
     TooSmall {
-        /// What it needs.
+        /// The memory that it needs, in bytes.
         needs_bytes: u64,
     },
     /// The job becomes a task for each shard, with their sizes, and one that joins them.
@@ -60,7 +60,7 @@ pub trait Queue: std::fmt::Debug + Send + Sync {
     /// counts as waiting; if it has used up its attempts its job is failed, so a job that kills its workers comes to an end.
     async fn claim(&self, worker: &Worker, lease: Duration) -> Result<Option<Claim>, StoreError>;
 
-    /// Renews a lease.
+    /// Renews a lease for `length` from now, if it still holds.
     async fn heartbeat(&self, lease: &Lease, length: Duration) -> Result<Held, StoreError>;
 
     /// The same question without renewing.

@@ -12,7 +12,7 @@ use crate::job::Tenant;
 pub struct NewUpload {
     /// Its name, and that of a folder before it if there is one.
     pub name: String,
-    /// The most bytes.
+    /// The most bytes that it may have; a longer body is refused.
     pub limit: u64,
     /// The SHA-256 that it must have, in hexadecimal, if the client says.
     pub sha256: Option<String>,
@@ -21,7 +21,7 @@ pub struct NewUpload {
 /// A file that was uploaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upload {
-    /// Its name.
+    /// Its name, and that of a folder before it if there is one.
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
@@ -53,7 +53,7 @@ pub enum UploadError {
     /// The client broke off.
     #[error("the upload broke off")]
     Broken(#[source] Box<dyn Error + Send + Sync>),
-    /// The store failed.
+    /// The store could not be reached, or refused.
     #[error("the artifact store failed")]
     Store(#[source] Box<dyn Error + Send + Sync>),
 }
@@ -67,6 +67,6 @@ pub trait Uploads: std::fmt::Debug + Send + Sync {
     /// The tenant's files, sorted by name.
     async fn list(&self, tenant: &Tenant) -> Result<Vec<Upload>, UploadError>;
 
-    /// Removes a file.
+    /// Removes a file of the tenant.
     async fn delete(&self, tenant: &Tenant, name: &str) -> Result<(), UploadError>;
 }

@@ -19,15 +19,15 @@ pub struct Constant<'a> {
     pub source: String,
     /// Whether the graph transposes it (rank 2); `bytes` and `shape` are those after.
     pub transposed: bool,
-    /// The element format.
+    /// The format of its elements, little endian.
     pub format: FloatFormat,
-    /// The shape.
+    /// Its shape, after any transposition.
     pub shape: Shape,
     bytes: Cow<'a, [u8]>,
 }
 
 impl Constant<'_> {
-    /// The tensor's elements.
+    /// The elements with their shape; `None` if the bytes do not fit it.
     pub fn view(&self) -> Option<TensorView<'_>> {
         TensorView::new(self.format, &self.shape, &self.bytes)
     }

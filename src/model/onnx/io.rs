@@ -77,7 +77,7 @@ impl Model {
         self.opset
     }
 
-    /// The main graph.
+    /// The main graph; those of branches and loops are attributes of its nodes.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }

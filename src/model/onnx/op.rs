@@ -5,7 +5,7 @@ use super::{node::int_attribute, proto::NodeProto};
 /// The facts about an operator.
 #[derive(Clone, Copy, Debug)]
 pub struct OpFacts {
-    /// Its name.
+    /// The operator's name: `op_type` of its nodes.
     pub name: &'static str,
     /// The fewest inputs that any version of it takes, empty ones among them counted.
     pub least_inputs: usize,
@@ -45,7 +45,7 @@ pub enum ResultType {
 /// Which input of a layer is its weight.
 #[derive(Clone, Copy, Debug)]
 pub struct WeightFacts {
-    /// The input.
+    /// The number of the input, from 0.
     pub input: usize,
     /// The axis of the output channels, by the node and the rank of its weight; `None` for a rank that the operator, or
     /// quantization, does not know.

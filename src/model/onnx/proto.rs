@@ -15,15 +15,15 @@ include!(concat!(env!("OUT_DIR"), "/onnx.mod.rs"));
 
 /// ONNX's numbers for tensor element types, as far as they are used here.
 pub mod data_type {
-    /// 32-bit float.
+    /// IEEE 754 binary32.
     pub const FLOAT: i32 = 1;
-    /// 16-bit float.
+    /// IEEE 754 binary16.
     pub const FLOAT16: i32 = 10;
-    /// Brain float.
+    /// The upper half of a binary32.
     pub const BFLOAT16: i32 = 16;
-    /// 32-bit integer.
+    /// Signed 32-bit integer, two's complement.
     pub const INT32: i32 = 6;
-    /// 64-bit integer.
+    /// Signed 64-bit integer, two's complement.
     pub const INT64: i32 = 7;
 
     /// Bits of an element of the types whose elements have a fixed size.
@@ -42,10 +42,10 @@ pub mod data_type {
 
 /// ONNX's numbers for attribute types, as far as they are used here.
 pub mod attribute_type {
-    /// An integer.
+    /// A 64-bit integer, in `i`.
     pub const INT: i32 = 2;
-    /// A text.
+    /// Bytes of a text, in `s`.
     pub const STRING: i32 = 3;
-    /// A tensor.
+    /// A tensor, in `t`.
     pub const TENSOR: i32 = 4;
 }

@@ -17,7 +17,7 @@ use super::{
 pub struct GraphBuilder(GraphProto);
 
 impl GraphBuilder {
-    /// An empty graph.
+    /// A graph without nodes, inputs and outputs.
     pub fn new() -> Self {
         Self::default()
     }
@@ -58,7 +58,7 @@ impl GraphBuilder {
         self
     }
 
-    /// Any constant.
+    /// An initializer of any type.
     pub fn constant(mut self, tensor: TensorProto) -> Self {
         self.0.initializer.push(tensor);
         self
@@ -115,12 +115,12 @@ impl GraphBuilder {
         self.attribute(name, |attribute| attribute.g = graph.0.into())
     }
 
-    /// The message.
+    /// The graph as a protobuf message.
     pub fn proto(self) -> GraphProto {
         self.0
     }
 
-    /// The graph.
+    /// The graph with its nodes linked.
     pub fn build(self) -> Graph {
         Graph::new(self.0).expect("a test's graph gives no tensor twice")
     }
@@ -144,7 +144,7 @@ impl GraphBuilder {
     }
 }
 
-/// An f32 tensor.
+/// An f32 tensor of these dimensions, its values as `raw_data`.
 pub fn floats(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
     TensorProto { raw_data: Some(Bytes::from(bytes)), ..tensor(name, dims, data_type::FLOAT) }

@@ -24,13 +24,13 @@ const DATA_SUFFIX: &str = ".data";
 /// A tensor that is written later.
 #[derive(Clone, Debug)]
 pub struct DeferredTensor {
-    /// Its name.
+    /// The name of its initializer.
     pub name: String,
     /// ONNX's number of its element type.
     pub element: i32,
     /// Bits of an element.
     pub bits: usize,
-    /// Its shape.
+    /// Its shape, which with `bits` gives the bytes that are to be written.
     pub shape: Shape,
 }
 

@@ -10,13 +10,13 @@ use crate::{files::PartialFile, tensor::Shape};
 /// A tensor to be written.
 #[derive(Clone, Debug)]
 pub struct OutTensor {
-    /// Its name.
+    /// Its name in the header.
     pub name: String,
     /// Its element type as the header spells it.
     pub dtype: String,
-    /// Bits per element.
+    /// Bits of an element of `dtype`.
     pub bits: usize,
-    /// Its shape.
+    /// Its shape, in elements of `dtype`.
     pub shape: Shape,
 }
 

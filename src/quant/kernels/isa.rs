@@ -16,9 +16,9 @@ pub enum Isa {
 /// A loop to be compiled for each instruction set. `run` is `#[inline(always)]` in every implementation, and so is all
 /// that it calls: a function that is not inlined keeps the instructions it was compiled for.
 pub(super) trait Kernel {
-    /// What it gives.
+    /// What the loop returns; `()` if it writes to what it was given.
     type Output;
-    /// The loop.
+    /// Runs the loop with the instructions of the function that it is inlined into.
     fn run(self) -> Self::Output;
 }
 

@@ -58,7 +58,7 @@ struct Pairs {
     decoded: [f32; BLOCK],
 }
 
-/// Encodes a block.
+/// Writes the codes of a block and what they stand for, in a loop compiled for the size of the elements and the quotient.
 #[inline(always)]
 fn encode<S: SourceFloat, E: Element>(
     isa: Isa,

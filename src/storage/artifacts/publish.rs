@@ -1,4 +1,4 @@
-//! Storing results.
+//! Storing artifacts: a job's files under a prefix of their own, and streams in parts.
 
 use std::{io, path::Path};
 

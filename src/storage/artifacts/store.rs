@@ -21,9 +21,9 @@ pub struct Artifacts {
 
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    /// A folder.
+    /// A folder of this machine, or one that all machines see.
     Local { store: Arc<LocalFileSystem>, folder: PathBuf },
-    /// A bucket.
+    /// A bucket of an object store, at a prefix.
     Bucket(Bucket),
 }
 

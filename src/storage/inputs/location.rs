@@ -41,7 +41,7 @@ pub(super) enum Location {
         scheme: &'static str,
         /// The bucket or container.
         bucket: String,
-        /// The key.
+        /// The path in it: of an object, or of what is before those of a folder.
         key: Key,
     },
     /// A file on a web server.
@@ -53,7 +53,7 @@ pub(super) enum Location {
 }
 
 impl Location {
-    /// Reads a URI.
+    /// Reads a URI; an error where its scheme is unknown or its path is malformed.
     pub(super) fn parse(uri: &str) -> Result<Self, StorageError> {
         const LONGEST: usize = 2000;
         let malformed = |reason: &str| StorageError::Malformed { uri: uri.to_owned(), reason: reason.to_owned() };

@@ -59,7 +59,7 @@ pub(super) struct Remote<'a> {
     pub(super) folder: PathBuf,
     /// Where files arrive, and stay for an attempt to come.
     pub(super) partials: PathBuf,
-    /// The most bytes.
+    /// The most bytes that all its files may have.
     pub(super) limit: u64,
     pub(super) cache: Option<&'a Cache>,
     pub(super) control: &'a Control<'a>,

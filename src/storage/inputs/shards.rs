@@ -34,7 +34,7 @@ pub struct RemoteShards {
     pub(super) folder: PathBuf,
 }
 
-/// One of them.
+/// A shard of a checkpoint that is elsewhere, whose header is here.
 #[derive(Clone, Debug)]
 pub(super) struct RemoteShard {
     pub(super) name: String,

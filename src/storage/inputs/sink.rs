@@ -66,7 +66,7 @@ impl Sink {
         .await?
     }
 
-    /// From the beginning.
+    /// Empties the file, to be written from its beginning.
     pub(super) fn again(mut self) -> Result<Self, StorageError> {
         let begun = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.set_len(0));
         begun.map_err(StorageError::local(&self.path))?;

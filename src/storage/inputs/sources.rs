@@ -35,7 +35,7 @@ pub struct Sources {
     pub remote_open: bool,
     /// Which addresses of web servers may be talked to.
     pub guard: Guard,
-    /// The model hub.
+    /// Where `hf://` leads, and the token for it.
     pub hub: HubConfig,
     /// Where uploads are; there are none without it.
     pub uploads: Option<Artifacts>,
@@ -45,14 +45,14 @@ pub struct Sources {
     pub buckets: OpenBuckets,
 }
 
-/// Buckets by URI.
+/// Buckets by scheme and name, each opened once. Clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct OpenBuckets(Arc<Mutex<BTreeMap<String, Bucket>>>);
 
 /// Where an input is.
 #[derive(Debug)]
 pub(super) enum Origin {
-    /// On this machine.
+    /// A file or folder on this machine.
     Local(PathBuf),
     /// In a place, at a path.
     Remote {

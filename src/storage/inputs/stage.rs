@@ -21,7 +21,7 @@ use crate::{control::Control, job::Tenant, storage::StorageError};
 /// An input on this machine.
 #[derive(Debug)]
 pub struct Staged {
-    /// Where.
+    /// The file or folder; the input itself if it was on this machine before.
     pub path: PathBuf,
     /// The URI of exactly what was read, if it is not from here.
     pub origin: Option<String>,
@@ -38,11 +38,11 @@ pub struct Stager<'a> {
     pub sources: &'a Sources,
     /// Whose job it is.
     pub tenant: &'a Tenant,
-    /// The scratch folder.
+    /// The scratch folder of the attempt, which inputs are brought into.
     pub folder: &'a Path,
     /// What was brought before.
     pub cache: Option<&'a Cache>,
-    /// Progress and cancellation.
+    /// Where progress is reported, and what says that the job is cancelled.
     pub control: &'a Control<'a>,
 }
 

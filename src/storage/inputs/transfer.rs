@@ -26,16 +26,16 @@ use crate::{
 const PART: u64 = 8 << 20;
 /// Parts under way at a time: these are in memory.
 const AT_ONCE: usize = 4;
-/// Brings files.
+/// Brings files of one place, in parts where that is worth it.
 #[derive(Debug)]
 pub(super) struct Transfer<'a> {
     pub(super) place: &'a dyn Place,
-    /// What errors name.
+    /// The URI that errors name.
     pub(super) uri: &'a str,
     /// The most bytes of a file.
     pub(super) limit: u64,
     pub(super) control: &'a Control<'a>,
-    /// Counts every byte.
+    /// Where every byte that arrives is counted, if progress is shown.
     pub(super) meter: Option<&'a PhaseMeter<'a>>,
 }
 

@@ -20,7 +20,7 @@ use object_store::{
 use super::place::{Body, Object, Place, ReadError};
 use crate::{fault::chain, storage::StorageError};
 
-/// A bucket.
+/// A bucket of an object store, and what it can do beyond reading: uploads in parts, signed links.
 #[derive(Clone, Debug)]
 pub(in crate::storage) struct Bucket {
     pub(in crate::storage) store: Arc<dyn ObjectStore>,

@@ -32,7 +32,7 @@ pub(in crate::storage) struct HubPath {
 /// Where the hub is, and who we are there.
 #[derive(Clone)]
 pub struct HubConfig {
-    /// Its address.
+    /// The URL that its API and its files are below: `https://huggingface.co`.
     pub endpoint: String,
     /// A token, for repositories that are not open.
     pub token: Option<String>,

@@ -15,7 +15,7 @@ use url::{Origin, Url};
 use super::place::{Body, Object, Place, ReadError};
 use crate::{outbound::Guard, panics::blocking};
 
-/// Lets everything through.
+/// The guard for servers that the configuration names: it refuses no address.
 const INSIDE: Guard = Guard { private: true };
 /// How long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(30);

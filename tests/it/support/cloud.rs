@@ -26,7 +26,7 @@ const AZURITE: (&str, &str) =
 pub struct Cloud {
     pub name: &'static str,
     pub scheme: &'static str,
-    /// Where it listens.
+    /// The URL that it listens on.
     pub url: String,
     /// The variables of its client: all but the endpoint.
     env: Vec<(&'static str, String)>,
@@ -92,7 +92,7 @@ impl Cloud {
         Cloud { name: "s3s-fs", folder: Some(folder), ..Self::s3(url) }
     }
 
-    /// S3 by moto.
+    /// S3 as moto, a server in Python, implements it.
     pub fn moto() -> Self {
         let mut moto = Command::new(needed("PTQD_TEST_PYTHON"));
         moto.args(["-u", "-m", "moto.server", "-p", "0"]);
@@ -185,7 +185,7 @@ impl Cloud {
         object_store::parse_url_opts(&url, options).expect("a store").0
     }
 
-    /// Stores a file.
+    /// Stores a file under a key of the bucket.
     pub fn put(&self, key: &str, bytes: Vec<u8>) {
         let put = async { self.store().put(&Key::from(key), PutPayload::from(bytes)).await };
         runtime().block_on(put).expect("stored");

@@ -1,4 +1,4 @@
-//! Reading `tests/golden`.
+//! The golden vectors of `tests/golden`, by name.
 
 use std::{borrow::Cow, path::Path};
 

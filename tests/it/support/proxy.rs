@@ -14,7 +14,7 @@ use std::{
 /// What the line does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Line {
-    /// Lets everything through.
+    /// Lets everything through, as fast as it comes.
     Good,
     /// Cuts each connection after so many bytes from the server, at most so many times.
     Cut { after: usize, times: usize },
@@ -24,7 +24,7 @@ pub enum Line {
     Answer(&'static str),
 }
 
-/// An overloaded S3.
+/// The answer of an S3 that is overloaded, and does not want the connection to stay.
 pub const OVERLOADED: &str = "HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// A proxy before a server.

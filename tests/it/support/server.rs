@@ -49,7 +49,7 @@ pub fn config(data_dir: PathBuf, workers: usize) -> ServeConfig {
 }
 
 impl Server {
-    /// With one worker.
+    /// A server with one worker, everything else by default.
     pub fn start() -> Self {
         Self::start_with(|_| {})
     }

@@ -37,7 +37,7 @@ pub(super) struct LocalShardRun<'a> {
 }
 
 impl<'a> LocalShardRun<'a> {
-    /// For these shards.
+    /// Gets ready to write these shards into `out`, where an earlier run's journal says which of them are done.
     pub(super) fn new(
         opened: &'a OpenedCheckpoint,
         shards: Vec<usize>,

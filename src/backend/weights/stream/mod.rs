@@ -203,7 +203,7 @@ mod tests {
     /// The bytes of a tensor, and of each how often it was written.
     type Written = (Vec<u8>, Vec<u8>);
 
-    /// Tensors in memory.
+    /// A sink that holds tensors in memory, by name.
     #[derive(Default)]
     struct Memory(Mutex<BTreeMap<String, Written>>);
 

@@ -21,7 +21,7 @@ pub(in crate::backend) struct Weight<'a> {
     pub(in crate::backend) scheme: &'a WeightScheme,
     /// Where its codes go.
     pub(in crate::backend) encoded: &'a EncodedWeight,
-    /// Its elements.
+    /// Reads its elements, as they lie in the source file.
     pub(in crate::backend) read: Read<'a>,
 }
 

@@ -71,7 +71,7 @@ impl Graph {
         }
     }
 
-    /// Removes nodes.
+    /// Removes nodes, and forgets their uses of tensors.
     pub fn remove(&mut self, nodes: &BTreeSet<NodeId>) {
         self.order.retain(|node| !nodes.contains(node));
         for node in nodes {

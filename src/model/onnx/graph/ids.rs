@@ -11,7 +11,7 @@ pub struct TensorId(pub(super) usize);
 /// One use of a tensor: the node that reads it, and as which of its inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Use {
-    /// The node.
+    /// The node that reads the tensor.
     pub node: NodeId,
     /// Which of its inputs, counted from 0.
     pub input: usize,

@@ -33,7 +33,7 @@ pub struct Graph {
     nodes: Vec<Node>,
     /// The nodes that there are, as the file orders them.
     order: Vec<NodeId>,
-    /// By id.
+    /// By id; a name gets the next one when it is first met.
     tensors: Vec<Tensor>,
     ids: HashMap<String, TensorId>,
     /// The initializers, as the file orders them.
@@ -123,7 +123,7 @@ impl Graph {
         self.frame = frame;
     }
 
-    /// The message again.
+    /// The graph as a protobuf message, nodes and initializers in the file's order.
     pub fn to_proto(&self) -> GraphProto {
         let mut proto = self.frame.clone();
         proto.node = self.nodes().map(|id| self.node(id).clone()).collect();
@@ -141,7 +141,7 @@ impl Graph {
         &self.frame.input
     }
 
-    /// The outputs.
+    /// The graph's outputs, in the file's order.
     pub fn outputs(&self) -> &[ValueInfoProto] {
         &self.frame.output
     }
@@ -207,7 +207,7 @@ impl Graph {
         self.ids.get(name).copied()
     }
 
-    /// A tensor's name.
+    /// A tensor's name in the file.
     pub fn name(&self, tensor: TensorId) -> &str {
         &self.tensor_at(tensor).name
     }

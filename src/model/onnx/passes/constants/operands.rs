@@ -29,7 +29,7 @@ pub(super) struct Floats<'g> {
     pub(super) format: FloatFormat,
     /// Its dimensions, whose product its bytes fit.
     pub(super) dims: Vec<usize>,
-    /// Its elements, row-major.
+    /// Its elements, row-major and little endian.
     pub(super) bytes: Cow<'g, [u8]>,
     raw: Option<&'g Bytes>,
 }

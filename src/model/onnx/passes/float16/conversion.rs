@@ -11,7 +11,6 @@ use crate::model::onnx::{
 
 /// A graph on its way, and what is known of its tensors so far.
 pub(super) struct Conversion {
-    /// Names in use.
     names: Names,
     /// Tensors that are f16 now.
     pub(super) floats: BTreeSet<String>,

@@ -3,7 +3,7 @@
 use super::patch::{Adapted, Patch};
 use crate::model::onnx::{attribute_int, int_attribute, new_node};
 
-/// No adapter yet.
+/// Refuses: the operator changed its meaning, and no adapter says the old one in the new way.
 pub(super) fn changed(_: &mut Patch<'_>) -> Adapted {
     Err("its meaning changed, and there is no adapter for it yet")
 }

@@ -8,7 +8,7 @@ use crate::model::onnx::{
 /// A node on its way to a later version, and what has to come with it.
 pub(super) struct Patch<'a> {
     pub(super) node: NodeProto,
-    /// Names in use.
+    /// Every name of the graph, so that a new one differs from all.
     pub(super) names: &'a mut Names,
     /// New constants of the main graph.
     pub(super) constants: &'a mut Vec<TensorProto>,
@@ -73,7 +73,7 @@ impl Patch<'_> {
     }
 }
 
-/// A text attribute.
+/// An attribute of type `STRING`.
 pub(super) fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto {
         name: Some(name.to_owned()),
