@@ -1,4 +1,4 @@
-.PHONY: demo test test-interop bench check setup openapi
+.PHONY: demo test quick test-interop bench check setup openapi
 
 # Quantizes two small trained models through a real server and shows the reports.
 demo:
@@ -9,6 +9,14 @@ demo:
 test:
 	@tests/tools/setup test
 	@. .tools/env && export PG_PROGRAMS && tests/tools/with-postgres tests/tools/run-tests
+
+# In seconds once built: the unit tests, and those integration tests that together reach nine in ten lines of
+# src/model/onnx and src/backend.
+QUICK = spec_table:: static_graphs:: checkpoint:: state_dict:: golden_ calibration_data::random calibration_data::what_is \
+	calibration_data::folders weights_only::zeros graph_weights::external static_ptq::weights_alone study::memory hostile::nodes
+quick:
+	@tests/tools/setup test
+	@. .tools/env && cargo test --quiet --lib && cargo test --quiet --test it -- $(QUICK)
 
 # The runtimes that must load what we write, and the tools that we must not be worse than: transformers with
 # compressed-tensors and with torchao, every model of the onnx package, onnxruntime's and ModelOpt's static PTQ, and generated clients of the API. Fetches torch.
