@@ -12,7 +12,7 @@ use std::{
 };
 
 /// A file that has a temporary name, its own followed by `.partial`, until [`PartialFile::finish`]. One that is dropped
-/// before is left under the temporary name, and overwritten by whoever tries again.
+/// before is left under the temporary name, and overwritten by the next attempt.
 #[derive(Debug)]
 pub struct PartialFile {
     file: File,

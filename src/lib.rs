@@ -16,9 +16,9 @@
 //! | [`backend`] | the PTQ backends |
 //! | [`report`] | what was done and what it cost |
 //! | [`pipeline`] | one job, from local inputs to a folder of artifacts |
-//! | [`job`] | what a job is, and the ports to where jobs and artifacts are kept |
+//! | [`job`] | what a job is, and the ports to where jobs and artifacts are stored |
 //! | [`access`] | tenants' API keys and what they may do |
-//! | [`webhook`] | who is told of what, and how it is signed |
+//! | [`webhook`] | which events are delivered where, and how they are signed |
 //! | [`control`], [`fault`], [`digest`], [`files`] | leaves that all share: progress and cancellation; what an error says of itself; SHA-256; files that appear whole |
 
 pub mod access;

@@ -138,7 +138,7 @@ pub fn answered(method: &str, route: &str, status: u16, took: Duration) {
     figures().requests.get_or_create(&labels).inc();
 }
 
-/// A webhook was told something, or could not be.
+/// Counts an attempt to deliver to a webhook.
 pub fn delivery_attempted(delivered: bool) {
     let outcome = if delivered { "delivered" } else { "failed" };
     figures().deliveries.get_or_create(&vec![("outcome", outcome.to_owned())]).inc();

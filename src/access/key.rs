@@ -8,7 +8,7 @@ use crate::{
     job::Tenant,
 };
 
-/// An API key as it is kept. Times are milliseconds since 1970 by the database's clock.
+/// An API key as it is stored. Times are milliseconds since 1970 by the database's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
     /// Its id, also the part of the secret that may be shown.
@@ -29,7 +29,7 @@ pub struct ApiKey {
     pub last_used_at: Option<i64>,
 }
 
-/// What the holder of a key sends: `ptqd_<id>_<secret>`, 256 random bits in hexadecimal. It is shown once and kept nowhere.
+/// What the holder of a key sends: `ptqd_<id>_<secret>`, 256 random bits in hexadecimal. It is shown once and stored nowhere.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeySecret {
     id: String,
@@ -52,7 +52,7 @@ impl KeySecret {
         &self.id
     }
 
-    /// What is kept of it. The secret is random and long, so a plain digest is as good as a slow one.
+    /// What is stored of it. The secret is random and long, so a plain digest is as good as a slow one.
     pub fn hash(&self) -> String {
         sha256_hex(self.reveal().as_bytes())
     }

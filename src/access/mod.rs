@@ -1,4 +1,4 @@
-//! Who may do what: API keys, their scopes, and the port to wherever keys are kept.
+//! Who may do what: API keys, their scopes, and the port to where keys are stored.
 //!
 //! Plain data and rules. Knows nothing of SQL or HTTP.
 

@@ -1,4 +1,4 @@
-//! [`KeyStore`]: the port to wherever API keys are kept.
+//! [`KeyStore`]: the port to where API keys are stored.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! [`TokenReader`]: the port to whoever knows the tokens of an OpenID provider.
+//! [`TokenReader`]: the port to the verifier of an OpenID provider's tokens.
 
 use async_trait::async_trait;
 

@@ -1,4 +1,4 @@
-//! The door: what a request must pass to become a job, for those who create, try again, or plan.
+//! Admission: the checks that a request must pass to become a job, shared by create, retry and plan.
 
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use crate::{
     pipeline::Purpose,
 };
 
-/// A tenant's job, or everything that is wrong with it and can be told without the model.
+/// A tenant's job, or everything wrong with it that can be found without its model.
 pub(super) fn admit(
     state: &ApiState,
     tenant: &Tenant,

@@ -91,7 +91,7 @@ async fn download(
         (header::ETAG, value(&tag)?),
         (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
         (header::CONTENT_DISPOSITION, value(&disposition)?),
-        // Whoever has it may keep it: an artifact never changes.
+        // An artifact never changes, so clients may cache it for as long as they like.
         (header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable")),
     ]);
     if let Some(digest) = repr_digest(sha256) {
@@ -105,7 +105,7 @@ async fn download(
         let head = [(header::LOCATION, value(&url)?), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
         return Ok((StatusCode::TEMPORARY_REDIRECT, head).into_response());
     }
-    // A range of another version is of no use to one who wants to go on.
+    // With a range of another version a download cannot be resumed.
     let same = headers.get(header::IF_RANGE).is_none_or(|wanted| wanted.as_bytes() == tag.as_bytes());
     let range = headers.get(header::RANGE).filter(|_| same).and_then(|range| range.to_str().ok());
     let range = range.map(|text| part(text, artifact.size)).transpose()?.flatten();

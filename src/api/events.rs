@@ -21,9 +21,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{access::Reader, error::ApiError, extract::Params, jobs::find, problem::Problem, state::ApiState};
 use crate::job::{Event, JobId, Notification, NotificationStream, Tenant, wait_for};
 
-/// How often a stream looks for itself: news may be missed.
+/// How often a stream reads the job without a notification: notifications may be lost.
 const LOOK: Duration = Duration::from_secs(2);
-/// How often a stream that has nothing to tell says that it is alive.
+/// How often a stream without events sends a comment, so that proxies keep the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a client should wait before it connects again.
 const RECONNECT: Duration = Duration::from_secs(2);
@@ -50,7 +50,7 @@ struct EventView {
     seq: i64,
     /// When it happened, in milliseconds since 1970.
     at: i64,
-    /// What it tells, also the SSE event name; more may come.
+    /// Its kind, also the SSE event name; later versions may add kinds.
     #[serde(rename = "type")]
     #[schema(example = "job.progress")]
     kind: String,
@@ -94,7 +94,7 @@ struct EventPage {
 /// Follow a job.
 ///
 /// Server-sent events unless `after` is given or `Accept` asks for JSON; `Last-Event-ID` resumes a stream, which ends with
-/// the job. Stream and pages tell the same events under the same numbers.
+/// the job. Stream and pages have the same events under the same numbers.
 #[utoipa::path(get, path = "/v1/jobs/{id}/events", operation_id = "list_events", tag = "jobs", params(
     ("id" = String, Path, description = "The job's id."),
     EventParams,
@@ -150,8 +150,8 @@ struct Follow {
 }
 
 impl Follow {
-    /// The next line. `None`: the job has ended and all was told, or is gone; or the client is to come back with the number
-    /// of the last event it saw.
+    /// The next event. `None` ends the stream: the job has ended and all events were sent, or it was deleted; or the client
+    /// is to connect again with the number of the last event it saw.
     async fn next(&mut self) -> Option<sse::Event> {
         loop {
             if let Some(event) = self.pending.pop_front() {
@@ -177,12 +177,12 @@ impl Follow {
             if job.status.is_terminal() || *self.draining.borrow() {
                 return None;
             }
-            self.news_of_job().await;
+            self.wait_for_event().await;
         }
     }
 
-    /// Waits for something new; news may be missed, so not for ever.
-    async fn news_of_job(&mut self) {
+    /// Waits for a notification of the job, at most [`LOOK`]: notifications may be lost.
+    async fn wait_for_event(&mut self) {
         let wanted = Notification::Event(self.job.clone());
         tokio::select! {
             () = wait_for(&mut self.notifications, &wanted) => {}

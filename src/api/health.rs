@@ -34,7 +34,7 @@ async fn healthz() -> Json<Health> {
     Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
-/// What is asked whether the service can do its work.
+/// Whether each thing that the service depends on can be used.
 #[derive(Debug, Serialize, ToSchema)]
 struct Readiness {
     /// Whether requests should come here.
@@ -54,13 +54,13 @@ struct Readiness {
     (status = 200, description = "They should.", body = Readiness),
     (status = 503, description = "They should not.", body = Readiness)))]
 async fn readyz(State(state): State<ApiState>) -> Response {
-    // Everybody may ask, so the answer says what fails; why it does is in the log.
-    let told = |error: Option<String>| error.unwrap_or_else(|| "ok".to_owned());
+    // The endpoint is open to everybody, so the answer says what fails, and only the log says why.
+    let state_of = |error: Option<String>| error.unwrap_or_else(|| "ok".to_owned());
     let logged = |error: &dyn std::error::Error| tracing::warn!(error = chain(error), "not ready");
     let readiness = Readiness {
-        database: told(state.jobs.ping().await.inspect_err(|e| logged(e)).err().map(|e| e.to_string())),
-        store: told(state.artifacts.check().await.inspect_err(|e| logged(e)).err().map(|e| e.to_string())),
-        disk: told(state.disk.check().err()),
+        database: state_of(state.jobs.ping().await.inspect_err(|e| logged(e)).err().map(|e| e.to_string())),
+        store: state_of(state.artifacts.check().await.inspect_err(|e| logged(e)).err().map(|e| e.to_string())),
+        disk: state_of(state.disk.check().err()),
         draining: *state.draining.borrow(),
         ready: false,
     };

@@ -115,7 +115,7 @@ async fn retry(
     Ok(answer(StatusCode::ACCEPTED, job))
 }
 
-/// Forget a job that has ended, and its files.
+/// Delete a job that has ended, and its files.
 #[utoipa::path(delete, path = "/v1/jobs/{id}", operation_id = "delete_job", tag = "jobs", params(
     ("id" = String, Path, description = "The job's id."),
     ("If-Match" = inline(Option<String>), Header, nullable = false, description = "Only if the job is at this version."),
@@ -135,7 +135,7 @@ async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let changed = state.jobs.delete(writer.tenant(), &parse(&id)?, if_match(&headers)?).await?;
     let job = outcome(changed, "only one that has ended can be deleted; cancel it first")?;
-    // After the row: whoever dies in between leaves files that nobody refers to, which are swept.
+    // After the row: a process that dies in between leaves files that no row refers to, which the sweep removes.
     state.artifacts.remove(job.id.as_str()).await;
     Ok(StatusCode::NO_CONTENT)
 }

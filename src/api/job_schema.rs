@@ -57,7 +57,7 @@ pub(super) struct EvaluationInput {
     preprocess: Option<PreprocessInput>,
 }
 
-/// What the result should reach. One that does not is reported, and kept.
+/// What the result should reach. A result that does not is reported as such; its artifacts stay.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QualityGateInput {

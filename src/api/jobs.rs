@@ -113,7 +113,7 @@ async fn list(
         created_after: params.created_after,
         created_before: params.created_before,
         after: after.transpose()?,
-        // One more than asked for tells whether there is a next page.
+        // One more than asked for shows whether there is a next page.
         limit: limit + 1,
     };
     let mut jobs = state.jobs.list(reader.tenant(), query).await?;
@@ -136,7 +136,7 @@ fn read_cursor(text: &str) -> Option<Cursor> {
     ("id" = String, Path, description = "The job's id."),
     ("If-None-Match" = inline(Option<String>), Header, nullable = false, description = "The version that the client has."),
     ("Prefer" = inline(Option<String>), Header, nullable = false, example = "wait=10",
-     description = "`wait=n`: answer when there is news, or after n seconds."),
+     description = "`wait=n`: answer when the job has changed, or after n seconds."),
 ), responses(
     (status = 200, description = "The job.", body = JobView, headers(("ETag" = String, description = "Its version."))),
     (status = 304, description = "The client has this version."),

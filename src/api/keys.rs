@@ -63,7 +63,7 @@ struct KeyView {
     revoked_at: Option<i64>,
     /// When it was used last, to the minute; null if it never was.
     last_used_at: Option<i64>,
-    /// The whole key. Told once, when it is made.
+    /// The whole key; only in the response that creates it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "ptqd_…")]
     key: Option<String>,
@@ -93,7 +93,7 @@ struct KeyList {
 
 /// Make an API key for the tenant.
 #[utoipa::path(post, path = "/v1/keys", operation_id = "create_key", tag = "operations", request_body = KeyRequest, responses(
-    (status = 201, description = "The key; it is not told again.", body = KeyView),
+    (status = 201, description = "The key; this is the only response that has it whole.", body = KeyView),
     (status = 400, description = "The body is no key.", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
     (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),

@@ -25,7 +25,7 @@ use utoipa::{
         (name = "results", description = "Plans, reports and artifacts."),
         (name = "catalogue", description = "What can be asked for."),
         (name = "uploads", description = "Files for the service itself to keep."),
-        (name = "webhooks", description = "Being told instead of asking."),
+        (name = "webhooks", description = "Job events, POSTed to URLs of the tenant."),
         (name = "operations", description = "The service itself.")
     ),
     modifiers(&Bearer),

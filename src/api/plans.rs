@@ -32,7 +32,7 @@ struct PlanView {
     plan: Value,
     /// What the user should know.
     warnings: Vec<WarningView>,
-    /// The size of the model's files, as far as it can be told.
+    /// The size of the model's files; null where it is not known.
     bytes_before: Option<u64>,
     /// The predicted size of the result's.
     bytes_after: Option<u64>,

@@ -101,7 +101,7 @@ fn check(name: &str) -> Result<(), ApiError> {
     ("name" = String, Path, description = "The file's name.", pattern = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$"),
     ("Repr-Digest" = inline(Option<String>), Header, nullable = false, pattern = r"^sha-256=:[A-Za-z0-9+/]{43}=:$",
      example = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
-     description = "The file's SHA-256 (RFC 9530): what arrives with another one is not kept."),
+     description = "The file's SHA-256 (RFC 9530): an upload with another digest is refused."),
 ), request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file's bytes."), responses(
     (status = 201, description = "The file is stored.", body = UploadView),
     (status = 400, description = "The upload broke off.", body = Problem, content_type = "application/problem+json"),

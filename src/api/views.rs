@@ -178,7 +178,7 @@ pub(super) enum StatusView {
     TimedOut,
 }
 
-/// The rules of a job that was let in before they were kept with it, and never planned.
+/// The rules of a job that an earlier version admitted without storing them, and that was never planned.
 fn effective(job: &Job) -> Value {
     AdmittedJob::restore(job.spec.clone()).map_or(Value::Null, |job| job.effective_config)
 }

@@ -25,7 +25,7 @@ pub(super) fn preferred(headers: &HeaderMap) -> Option<Duration> {
     seconds.map(|seconds| Duration::from_secs(seconds.min(LONGEST)))
 }
 
-/// Tells the client that it was done as it prefers.
+/// Says in `Preference-Applied` that the client's preference was followed.
 pub(super) fn applied(headers: &mut HeaderMap, wait: Option<Duration>) {
     if let Some(value) = wait.and_then(|wait| HeaderValue::from_str(&format!("wait={}", wait.as_secs())).ok()) {
         headers.insert(APPLIED, value);

@@ -28,7 +28,7 @@ pub(super) struct Resources {
 }
 
 impl Resources {
-    /// Opens database, artifact store and folders. Of an embedded database it ends all leases; whoever held them is dead.
+    /// Opens database, artifact store and folders. Of an embedded database it ends all leases; their holders are dead.
     pub(super) async fn open(config: &WorkerConfig) -> Result<Self, AppError> {
         let data = &config.storage.data_dir;
         let unusable = |source| AppError::DataDir { path: data.clone(), source };
@@ -39,7 +39,7 @@ impl Resources {
         let database = database::open(&url, config.storage.database_connections).await?;
         let scratch = data.join("scratch");
         if embedded {
-            // The folder is ours alone, so whoever held a lease is dead.
+            // The folder is ours alone, so every holder of a lease is dead.
             database.upkeep.end_all_leases().await?;
         }
         fs::create_dir_all(&scratch).map_err(unusable)?;

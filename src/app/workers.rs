@@ -81,7 +81,7 @@ impl Resources {
     }
 }
 
-/// The backends that this process can run. One that is alone takes every job, so that its user is told what is missing.
+/// The backends that this process can run. One that is alone takes every job, so that the error says what is missing.
 fn backends(engine: &EngineConfig, alone: bool) -> Vec<&'static str> {
     let all = BACKENDS.iter().map(|backend| backend.capabilities());
     let runs = alone || {

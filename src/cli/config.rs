@@ -56,7 +56,7 @@ pub(super) fn run(args: &ConfigArgs, file: Option<&Path>, program: &Command) -> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// The settings of a command, one a line; what opens something is not told.
+/// The settings of a command, one a line; secrets are not printed.
 pub(super) fn summary(program: &Command, command: &str, matches: &ArgMatches) -> Vec<String> {
     let arguments = program.find_subcommand(command).into_iter().flat_map(Command::get_arguments);
     let line = |argument: &clap::Arg| {

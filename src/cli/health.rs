@@ -1,4 +1,4 @@
-//! `ptqd health`: whether a server on this machine answers, for whoever has a program to ask with and no shell.
+//! `ptqd health`: whether a server on this machine answers, for containers that have the program and no shell.
 
 use std::{error::Error, net::SocketAddr, process::ExitCode, time::Duration};
 

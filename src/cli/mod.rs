@@ -83,7 +83,7 @@ enum Command {
     Migrate(crate::config::StorageConfig),
     /// Print an example of the configuration file, or check one.
     Config(config::ConfigArgs),
-    /// Ask the server on this machine whether it is ready; the exit code tells.
+    /// Ask the server on this machine whether it is ready; the exit code says.
     Health(health::HealthArgs),
     /// Make, list and revoke API keys.
     Keys(keys::KeysArgs),

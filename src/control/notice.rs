@@ -18,7 +18,7 @@ pub struct Progress {
     pub eta_seconds: Option<f64>,
 }
 
-/// What whoever watches the job should know.
+/// What a running job reports to its observer.
 #[derive(Clone, Debug)]
 pub enum Notice {
     /// A phase begins, and the one before is over.

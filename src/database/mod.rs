@@ -20,7 +20,7 @@ use crate::{
     webhook::WebhookStore,
 };
 
-/// A database that jobs cannot be kept in.
+/// A database that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL names no database we know.

@@ -82,7 +82,7 @@ async fn listen(options: PgConnectOptions, notifications: broadcast::Sender<Noti
         if let Err(error) = listen_once(&options, &notifications).await {
             tracing::warn!(error = crate::fault::chain(&error), "the database's notifications do not arrive for now");
         }
-        // Meanwhile whoever waits asks the database now and then.
+        // Meanwhile waiters poll the database.
         let _ = notifications.send(Notification::Lagged);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

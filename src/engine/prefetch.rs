@@ -23,7 +23,7 @@ pub fn each_batch<E: From<EngineError>>(
         let (sender, receiver) = mpsc::sync_channel(1);
         scope.spawn(move || {
             for batch in batches {
-                // Whoever stops listening wants no more.
+                // The receiver is gone: nothing more is wanted.
                 if sender.send(binding.read(batch.clone())).is_err() {
                     return;
                 }

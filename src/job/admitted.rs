@@ -10,7 +10,7 @@ use crate::{
     spec::{Objection, ObjectionCode, Parsed, QuantizeSpec},
 };
 
-/// A job that can be carried out as far as can be told without its model.
+/// A job that can be carried out as far as can be checked without its model.
 #[derive(Clone, Debug)]
 pub struct AdmittedJob {
     /// What was asked for.

@@ -28,12 +28,12 @@ pub enum Work {
     Shard {
         /// Which one, from 0.
         index: usize,
-        /// The job's plan, as whoever fanned it out resolved it.
+        /// The job's plan, as the attempt that fanned it out resolved it.
         plan: Value,
     },
     /// What is left when all shards are done: index, configuration, report, manifest.
     Join {
-        /// The job's plan, as whoever fanned it out resolved it.
+        /// The job's plan, as the attempt that fanned it out resolved it.
         plan: Value,
         /// What each shard's task left, in order; none where another version wrote what this one cannot read.
         outputs: Option<Vec<ShardOutput>>,
@@ -57,7 +57,7 @@ pub struct Claim {
     pub time_left: Option<Duration>,
 }
 
-/// What the store says to whoever holds a lease.
+/// What the store answers to the holder of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
     /// The lease is renewed, or stands: work on.

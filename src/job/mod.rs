@@ -1,4 +1,4 @@
-//! What a job is: its request, its states, its events, and the ports to wherever jobs are kept.
+//! What a job is: its request, its states, its events, and the ports to where jobs are stored.
 //!
 //! Plain data and rules. Knows nothing of SQL, HTTP or threads; [`JobStore`] and [`Queue`] are implemented in the shell.
 

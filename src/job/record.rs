@@ -1,4 +1,4 @@
-//! [`Job`]: a job as it is kept.
+//! [`Job`]: a job as it is stored.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ impl JobResult {
     }
 }
 
-/// A job as it is kept. Times are milliseconds since 1970 by the database's clock.
+/// A job as it is stored. Times are milliseconds since 1970 by the database's clock.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Its id, which also orders jobs by their creation.

@@ -32,7 +32,7 @@ pub struct JobRequest {
     pub spec: JobSpec,
     /// The rules of the `quantize` section, as far as they could be read.
     pub rules: QuantizeSpec,
-    /// Everything wrong that can be told without the model and without the backends.
+    /// Everything wrong that can be found without the model and without the backends.
     pub objections: Vec<Objection>,
     /// Everything aliased, ignored or changed.
     pub warnings: Vec<Warning>,

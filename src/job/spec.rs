@@ -1,4 +1,4 @@
-//! [`JobSpec`]: what a client asks for, in the form in which it is kept.
+//! [`JobSpec`]: what a client asks for, in the form in which it is stored.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +86,7 @@ impl JobSpec {
         }
     }
 
-    /// Attempts without being told: a job may outlive two lost workers.
+    /// The most attempts by default: a job may outlive two lost workers.
     pub const DEFAULT_MAX_ATTEMPTS: u32 = 3;
 
     /// The most attempts it gets, by the request or by default.

@@ -21,7 +21,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// What is wrong with a URL that can be told without resolving its name.
+    /// Checks what can be checked of a URL without resolving its host name; the error says what is wrong.
     pub fn check(self, url: &str) -> Result<(), String> {
         const LONGEST: usize = 2000;
         if url.len() > LONGEST {

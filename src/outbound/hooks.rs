@@ -1,4 +1,4 @@
-//! [`Sender`]: telling webhooks what they want to know.
+//! [`Sender`]: delivers job events to webhooks.
 
 use std::{
     sync::Arc,

@@ -1,4 +1,4 @@
-//! [`WebhookStore`]: the port to wherever webhooks and their deliveries are kept.
+//! [`WebhookStore`]: the port to where webhooks and their deliveries are stored.
 
 use std::time::Duration;
 

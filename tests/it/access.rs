@@ -78,7 +78,7 @@ fn a_shared_database_needs_keys() {
     assert_eq!(nobody.with_key(&secret).get("/v1/jobs").0, 200);
     let listed = admin.json("/v1/keys");
     assert_eq!(listed["keys"].as_array().unwrap().len(), 4, "its own tenant's");
-    assert!(!listed.to_string().contains(secret.rsplit('_').next().unwrap()), "secrets are not told again");
+    assert!(!listed.to_string().contains(secret.rsplit('_').next().unwrap()), "secrets are not shown again");
     let path = format!("/v1/keys/{}", fresh.json()["id"].as_str().unwrap());
     assert_eq!(admin.send("DELETE", &path, &[], None).status, 204);
     assert_eq!(nobody.with_key(&secret).get("/v1/jobs").0, 401);
@@ -97,7 +97,7 @@ fn a_shared_database_needs_keys() {
 }
 
 #[test]
-fn callers_have_a_limit_and_are_told_of_it() {
+fn rate_limits_are_per_caller_and_in_the_headers() {
     let folder = tempfile::tempdir().unwrap();
     let url = schema("limits");
     let server = start(&url, folder.path(), &["--rate-limit", "2"]);

@@ -35,7 +35,7 @@ clouds!(
     a_store_gives_inputs_and_takes_artifacts: s3s, moto, azurite, gcs;
     a_line_that_is_cut_again_and_again_costs_time_and_nothing_else: s3s, moto, azurite, gcs;
     a_slow_line_is_waited_for_and_a_job_on_it_cancelled_in_the_middle: moto, azurite, gcs;
-    an_overload_passes_unnoticed_or_is_told: s3s, azurite, gcs;
+    an_overloaded_store_is_retried_or_reported: s3s, azurite, gcs;
 );
 
 /// Everything about one store.
@@ -82,7 +82,7 @@ fn a_store_gives_inputs_and_takes_artifacts(cloud: &Cloud) {
     }
     assert_eq!((cloud.keys("team").len(), cloud.uploads()), (0, 0), "{name}");
 
-    // What is not there is told by its name.
+    // What is missing is named.
     for (missing, code) in [
         (cloud.uri("models/no.onnx"), "input_not_found"),
         (cloud.uri("models/no/"), "input_not_found"),
@@ -218,7 +218,7 @@ fn a_slow_line_is_waited_for_and_a_job_on_it_cancelled_in_the_middle(cloud: &Clo
     });
 }
 
-fn an_overload_passes_unnoticed_or_is_told(cloud: &Cloud) {
+fn an_overloaded_store_is_retried_or_reported(cloud: &Cloud) {
     let folder = tempfile::tempdir().unwrap();
     let (proxy, server) = behind(cloud, folder.path(), 2048);
     let client = &server.client;
@@ -246,7 +246,7 @@ fn an_overload_passes_unnoticed_or_is_told(cloud: &Cloud) {
 }
 
 #[test]
-fn credentials_that_are_not_valid_are_told_as_such() {
+fn invalid_credentials_are_reported_as_such() {
     let folder = tempfile::tempdir().unwrap();
     let cloud = Cloud::s3s();
     cloud.put("models/m.safetensors", fs::read(fixture("vit.safetensors")).unwrap());
@@ -257,7 +257,7 @@ fn credentials_that_are_not_valid_are_told_as_such() {
     once["max_attempts"] = json!(1);
     let failed = wrong.client.wait(&wrong.client.submit(&once));
     assert_eq!(failed["error"]["code"], "input_denied", "{:#}", failed["error"]);
-    assert!(!failed.to_string().contains("another"), "the secret is told");
+    assert!(!failed.to_string().contains("another"), "the secret is shown");
 
     // Azure, with the key of another account.
     let azure = Cloud::azurite();
@@ -289,7 +289,7 @@ fn credentials_that_are_not_valid_are_told_as_such() {
 
 /// Tokens that have run out, as Azure and Google say it.
 #[test]
-fn expired_tokens_of_azure_and_google_are_told_as_such() {
+fn expired_tokens_of_azure_and_google_are_reported_as_such() {
     const AZURE: &str = "HTTP/1.1 403 Server failed to authenticate the request\r\nx-ms-error-code: AuthenticationFailed\r\n\
         content-length: 0\r\nconnection: close\r\n\r\n";
     const GOOGLE: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";

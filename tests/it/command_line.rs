@@ -165,7 +165,7 @@ fn the_example_of_the_configuration_file_is_current_and_every_line_of_it_is_take
 }
 
 #[test]
-fn a_configuration_file_is_checked_and_its_secrets_are_not_told() {
+fn config_check_finds_mistakes_and_prints_no_secrets() {
     let file = "database_url = \"postgres://me:secret@db/x\"\nworkers = 3\n";
     let (told, code) = with_file(file, &["config", "check", "--lease-seconds", "7"]);
     assert_eq!(code, 0, "{told}");

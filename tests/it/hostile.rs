@@ -123,7 +123,7 @@ fn uris_that_lead_elsewhere_are_refused_by_name() {
 }
 
 #[test]
-fn files_outside_the_open_folders_are_refused_and_not_told_of() {
+fn files_outside_the_open_folders_are_refused_without_saying_whether_they_exist() {
     let folder = tempfile::tempdir().unwrap();
     let (open, closed) = (folder.path().join("open"), folder.path().join("closed"));
     for dir in [&open, &closed] {

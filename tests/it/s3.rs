@@ -76,7 +76,7 @@ fn workers_share_a_checkpoint_through_the_bucket() {
 }
 
 #[test]
-fn a_store_that_is_away_is_told_and_the_job_tried_again() {
+fn a_store_that_cannot_be_reached_is_reported_and_the_job_retried() {
     let (s3, folder) = (Cloud::moto(), tempfile::tempdir().unwrap());
     // A bucket that is not there.
     let server = serve(s3.program_at(&s3.url, "s3://missing/x", "serve", folder.path(), None));

@@ -64,7 +64,7 @@ fn whole_numbers_may_be_written_as_floats() {
 }
 
 #[test]
-fn waiting_answers_when_there_is_something_to_tell() {
+fn a_waiting_request_answers_when_the_job_changes() {
     let server = Server::start();
     let waited = server.client.send("POST", "/v1/jobs", &[("prefer", "wait=20")], Some(&weight_only()));
     assert_eq!((waited.status, waited.header("preference-applied")), (200, "wait=20"));
@@ -72,7 +72,11 @@ fn waiting_answers_when_there_is_something_to_tell() {
     let id = waited.json()["id"].as_str().unwrap().to_owned();
     let path = format!("/v1/jobs/{id}");
     let shown = server.client.send("GET", &path, &[("prefer", "wait=20")], None);
-    assert_eq!((shown.status, shown.header("etag")), (200, waited.header("etag")), "what has ended is told at once");
+    assert_eq!(
+        (shown.status, shown.header("etag")),
+        (200, waited.header("etag")),
+        "a job that has ended is answered at once"
+    );
     let same = server.client.send("GET", &path, &[("if-none-match", shown.header("etag"))], None);
     assert_eq!((same.status, same.body.len()), (304, 0));
 
@@ -92,7 +96,7 @@ fn waiting_answers_when_there_is_something_to_tell() {
     let began = Instant::now();
     let changed = idle.client.send("GET", &path, &headers, None);
     assert_eq!((changed.status, &changed.json()["status"]), (200, &json!("cancelled")));
-    // One that is not told of the change looks when the 20 seconds are over.
+    // One that gets no notification of the change reads the job when the 20 seconds are over.
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     assert_eq!(cancelling.join().unwrap(), 200);
 }
@@ -312,14 +316,14 @@ fn receiver(statuses: &'static [u16]) -> (String, mpsc::Receiver<(String, String
 }
 
 #[test]
-fn webhooks_are_told_signed_and_told_again() {
+fn webhook_deliveries_are_signed_and_retried() {
     let server = Server::start_with(|config| config.worker.retention.webhooks_private = true);
     let (url, received) = receiver(&[500]);
     let made = server.client.send("POST", "/v1/webhooks", &[], Some(&json!({"url": url})));
     assert_eq!(made.status, 201, "{:#}", made.json());
     let (id, secret) =
         (made.json()["id"].as_str().unwrap().to_owned(), made.json()["secret"].as_str().unwrap().to_owned());
-    assert!(server.client.json("/v1/webhooks")["webhooks"][0].get("secret").is_none(), "told once");
+    assert!(server.client.json("/v1/webhooks")["webhooks"][0].get("secret").is_none(), "the secret is shown once");
     let job = server.client.submit(&weight_only());
     server.client.wait(&job);
     let mut seen = Vec::new();

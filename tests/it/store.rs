@@ -190,7 +190,7 @@ async fn failures_are_kept_and_retries_wait(store: Store) {
     assert_eq!((failed.status, failed.error), (JobStatus::Failed, Some(last)));
 }
 
-async fn a_released_job_does_not_lose_an_attempt(store: Store) {
+async fn a_released_attempt_is_not_counted(store: Store) {
     let job = store.add(new_job(0)).await;
     let lease = claim(&store).await.lease;
     assert!(store.queue.finish(&lease, Finish::Released).await.unwrap());
@@ -264,7 +264,7 @@ async fn many_workers_never_share_a_job(store: Store) {
     assert_eq!((claimed, done.len()), (JOBS, JOBS));
 }
 
-async fn what_is_not_there_is_none(store: Store) {
+async fn unknown_ids_are_none_not_errors(store: Store) {
     let id = JobId::from_uuid(7);
     assert!(store.jobs.get(&Tenant::default(), &id).await.unwrap().is_none());
     assert!(events(&store, &id).await.is_empty());
@@ -272,7 +272,7 @@ async fn what_is_not_there_is_none(store: Store) {
     assert!(store.next(LEASE).await.is_none());
 }
 
-async fn a_job_is_cancelled_wherever_it_stands(store: Store) {
+async fn a_job_is_cancelled_from_every_status(store: Store) {
     let tenant = Tenant::default();
     let waiting = store.add(new_job(0)).await;
     let done = |changed| match changed {
@@ -299,7 +299,7 @@ async fn a_job_is_cancelled_wherever_it_stands(store: Store) {
     assert!(store.queue.finish(&lease, Finish::Cancelled).await.unwrap());
     assert_eq!(status(&store, &job.id).await, JobStatus::Cancelled);
 
-    // What would go on otherwise ends: a retry, a release, and a worker that dies before it hears.
+    // What would go on otherwise ends: a retry, a release, and a worker that dies before it sees the cancel.
     let retry = Finish::Retry(Failure::plain(FaultCode::DiskFull, "x"), Duration::ZERO);
     for how in [Some(retry), Some(Finish::Released), Some(Finish::FanOut(vec![1, 2])), None] {
         let job = store.add(new_job(0)).await;
@@ -377,7 +377,7 @@ async fn a_request_sent_twice_makes_one_job(store: Store) {
     assert!(matches!(store.jobs.create(with("k", "b")).await.unwrap(), Created::KeyReused));
     let other = NewJob { tenant: "other".parse().unwrap(), ..with("k", "b") };
     assert!(matches!(store.jobs.create(other).await.unwrap(), Created::New(_)), "keys are a tenant's own");
-    // All at once: one is new, the others hear of it.
+    // All at once: one is new, the others get the same job.
     let all = (0..8).map(|_| {
         let (store, job) = (store.clone(), with("together", "x"));
         tokio::spawn(async move { store.jobs.create(job).await.unwrap() })
@@ -446,7 +446,7 @@ async fn many_claims_at_once_keep_a_tenants_limit(store: Store) {
     assert_eq!(taken, 3);
 }
 
-async fn workers_take_what_they_are_able_to_do(store: Store) {
+async fn workers_claim_only_tasks_of_their_backends_and_memory(store: Store) {
     let job = store.add(new_job(0)).await;
     let narrow = Worker { backends: vec!["torchao"], ..worker("narrow") };
     assert!(store.queue.claim(&narrow, LEASE).await.unwrap().is_none());
@@ -472,7 +472,7 @@ async fn workers_take_what_they_are_able_to_do(store: Store) {
     assert_eq!(store.fleet.capable_workers("modelopt", 500).await.unwrap(), 0);
 }
 
-async fn a_job_taken_apart_is_joined_when_all_shards_are_done(store: Store) {
+async fn the_join_of_a_fanned_out_job_waits_for_all_shards(store: Store) {
     let job = store.add(new_job_with(json!({"timeout_seconds": 100}))).await;
     let whole = claim(&store).await;
     assert_eq!(whole.time_left, Some(Duration::from_secs(100)));
@@ -514,7 +514,7 @@ async fn a_job_taken_apart_is_joined_when_all_shards_are_done(store: Store) {
     assert_eq!(log.iter().filter(|event| event.kind == EventKind::ShardCompleted).count(), 3);
 }
 
-async fn a_dead_shard_fails_its_job_with_the_cause(store: Store) {
+async fn a_failed_shard_fails_its_job_with_the_cause(store: Store) {
     let take_apart = async || {
         let job = store.add(new_job(0)).await;
         let whole = claim(&store).await.lease;
@@ -552,10 +552,10 @@ async fn a_dead_shard_fails_its_job_with_the_cause(store: Store) {
     assert_eq!(status(&store, &id).await, JobStatus::Cancelled);
 }
 
-async fn news_comes_to_those_who_listen(store: Store) {
+async fn listeners_get_notifications(store: Store) {
     use futures_util::StreamExt;
     let mut notifications = store.jobs.notifications();
-    // On Postgres the first news is that listening has begun.
+    // On Postgres the first notification says that listening has begun.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let job = store.add(new_job(0)).await;
     let mut heard = Vec::new();
@@ -565,7 +565,7 @@ async fn news_comes_to_those_who_listen(store: Store) {
     }
 }
 
-async fn keys_open_until_they_end(store: Store) {
+async fn api_keys_are_accepted_until_revoked_or_expired(store: Store) {
     let keys = &store.keys;
     let (mine, other) = (Tenant::default(), "other".parse::<Tenant>().unwrap());
     let secret = |n| KeySecret::new([n; 38]);
@@ -585,7 +585,7 @@ async fn keys_open_until_they_end(store: Store) {
     assert!(keys.use_key("nothing").await.unwrap().is_none());
 }
 
-async fn webhooks_hear_of_what_they_want(store: Store) {
+async fn webhooks_get_deliveries_of_the_events_they_chose(store: Store) {
     let hooks = &store.webhooks;
     let tenant = Tenant::default();
     let new = |id: &str, tenant: &Tenant, events: &[&str]| Webhook {
@@ -623,7 +623,7 @@ async fn webhooks_hear_of_what_they_want(store: Store) {
     assert!(hooks.deliveries(&tenant, "wh_1", 9).await.unwrap().is_none());
 }
 
-async fn what_is_old_goes(store: Store) {
+async fn retention_removes_what_is_old(store: Store) {
     let job = store
         .add(NewJob { idempotency: Some(Idempotency { key: "k".into(), fingerprint: "a".into() }), ..new_job(0) })
         .await;
@@ -684,32 +684,32 @@ macro_rules! conformance {
 }
 
 conformance!(
-    a_dead_shard_fails_its_job_with_the_cause,
+    a_failed_shard_fails_its_job_with_the_cause,
     a_failed_job_is_queued_again_by_hand,
     a_job_goes_from_queue_to_result,
-    a_job_is_cancelled_wherever_it_stands,
-    a_job_taken_apart_is_joined_when_all_shards_are_done,
+    a_job_is_cancelled_from_every_status,
+    the_join_of_a_fanned_out_job_waits_for_all_shards,
     a_job_that_loses_every_worker_fails,
     a_lost_lease_is_taken_over_and_its_holder_fenced_off,
-    a_released_job_does_not_lose_an_attempt,
+    a_released_attempt_is_not_counted,
     a_request_sent_twice_makes_one_job,
     failures_are_kept_and_retries_wait,
     jobs_that_have_ended_can_be_deleted,
-    keys_open_until_they_end,
+    api_keys_are_accepted_until_revoked_or_expired,
     many_claims_at_once_keep_a_tenants_limit,
     many_workers_never_share_a_job,
-    news_comes_to_those_who_listen,
+    listeners_get_notifications,
     pages_cover_the_list_once,
     tenants_do_not_see_each_other,
     urgent_jobs_come_first_then_old_ones,
-    webhooks_hear_of_what_they_want,
-    what_is_not_there_is_none,
-    what_is_old_goes,
-    workers_take_what_they_are_able_to_do,
+    webhooks_get_deliveries_of_the_events_they_chose,
+    unknown_ids_are_none_not_errors,
+    retention_removes_what_is_old,
+    workers_claim_only_tasks_of_their_backends_and_memory,
 );
 
 #[tokio::test]
-async fn tables_that_are_there_are_kept() {
+async fn opening_a_database_again_keeps_its_tables() {
     let (store, folder) = sqlite().await;
     let id = store.add(new_job(0)).await.id;
     drop(store);

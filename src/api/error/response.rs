@@ -10,7 +10,7 @@ use axum::{
 use super::ApiError;
 use crate::api::problem::{Problem, ProblemError};
 
-/// When one who found the service busy or gone should come back, in seconds.
+/// `Retry-After` where the service is busy, stopping or cannot reach what it depends on, in seconds.
 const RETRY_SECONDS: u64 = 5;
 
 impl IntoResponse for ApiError {
@@ -85,15 +85,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_who_come_too_often_are_told_when_to_come_back() {
-        for (wait, told) in [(Duration::ZERO, "1"), (Duration::from_millis(1001), "2"), (Duration::from_secs(3), "3")] {
+    fn a_rate_limited_response_has_the_wait_in_retry_after() {
+        for (wait, seconds) in
+            [(Duration::ZERO, "1"), (Duration::from_millis(1001), "2"), (Duration::from_secs(3), "3")]
+        {
             let response = ApiError::RateLimited { wait }.into_response();
-            assert_eq!(response.headers()[header::RETRY_AFTER], told);
+            assert_eq!(response.headers()[header::RETRY_AFTER], seconds);
         }
     }
 
     #[test]
-    fn a_busy_server_is_worth_another_try() {
+    fn a_busy_server_answers_retryable_with_retry_after() {
         for error in [ApiError::Overloaded, ApiError::TimedOut, ApiError::Draining] {
             let response = error.into_response();
             assert!(response.extensions().get::<Problem>().unwrap().retryable);

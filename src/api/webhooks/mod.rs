@@ -1,4 +1,4 @@
-//! `/v1/webhooks`: who is told, what was told, and telling it again.
+//! `/v1/webhooks`: URLs that receive events, what was delivered to them, and redelivery.
 
 mod views;
 
@@ -38,7 +38,7 @@ const MOST: usize = 20;
 /// The most deliveries that are shown.
 const PAGE: i64 = 100;
 
-/// Be told of events.
+/// Create a webhook.
 ///
 /// Each is POSTed as `{type, timestamp, data}` with the headers of Standard Webhooks: `webhook-id`, `webhook-timestamp`,
 /// `webhook-signature`. Any answer but 2xx is tried again, eight times over a day and a half.
@@ -61,8 +61,11 @@ async fn create(
     for (at, event) in events.iter().enumerate() {
         if !known.clone().any(|name| name == event) {
             let pointer = format!("/events/{at}");
-            let objection =
-                Objection::new(pointer, ObjectionCode::OutOfRange, format!("`{event}` is no event to be told of"));
+            let objection = Objection::new(
+                pointer,
+                ObjectionCode::OutOfRange,
+                format!("`{event}` is no event that webhooks can receive"),
+            );
             objections.push(objection.allowed(known.clone()));
         }
     }
@@ -115,7 +118,7 @@ async fn delete(State(state): State<ApiState>, writer: Writer, Path(id): Path<St
     gone.then_some(StatusCode::NO_CONTENT).ok_or(ApiError::NotFound { what: "such webhook" })
 }
 
-/// What a webhook was told.
+/// List the newest deliveries of a webhook.
 #[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries", operation_id = "list_deliveries", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook's id.")),
     responses(
@@ -138,7 +141,7 @@ async fn deliveries(
     ("id" = String, Path, description = "The webhook's id."),
     ("delivery" = String, Path, description = "The delivery's id."),
 ), responses(
-    (status = 202, description = "It will be told again."),
+    (status = 202, description = "It will be delivered again."),
     (status = 404, description = "There is no such delivery.", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn redeliver(

@@ -17,7 +17,7 @@ pub(super) struct WebhookRequest {
         pattern = "^https://[A-Za-z0-9-]+([.][A-Za-z0-9-]+)+(/[!-~]*)?$"
     )]
     pub(super) url: String,
-    /// Names of the events to be told of; changes of status without it. Progress is not told: follow the job for that.
+    /// Names of the events to deliver; changes of status without it. Progress is not delivered: follow the job for that.
     #[schema(example = json!(["job.status_changed"]))]
     pub(super) events: Option<Vec<String>>,
 }
@@ -34,16 +34,16 @@ pub(super) struct WebhookView {
     events: Vec<String>,
     /// When it was made, in milliseconds since 1970.
     created_at: i64,
-    /// What deliveries are signed with, as Standard Webhooks has it. Told once, when the webhook is made.
+    /// What deliveries are signed with, as Standard Webhooks has it; only in the response that creates the webhook.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "whsec_…")]
     secret: Option<String>,
 }
 
 impl WebhookView {
-    pub(super) fn new(webhook: Webhook, tell_secret: bool) -> Self {
+    pub(super) fn new(webhook: Webhook, with_secret: bool) -> Self {
         let Webhook { id, url, secret, events, created_at, .. } = webhook;
-        WebhookView { id, url, events, created_at, secret: tell_secret.then_some(secret) }
+        WebhookView { id, url, events, created_at, secret: with_secret.then_some(secret) }
     }
 }
 

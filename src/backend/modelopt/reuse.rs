@@ -53,7 +53,7 @@ impl CachedStatistics {
                 match sha256_file(&file, || control.checkpoint().is_ok()) {
                     Ok(Some((_, sha256))) => digests.push(sha256),
                     Ok(None) => return Err(Cancelled.into()),
-                    // What cannot be read is told by whoever needs it.
+                    // What cannot be read becomes an error where it is needed.
                     Err(_) => return Ok(None),
                 }
             }

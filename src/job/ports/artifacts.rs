@@ -1,4 +1,4 @@
-//! [`ArtifactReader`]: the port to wherever artifacts are kept, for those who serve them.
+//! [`ArtifactReader`]: the port to where artifacts are stored, as the API uses it.
 
 use std::{io, ops::Range, pin::Pin};
 

@@ -1,4 +1,4 @@
-//! [`JobStore`]: the port to wherever jobs are kept, for those who make and look at them.
+//! [`JobStore`]: the port to where jobs are stored, as the API uses it.
 
 use std::collections::BTreeMap;
 
@@ -141,6 +141,6 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
     /// Whether the database answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// What happens from now on. A hint, not a log: notifications may be lost, so whoever waits also asks now and then.
+    /// What happens from now on. A hint, not a log: notifications may be lost, so a waiter also polls.
     fn notifications(&self) -> NotificationStream;
 }

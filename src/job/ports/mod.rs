@@ -1,4 +1,4 @@
-//! The ports to wherever jobs, tasks and files are kept. Implemented in the shell: by `database` and `storage`.
+//! The ports to where jobs, tasks and files are stored. Implemented in the shell: by `database` and `storage`.
 //!
 //! | port | for |
 //! |---|---|

@@ -22,7 +22,7 @@ pub enum Notification {
 /// Notifications as they come.
 pub type NotificationStream = Pin<Box<dyn Stream<Item = Notification> + Send>>;
 
-/// Waits for a notification, or for [`Notification::Lagged`]. For ever, if the stream ends: whoever waits also asks now and
+/// Waits for a notification, or for [`Notification::Lagged`]. For ever, if the stream ends: a waiter also polls now and
 /// then.
 pub async fn wait_for(notifications: &mut NotificationStream, wanted: &Notification) {
     while let Some(notification) = notifications.next().await {

@@ -1,4 +1,4 @@
-//! [`Planner`]: the port to whoever makes plans without running them.
+//! [`Planner`]: the port to what plans a job without running it.
 
 use async_trait::async_trait;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! [`Upkeep`]: the port for whoever cleans up after jobs.
+//! [`Upkeep`]: the port for cleaning up after jobs.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::job::JobId;
 
-/// A job as whoever cleans up sees it.
+/// What cleaning up needs to know of a job.
 #[derive(Clone, Debug)]
 pub struct JobFootprint {
     /// Whether it has ended.

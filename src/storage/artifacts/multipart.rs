@@ -1,7 +1,7 @@
 //! Large files into a bucket, in parts, so that nothing is left of one that breaks off.
 //!
 //! A bucket keeps the parts of an upload that was never finished, unseen and paid for. So the name of each upload is noted
-//! in the bucket while it lasts: whoever cleans up after a process that died reads the note and abandons the upload.
+//! in the bucket while it lasts: cleaning up after a process that died reads the note and aborts the upload.
 
 use std::io;
 

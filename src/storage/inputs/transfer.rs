@@ -41,7 +41,7 @@ pub(super) struct Transfer<'a> {
 
 impl Transfer<'_> {
     /// Brings a file to `target`, which appears whole or not at all. Its SHA-256. What arrives is kept in the folder
-    /// `partials` for whoever tries again.
+    /// `partials` for the next attempt.
     pub(super) async fn bring(&self, object: &Object, target: &Path, partials: &Path) -> Result<String, StorageError> {
         let partial = partials.join(self.partial(object));
         let resumes = object.tag.is_some() && object.ranges;

@@ -177,7 +177,7 @@ impl Place for Web {
         // A thread of its own, not one of the runtime's: a server that says nothing must not keep the program from ending.
         std::thread::spawn(move || {
             let sent = web.send(&object, &headers, range.is_some(), &sender);
-            // Whoever does not listen any more does not mind.
+            // A receiver that is gone needs nothing more.
             let _ = sent.or_else(|error| sender.blocking_send(Err(error)));
         });
         let next = |mut receiver: mpsc::Receiver<_>| async { receiver.recv().await.map(|item| (item, receiver)) };
