@@ -14,10 +14,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    access::Reader,
     conditional::has,
     error::ApiError,
-    jobs::find,
+    path_job::PathJob,
     problem::Problem,
     state::ApiState,
     views::{self, ArtifactView},
@@ -40,15 +39,10 @@ struct ArtifactList {
     params(("id" = String, Path, description = "The job's id.")),
     responses(
         (status = 200, description = "The files.", body = ArtifactList),
-        (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such job.", body = Problem),
     ))]
-async fn list(
-    State(state): State<ApiState>,
-    reader: Reader,
-    Path(id): Path<String>,
-) -> Result<Json<ArtifactList>, ApiError> {
-    let job = find(&state, reader.tenant(), &id).await?;
-    Ok(Json(ArtifactList { artifacts: views::artifacts(&job) }))
+async fn list(PathJob(job): PathJob) -> Json<ArtifactList> {
+    Json(ArtifactList { artifacts: views::artifacts(&job) })
 }
 
 /// Download a file, or a range of its bytes.
@@ -65,19 +59,16 @@ async fn list(
     (status = 304, description = "The client has this file."),
     (status = 307, description = "The file is at the store, which takes this URL for a while.",
      headers(("Location" = String, description = "The URL."))),
-    (status = 404, description = "There is no such job or file.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 409, description = "The job has not succeeded.", body = Problem, content_type = "application/problem+json"),
-    (status = 416, description = "The range is beyond the file's end.", body = Problem,
-     content_type = "application/problem+json"),
+    (status = 404, description = "There is no such job or file.", body = Problem),
+    (status = 409, description = "The job has not succeeded.", body = Problem),
+    (status = 416, description = "The range is beyond the file's end.", body = Problem),
 ))]
 async fn download(
     State(state): State<ApiState>,
-    reader: Reader,
-    Path((id, name)): Path<(String, String)>,
+    PathJob(job): PathJob,
+    Path((_, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let job = find(&state, reader.tenant(), &id).await?;
     let result = result(&job, "the file")?;
     let stored = stored(result, &name)?;
     let artifact = &stored.artifact;

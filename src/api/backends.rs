@@ -161,8 +161,7 @@ async fn list(_: Reader) -> Json<BackendList> {
     params(("name" = String, Path, description = "Its name or an alias.")),
     responses(
         (status = 200, description = "The backend.", body = BackendView),
-        (status = 404, description = "There is no such backend.", body = Problem,
-         content_type = "application/problem+json"),
+        (status = 404, description = "There is no such backend.", body = Problem),
     ))]
 async fn show(_: Reader, Path(name): Path<String>) -> Result<Json<BackendView>, ApiError> {
     let found = backend::find(&name).ok_or(ApiError::NotFound { what: "such backend" })?;

@@ -87,13 +87,12 @@ enum Answer {
      body = Answer),
     (status = 202, description = "The job is queued; `Location` names it.", body = JobView, headers(
         ("Location" = String, description = "The job."), ("ETag" = String, description = "The job's version."))),
-    (status = 400, description = "The body is not JSON, or a header or parameter cannot be read.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 409, description = "Another job has this name.", body = Problem, content_type = "application/problem+json"),
-    (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
-    (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "The body is not JSON, or a header or parameter cannot be read.", body = Problem),
+    (status = 409, description = "Another job has this name.", body = Problem),
+    (status = 413, description = "The body is too large.", body = Problem),
+    (status = 415, description = "The body is not JSON.", body = Problem),
     (status = 422, description = "The job cannot be carried out, and every objection is listed; or the idempotency key was \
-     another request's.", body = Problem, content_type = "application/problem+json"),
+     another request's.", body = Problem),
 ))]
 async fn create(
     State(state): State<ApiState>,

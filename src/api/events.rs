@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{access::Reader, error::ApiError, extract::Params, jobs::find, problem::Problem, state::ApiState};
+use super::{access::Reader, error::ApiError, extract::Params, path_job::find, problem::Problem, state::ApiState};
 use crate::job::{Event, JobId, Notification, NotificationStream, Tenant, wait_for};
 
 /// How often a stream reads the job without a notification: notifications may be lost.
@@ -103,9 +103,8 @@ struct EventPage {
 ), responses(
     (status = 200, description = "The events.", content(
         (EventPage = "application/json"), (EventLine = "text/event-stream"))),
-    (status = 400, description = "A parameter cannot be read.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "A parameter cannot be read.", body = Problem),
+    (status = 404, description = "There is no such job.", body = Problem),
 ))]
 async fn events(
     State(state): State<ApiState>,

@@ -15,7 +15,7 @@ use super::{
     admission::{admit, new_job},
     conditional::{if_match, tag},
     error::ApiError,
-    jobs::{find, parse},
+    path_job::{PathJob, parse},
     problem::Problem,
     request::{self, merge},
     state::ApiState,
@@ -53,10 +53,9 @@ fn answer(status: StatusCode, job: Job) -> Response {
     ("If-Match" = inline(Option<String>), Header, nullable = false, description = "Only if the job is at this version."),
 ), responses(
     (status = 200, description = "The job, cancelled or about to be.", body = JobView),
-    (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "The job has ended otherwise.", body = Problem, content_type = "application/problem+json"),
-    (status = 412, description = "The job is at another version.", body = Problem,
-     content_type = "application/problem+json"),
+    (status = 404, description = "There is no such job.", body = Problem),
+    (status = 409, description = "The job has ended otherwise.", body = Problem),
+    (status = 412, description = "The job is at another version.", body = Problem),
 ))]
 async fn cancel(
     State(state): State<ApiState>,
@@ -78,25 +77,21 @@ async fn cancel(
 ), request_body(content = inline(Option<Object>), content_type = "application/merge-patch+json",
     description = "What is to be different.", example = json!({"timeout_seconds": 7200})), responses(
     (status = 202, description = "The job, queued.", body = JobView),
-    (status = 400, description = "The body cannot be read.", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "The job has not ended, or has a result.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 412, description = "The job is at another version.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
-    (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "The job could not be carried out so.", body = Problem,
-     content_type = "application/problem+json"),
+    (status = 400, description = "The body cannot be read.", body = Problem),
+    (status = 404, description = "There is no such job.", body = Problem),
+    (status = 409, description = "The job has not ended, or has a result.", body = Problem),
+    (status = 412, description = "The job is at another version.", body = Problem),
+    (status = 413, description = "The body is too large.", body = Problem),
+    (status = 415, description = "The body is not JSON.", body = Problem),
+    (status = 422, description = "The job could not be carried out so.", body = Problem),
 ))]
 async fn retry(
     State(state): State<ApiState>,
     writer: Writer,
-    Path(id): Path<String>,
+    PathJob(job): PathJob,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let job = find(&state, writer.tenant(), &id).await?;
     let mut request = serde_json::to_value(&job.spec).map_err(|_| ApiError::Internal)?;
     let empty = body.as_ref().is_ok_and(|body| body.trim_ascii().is_empty());
     let patch = if empty { Value::Null } else { request::json_body(&headers, body)? };
@@ -121,11 +116,9 @@ async fn retry(
     ("If-Match" = inline(Option<String>), Header, nullable = false, description = "Only if the job is at this version."),
 ), responses(
     (status = 204, description = "It is gone."),
-    (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "The job has not ended: cancel it first.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 412, description = "The job is at another version.", body = Problem,
-     content_type = "application/problem+json"),
+    (status = 404, description = "There is no such job.", body = Problem),
+    (status = 409, description = "The job has not ended: cancel it first.", body = Problem),
+    (status = 412, description = "The job is at another version.", body = Problem),
 ))]
 async fn delete(
     State(state): State<ApiState>,

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -15,27 +15,16 @@ use super::{
     conditional::{if_none_match, tag},
     error::ApiError,
     extract::Params,
+    path_job::PathJob,
     problem::Problem,
     state::ApiState,
     views::{JobView, StatusView},
     wait,
 };
-use crate::job::{Cursor, Job, JobId, JobStatus, ListQuery, Tenant};
+use crate::job::{Cursor, Job, JobStatus, ListQuery};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
-}
-
-/// The job of a path.
-pub(super) async fn find(state: &ApiState, tenant: &Tenant, id: &str) -> Result<Job, ApiError> {
-    let missing = || ApiError::NotFound { what: "such job" };
-    let id = parse(id)?;
-    state.jobs.get(tenant, &id).await?.ok_or_else(missing)
-}
-
-/// The id of a path.
-pub(super) fn parse(id: &str) -> Result<JobId, ApiError> {
-    id.parse().map_err(|_| ApiError::NotFound { what: "such job" })
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -80,7 +69,7 @@ struct JobPage {
 /// List jobs, newest first.
 #[utoipa::path(get, path = "/v1/jobs", operation_id = "list_jobs", tag = "jobs", params(ListParams), responses(
     (status = 200, description = "A page of jobs.", body = JobPage),
-    (status = 400, description = "A parameter cannot be read.", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "A parameter cannot be read.", body = Problem),
 ))]
 async fn list(
     State(state): State<ApiState>,
@@ -140,21 +129,19 @@ fn read_cursor(text: &str) -> Option<Cursor> {
 ), responses(
     (status = 200, description = "The job.", body = JobView, headers(("ETag" = String, description = "Its version."))),
     (status = 304, description = "The client has this version."),
-    (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "There is no such job.", body = Problem),
 ))]
 async fn show(
     State(state): State<ApiState>,
-    reader: Reader,
-    Path(id): Path<String>,
+    PathJob(mut job): PathJob,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let mut job = find(&state, reader.tenant(), &id).await?;
     let known = if_none_match(&headers);
     let waited = wait::preferred(&headers);
     if let Some(wait) = waited.filter(|_| known.is_none_or(|version| version == job.version)) {
-        let (id, status, version) = (job.id.clone(), job.status, job.version);
+        let (status, version) = (job.status, job.version);
         let changed = |now: &Job| if known.is_some() { now.version != version } else { now.status != status };
-        let changed_job = wait::until(&state, (reader.tenant(), &id), wait, changed).await?;
+        let changed_job = wait::until(&state, (&job.tenant, &job.id), wait, changed).await?;
         job = changed_job.ok_or(ApiError::NotFound { what: "such job any more" })?;
     }
     let head = [(header::ETAG, tag(&job))];

@@ -94,10 +94,10 @@ struct KeyList {
 /// Make an API key for the tenant.
 #[utoipa::path(post, path = "/v1/keys", operation_id = "create_key", tag = "operations", request_body = KeyRequest, responses(
     (status = 201, description = "The key; this is the only response that has it whole.", body = KeyView),
-    (status = 400, description = "The body is no key.", body = Problem, content_type = "application/problem+json"),
-    (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
-    (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "A field is not acceptable.", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "The body is no key.", body = Problem),
+    (status = 413, description = "The body is too large.", body = Problem),
+    (status = 415, description = "The body is not JSON.", body = Problem),
+    (status = 422, description = "A field is not acceptable.", body = Problem),
 ))]
 async fn create(
     State(state): State<ApiState>,
@@ -150,7 +150,7 @@ async fn list(State(state): State<ApiState>, admin: Admin) -> Result<Json<KeyLis
     params(("id" = String, Path, description = "The key's id.")),
     responses(
         (status = 204, description = "It opens nothing any more."),
-        (status = 404, description = "There is no such key.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such key.", body = Problem),
     ))]
 async fn revoke(State(state): State<ApiState>, admin: Admin, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     let missing = ApiError::NotFound { what: "such key" };

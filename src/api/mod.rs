@@ -21,6 +21,7 @@ mod limits;
 mod middleware;
 mod openapi;
 mod page;
+mod path_job;
 mod plans;
 mod ports;
 mod preprocess;

@@ -12,6 +12,8 @@ use utoipa::{
     },
 };
 
+use super::problem::MEDIA_TYPE;
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -89,6 +91,19 @@ const LINKS: [(&str, &str, &[&str]); 3] = [
     ("create_key", "201", &["revoke_key"]),
 ];
 
+/// Gives the answers that are a [`Problem`](super::problem::Problem) its media type; handlers say no more than the body.
+fn mark_problems(operation: &mut Operation) {
+    for response in operation.responses.responses.values_mut() {
+        let RefOr::T(Response { content, .. }) = response else { continue };
+        if matches!(content.get("application/json"), Some(RefOr::T(Content { schema: Some(RefOr::Ref(schema)), .. }))
+            if schema.ref_location.ends_with("/Problem"))
+        {
+            let problem = content.shift_remove("application/json");
+            content.extend(problem.map(|problem| (MEDIA_TYPE.to_owned(), problem)));
+        }
+    }
+}
+
 /// Adds what many operations share: answers, examples, links.
 pub(super) fn finished(mut document: Document) -> Document {
     let examples: Value = serde_json::from_str(EXAMPLES).unwrap_or_default();
@@ -100,6 +115,7 @@ pub(super) fn finished(mut document: Document) -> Document {
             if path.starts_with("/v1/") || path == "/metrics" {
                 share(operation);
             }
+            mark_problems(operation);
             illustrate(operation, &examples);
             for response in operation.responses.responses.values_mut() {
                 let RefOr::T(response) = response else { continue };
@@ -145,7 +161,7 @@ fn is_object(kind: &SchemaType) -> bool {
 fn share(operation: &mut Operation) {
     for (status, description) in COMMON {
         let content = Content::new(Some(Ref::from_schema_name("Problem")));
-        let response = ResponseBuilder::new().description(description).content("application/problem+json", content);
+        let response = ResponseBuilder::new().description(description).content(MEDIA_TYPE, content);
         operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response.build()));
     }
     let name = operation.operation_id.clone().unwrap_or_default();

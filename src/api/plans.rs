@@ -47,11 +47,10 @@ struct PlanView {
 /// Reads the model's header or graph alone. The request is the one of `POST /v1/jobs`; calibration data may be missing.
 #[utoipa::path(post, path = "/v1/plans", operation_id = "plan_job", tag = "jobs", request_body = JobSchema, responses(
     (status = 200, description = "The plan.", body = PlanView),
-    (status = 400, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
-    (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
-    (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "The job cannot be carried out; every objection is listed.", body = Problem,
-     content_type = "application/problem+json"),
+    (status = 400, description = "The body is not JSON.", body = Problem),
+    (status = 413, description = "The body is too large.", body = Problem),
+    (status = 415, description = "The body is not JSON.", body = Problem),
+    (status = 422, description = "The job cannot be carried out; every objection is listed.", body = Problem),
 ))]
 async fn plan(
     State(state): State<ApiState>,

@@ -9,6 +9,9 @@ use utoipa::ToSchema;
 
 use crate::{job::Failure, spec::Objection};
 
+/// The media type of a [`Problem`].
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct ProblemError {

@@ -104,11 +104,9 @@ fn check(name: &str) -> Result<(), ApiError> {
      description = "The file's SHA-256 (RFC 9530): an upload with another digest is refused."),
 ), request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file's bytes."), responses(
     (status = 201, description = "The file is stored.", body = UploadView),
-    (status = 400, description = "The upload broke off.", body = Problem, content_type = "application/problem+json"),
-    (status = 413, description = "The file is larger than the server takes.", body = Problem,
-     content_type = "application/problem+json"),
-    (status = 422, description = "The name or the digest is not acceptable.", body = Problem,
-     content_type = "application/problem+json"),
+    (status = 400, description = "The upload broke off.", body = Problem),
+    (status = 413, description = "The file is larger than the server takes.", body = Problem),
+    (status = 422, description = "The name or the digest is not acceptable.", body = Problem),
 ))]
 async fn put(
     State(state): State<ApiState>,
@@ -150,7 +148,7 @@ async fn list(State(state): State<ApiState>, reader: Reader) -> Result<Json<Uplo
     ("name" = String, Path, description = "The file's name."),
 ), responses(
     (status = 204, description = "It is gone."),
-    (status = 404, description = "There is no such upload.", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "There is no such upload.", body = Problem),
 ))]
 async fn delete(
     State(state): State<ApiState>,

@@ -11,7 +11,10 @@ use axum::{
 };
 
 use super::request_id;
-use crate::api::{error::ApiError, problem::Problem};
+use crate::api::{
+    error::ApiError,
+    problem::{MEDIA_TYPE, Problem},
+};
 
 /// Gives an answer that carries a [`Problem`] its body.
 pub(super) async fn write(request: Request, next: Next) -> Response {
@@ -23,7 +26,7 @@ pub(super) async fn write(request: Request, next: Next) -> Response {
     if let Ok(body) = serde_json::to_vec(&problem) {
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         // Also where no route has the path, which is not among the routes that say so by themselves.
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         *response.body_mut() = Body::from(body);

@@ -5,7 +5,7 @@ mod comparison;
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
@@ -21,7 +21,7 @@ use super::{
     artifacts::{result, stored},
     error::ApiError,
     extract::Params,
-    jobs::find,
+    path_job::{PathJob, find},
     problem::Problem,
     state::ApiState,
 };
@@ -39,14 +39,12 @@ const LARGEST_REPORT: u64 = 256 << 20;
     params(("id" = String, Path, description = "The job's id.")),
     responses(
         (status = 200, description = "The plan.", body = Object),
-        (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "No worker has made the plan yet.", body = Problem,
-         content_type = "application/problem+json"),
+        (status = 404, description = "There is no such job.", body = Problem),
+        (status = 409, description = "No worker has made the plan yet.", body = Problem),
     ))]
-async fn plan(State(state): State<ApiState>, reader: Reader, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    let job = find(&state, reader.tenant(), &id).await?;
+async fn plan(State(state): State<ApiState>, PathJob(job): PathJob) -> Result<Json<Value>, ApiError> {
     let status = job.status.name();
-    state.jobs.plan(reader.tenant(), &job.id).await?.map(Json).ok_or(ApiError::NotReady { what: "the plan", status })
+    state.jobs.plan(&job.tenant, &job.id).await?.map(Json).ok_or(ApiError::NotReady { what: "the plan", status })
 }
 
 /// Get the accuracy report of a job that succeeded.
@@ -54,12 +52,10 @@ async fn plan(State(state): State<ApiState>, reader: Reader, Path(id): Path<Stri
     params(("id" = String, Path, description = "The job's id.")),
     responses(
         (status = 200, description = "The report.", body = Object),
-        (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The job has not succeeded.", body = Problem,
-         content_type = "application/problem+json"),
+        (status = 404, description = "There is no such job.", body = Problem),
+        (status = 409, description = "The job has not succeeded.", body = Problem),
     ))]
-async fn report(State(state): State<ApiState>, reader: Reader, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let job = find(&state, reader.tenant(), &id).await?;
+async fn report(State(state): State<ApiState>, PathJob(job): PathJob) -> Result<Response, ApiError> {
     let result = result(&job, "the report")?;
     let stored = stored(result, "report.json")?;
     let body = state.artifacts.read(&result.key(stored), None).await?;
@@ -81,9 +77,9 @@ struct CompareParams {
 /// Compare two reports: what another setting cost or gained.
 #[utoipa::path(get, path = "/v1/reports/compare", operation_id = "compare_reports", tag = "results", params(CompareParams), responses(
     (status = 200, description = "The differences.", body = Comparison),
-    (status = 400, description = "A parameter cannot be read.", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "A job has not succeeded.", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "A parameter cannot be read.", body = Problem),
+    (status = 404, description = "There is no such job.", body = Problem),
+    (status = 409, description = "A job has not succeeded.", body = Problem),
 ))]
 async fn compare(
     State(state): State<ApiState>,

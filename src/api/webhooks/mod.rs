@@ -44,11 +44,10 @@ const PAGE: i64 = 100;
 /// `webhook-signature`. Any answer but 2xx is tried again, eight times over a day and a half.
 #[utoipa::path(post, path = "/v1/webhooks", operation_id = "create_webhook", tag = "webhooks", request_body = WebhookRequest, responses(
     (status = 201, description = "The webhook, with its secret.", body = WebhookView),
-    (status = 400, description = "The body is no webhook.", body = Problem, content_type = "application/problem+json"),
-    (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
-    (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "The URL or an event is not acceptable.", body = Problem,
-     content_type = "application/problem+json"),
+    (status = 400, description = "The body is no webhook.", body = Problem),
+    (status = 413, description = "The body is too large.", body = Problem),
+    (status = 415, description = "The body is not JSON.", body = Problem),
+    (status = 422, description = "The URL or an event is not acceptable.", body = Problem),
 ))]
 async fn create(
     State(state): State<ApiState>,
@@ -110,8 +109,7 @@ async fn list(State(state): State<ApiState>, reader: Reader) -> Result<Json<Webh
     params(("id" = String, Path, description = "The webhook's id.")),
     responses(
         (status = 204, description = "It is gone."),
-        (status = 404, description = "There is no such webhook.", body = Problem,
-         content_type = "application/problem+json"),
+        (status = 404, description = "There is no such webhook.", body = Problem),
     ))]
 async fn delete(State(state): State<ApiState>, writer: Writer, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     let gone = state.webhooks.delete_webhook(writer.tenant(), known(&id)?).await?;
@@ -123,8 +121,7 @@ async fn delete(State(state): State<ApiState>, writer: Writer, Path(id): Path<St
     params(("id" = String, Path, description = "The webhook's id.")),
     responses(
         (status = 200, description = "The newest deliveries.", body = DeliveryList),
-        (status = 404, description = "There is no such webhook.", body = Problem,
-         content_type = "application/problem+json"),
+        (status = 404, description = "There is no such webhook.", body = Problem),
     ))]
 async fn deliveries(
     State(state): State<ApiState>,
@@ -142,7 +139,7 @@ async fn deliveries(
     ("delivery" = String, Path, description = "The delivery's id."),
 ), responses(
     (status = 202, description = "It will be delivered again."),
-    (status = 404, description = "There is no such delivery.", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "There is no such delivery.", body = Problem),
 ))]
 async fn redeliver(
     State(state): State<ApiState>,
