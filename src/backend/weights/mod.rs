@@ -1,6 +1,6 @@
 //! Weights on their way from the model to the result: scheme → encoder → encoding → stream.
 //!
-//! [`WeightScheme`] says how a weight is quantized, an [`Encoder`](encoders::Encoder) turns its elements into codes and
+//! [`WeightScheme`] says how a weight is quantized, an [`Encoder`] turns its elements into codes and
 //! scales, [`EncodedWeight`] says where these go, and a [`Stream`] carries them there part by part. Knows nothing of
 //! checkpoints or graphs.
 
