@@ -28,7 +28,8 @@ pub enum Work {
     Shard {
         /// Which one, from 0.
         index: usize,
-        /// The job's plan, as the attempt that fanned it out resolved it.
+        /// The job's plan, as the attempt that fanned it out resolved it. As JSON, since it is only compared with the plan
+        /// that this worker makes: a field of another version must make a difference, and a type would lose it.
         plan: Value,
     },
     /// What is left when all shards are done: index, configuration, report, manifest.

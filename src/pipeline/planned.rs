@@ -60,7 +60,7 @@ pub fn plan(job: &LocalJob, purpose: Purpose) -> Result<PlannedJob<'_>, Pipeline
     if !resolved.objections.is_empty() {
         return Err(PipelineError::Objections(resolved.objections.clone()));
     }
-    // Whoever let the job in may have told some of them already.
+    // Some of them may have been reported when the job was admitted.
     let more = warnings.iter().filter(|warning| !job.warnings.contains(warning));
     let warnings = job.warnings.iter().chain(more).chain(&resolved.warnings).cloned().collect();
     Ok(PlannedJob { job, backend, prepared, warnings })
