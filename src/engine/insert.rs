@@ -17,9 +17,12 @@ pub fn with_observers(model: &Model, watched: &[(&String, FloatFormat)]) -> Mode
     model.import(DOMAIN, 1);
     let graph = model.graph_mut();
     for (slot, (tensor, format)) in watched.iter().enumerate() {
-        let uses = graph.tensor(tensor).map(|tensor| graph.uses(tensor).to_vec()).unwrap_or_default();
         let output = graph.claim(&format!("{tensor}.observed"));
-        graph.insert_on_edge(&uses, vec![in_slot(observer::op(*format), tensor, &output, slot)]);
+        let observer = in_slot(observer::op(*format), tensor, &output, slot);
+        match graph.tensor(tensor) {
+            Some(tensor) => graph.insert_behind(tensor, vec![observer]),
+            None => graph.insert(0, vec![observer]),
+        }
     }
     model
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{
     Graph, NodeId, OnnxError,
-    node::{inner_graphs, is_own_domain, node_name},
+    node::{inner_graphs, int_attribute, is_own_domain, node_name},
     op::OpFacts,
     proto::{GraphProto, NodeProto},
 };
@@ -57,6 +57,11 @@ impl<'g> Scope<'g> {
                 if found < least {
                     return Err(OnnxError::Arity { node: name(), op_type: op_type(), what, found, least });
                 }
+            }
+            // Engines divide the channels of a convolution by it, and do not all look first.
+            if let Some(found @ ..1) = int_attribute(node, "group") {
+                let (node, op_type) = (name(), op_type());
+                return Err(OnnxError::AttributeRange { node, op_type, attribute: "group", found, least: 1 });
             }
         }
         if let Some(missing) = node.input.iter().find(|input| !input.is_empty() && !self.has(input)) {
@@ -139,6 +144,14 @@ mod tests {
         let graph = x().node("Conv", &["x", "x"], &["c"]).node("BatchNormalization", &["c", "x", "x", "x", "x"], &[]);
         let error = checked(graph).unwrap_err();
         assert_eq!(error, "node `BatchNormalization:` (BatchNormalization) has 0 outputs and needs 1 or more");
+    }
+
+    #[test]
+    fn channels_in_no_groups_are_refused() {
+        for (groups, refused) in [(0, true), (-2, true), (1, false)] {
+            let graph = x().node("ConvTranspose", &["x", "x"], &["y"]).int("group", groups);
+            assert_eq!(checked(graph).is_err(), refused, "{groups}");
+        }
     }
 
     #[test]

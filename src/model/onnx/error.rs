@@ -49,6 +49,9 @@ pub enum OnnxError {
         /// How many every version of the operator needs.
         least: usize,
     },
+    /// An attribute has a value that no version of the operator takes.
+    #[error("node `{node}` ({op_type}) has {attribute} {found} and needs {least} or more")]
+    AttributeRange { node: String, op_type: String, attribute: &'static str, found: i64, least: i64 },
     /// A node reads a tensor that is no input, no constant and no node's output.
     #[error("node `{node}` ({op_type}) reads tensor `{tensor}`, which nothing gives")]
     InputMissing { node: String, op_type: String, tensor: String },
@@ -103,6 +106,7 @@ impl Fault for OnnxError {
             }
             OnnxError::Incomplete { .. } => ModelCorrupt.hint("is it another kind of file with the name of a model?"),
             OnnxError::Arity { .. }
+            | OnnxError::AttributeRange { .. }
             | OnnxError::InputMissing { .. }
             | OnnxError::OutputMissing { .. }
             | OnnxError::Cycle { .. } => ModelInvalid.hint(

@@ -14,8 +14,20 @@ impl Graph {
     /// Puts a chain of nodes on edges of the graph: the uses read what the last of the nodes gives, and the nodes stand
     /// right before the first node of the uses, or at the end if there are none.
     pub fn insert_on_edge(&mut self, uses: &[Use], chain: Vec<NodeProto>) {
-        let Some(output) = chain.last().and_then(|node| node.output.first()).cloned() else { return };
         let position = uses.iter().map(|one| self.position(one.node)).min().unwrap_or(usize::MAX);
+        self.put_on_edges(uses, position, chain);
+    }
+
+    /// The same for every use of a tensor, but right behind the node that gives it, or first of all where none does. An
+    /// engine that goes by the order of nodes then does not hold the tensor longer than without the chain.
+    pub fn insert_behind(&mut self, tensor: TensorId, chain: Vec<NodeProto>) {
+        let position = self.producer(tensor).map_or(0, |node| self.position(node) + 1);
+        let uses = self.uses(tensor).to_vec();
+        self.put_on_edges(&uses, position, chain);
+    }
+
+    fn put_on_edges(&mut self, uses: &[Use], position: usize, chain: Vec<NodeProto>) {
+        let Some(output) = chain.last().and_then(|node| node.output.first()).cloned() else { return };
         self.insert(position, chain);
         for one in uses {
             self.set_input(*one, &output);
@@ -206,6 +218,20 @@ mod tests {
         let mut graph = forked();
         graph.insert_on_edge(&[], vec![new_node("Observe", "own", vec!["y".into()], "o")]);
         assert_eq!(lines(&graph).last().unwrap(), "Observe(y) -> o");
+    }
+
+    #[test]
+    fn a_chain_behind_a_tensor_stands_next_to_its_producer() {
+        let mut graph = forked();
+        for (tensor, producer) in [("a", graph.node_at(0)), ("x", None)] {
+            let id = graph.tensor(tensor).unwrap();
+            assert_eq!(graph.producer(id), producer);
+            let output = format!("{tensor}.observed");
+            graph.insert_behind(id, vec![new_node("Observe", "own", vec![tensor.into()], &output)]);
+            let observer = graph.producer(graph.tensor(&output).unwrap()).unwrap();
+            assert_eq!(graph.position(observer), producer.map_or(0, |node| graph.position(node) + 1));
+            assert_eq!(uses(&graph, tensor), [Use { node: observer, input: 0 }]);
+        }
     }
 
     #[test]
