@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{error::ApiError, request};
+use super::{error::ApiError, plain_words, request};
 
 /// The parameters of the query.
 #[derive(Debug)]
@@ -18,7 +18,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let read = Query::from_request_parts(parts, state).await;
-        let Query(params) = read.map_err(|e| ApiError::Malformed { detail: e.body_text(), pointer: None })?;
+        let Query(params) =
+            read.map_err(|e| ApiError::Malformed { detail: plain_words::of_fields(&e.body_text()), pointer: None })?;
         Ok(Params(params))
     }
 }

@@ -22,6 +22,7 @@ mod middleware;
 mod openapi;
 mod page;
 mod path_job;
+mod plain_words;
 mod plans;
 mod ports;
 mod preprocess;

@@ -8,7 +8,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::error::ApiError;
+use super::{error::ApiError, plain_words};
 use crate::spec::pointer_token;
 
 /// The JSON of a body that says it is JSON.
@@ -20,7 +20,7 @@ pub(super) fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>
     }
     let body = body.map_err(|_| ApiError::TooLarge)?;
     let mut json = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::Malformed { detail: error.to_string(), pointer: None })?;
+        .map_err(|error| ApiError::Malformed { detail: plain_words::of_json(&body, &error), pointer: None })?;
     whole_numbers(&mut json);
     Ok(json)
 }
@@ -41,7 +41,7 @@ pub(super) fn typed<T: DeserializeOwned>(body: Value) -> Result<T, ApiError> {
     only_objects(&body, &[""])?;
     serde_path_to_error::deserialize(body).map_err(|error| {
         let pointer = pointer(error.path());
-        ApiError::Malformed { detail: error.into_inner().to_string(), pointer }
+        ApiError::Malformed { detail: plain_words::of_fields(&error.into_inner().to_string()), pointer }
     })
 }
 
