@@ -85,8 +85,16 @@ pub(super) fn read(reader: &mut Reader, section: &Object<'_>, spec: &mut Quantiz
                 reader.ignored(place.at(field), why);
             }
         }
-        samples(reader, place, spec);
-        scheme |= read_scheme(reader, place, spec, rules);
+        for field in MAPPED.into_iter().filter(|field| place.get(field).is_some()) {
+            let later = groups.iter().rev().find(|group| group.get(field).is_some());
+            match later.filter(|later| later.pointer != place.pointer) {
+                Some(later) => {
+                    reader.ignored(place.at(field), &format!("it stands at {} too, which counts", later.at(field)));
+                }
+                None if field == "quantization_scheme" => scheme = read_scheme(reader, place, spec, rules),
+                None => samples(reader, place, spec),
+            }
+        }
     }
     for field in ["default_layer_dtype", "default_activation_dtype"] {
         if let Some(name) = reader.text(section, field) {
@@ -268,5 +276,18 @@ mod tests {
         assert_eq!(warned(&parsed), [("/quantize/backend", "backend_defaulted")]);
         let parsed = read(json!({"mode": "weight_only_ptq", "layers": layers}));
         assert_eq!((parsed.spec.backend.as_str(), warned(&parsed).len()), ("torchao", 0));
+    }
+
+    #[test]
+    fn of_two_fields_of_one_meaning_the_last_counts_and_the_other_is_named() {
+        let parsed = read(json!({"backend": "modelopt", "mode": "static_ptq", "num_calibration_samples": 16,
+            "calibration_dataset": {"num_calibration_samples": 32}, "layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]}));
+        assert_eq!(parsed.spec.num_calibration_samples, Some(32));
+        let warned = warned(&parsed);
+        assert!(warned.contains(&("/quantize/num_calibration_samples", "field_ignored")), "{warned:?}");
+        assert!(
+            warned.contains(&("/quantize/calibration_dataset/num_calibration_samples", "field_aliased")),
+            "{warned:?}"
+        );
     }
 }
