@@ -79,19 +79,20 @@ pub(super) fn read(reader: &mut Reader, section: &Object<'_>, spec: &mut Quantiz
     for group in &groups {
         reader.only_known(group, &known);
     }
+    let says = |place: &Object<'_>, field| place.get(field).is_some_and(|value| value.as_str() != Some(""));
     for place in [section].into_iter().chain(&groups) {
         for (field, why) in IGNORED {
-            if place.get(field).is_some_and(|value| value.as_str() != Some("")) {
+            if says(place, field) {
                 reader.ignored(place.at(field), why);
             }
         }
         for field in MAPPED.into_iter().filter(|field| place.get(field).is_some()) {
-            let later = groups.iter().rev().find(|group| group.get(field).is_some());
+            let later = groups.iter().rev().find(|group| says(group, field));
             match later.filter(|later| later.pointer != place.pointer) {
                 Some(later) => {
                     reader.ignored(place.at(field), &format!("it stands at {} too, which counts", later.at(field)));
                 }
-                None if field == "quantization_scheme" => scheme = read_scheme(reader, place, spec, rules),
+                None if field == "quantization_scheme" => scheme |= read_scheme(reader, place, spec, rules),
                 None => samples(reader, place, spec),
             }
         }
@@ -289,5 +290,12 @@ mod tests {
             warned.contains(&("/quantize/calibration_dataset/num_calibration_samples", "field_aliased")),
             "{warned:?}"
         );
+    }
+
+    #[test]
+    fn an_empty_scheme_takes_the_place_of_none() {
+        let parsed = read(json!({"backend": "torchao", "quantization_scheme": "fp8_dynamic",
+            "quantization_method": {"quantization_scheme": ""}}));
+        assert!(parsed.objections.is_empty() && !parsed.spec.layers.is_empty(), "{:?}", parsed.objections);
     }
 }
