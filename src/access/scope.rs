@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
+use serde::Deserialize;
+
 /// What a key may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Scope {
     /// Look at jobs, reports and artifacts.
     JobsRead,
@@ -24,6 +27,14 @@ impl Scope {
             Scope::JobsWrite => "jobs:write",
             Scope::Admin => "admin",
         }
+    }
+}
+
+impl TryFrom<String> for Scope {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 

@@ -141,7 +141,6 @@ fn idempotency(headers: &HeaderMap, body: &Value) -> Result<Option<Idempotency>,
     let key = value.to_str().ok().map(str::trim).filter(|key| (1..=255).contains(&key.len()));
     let key = key.ok_or_else(|| ApiError::Malformed {
         detail: "`Idempotency-Key` has 1 to 255 visible characters".to_owned(),
-        pointer: None,
     })?;
     let mut sorted = body.clone();
     sorted.sort_all_objects();

@@ -113,7 +113,7 @@ async fn events(
     Params(params): Params<EventParams>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let malformed = |detail: String| ApiError::Malformed { detail, pointer: None };
+    let malformed = |detail: String| ApiError::Malformed { detail };
     if params.after.is_some_and(|after| after < 0) {
         return Err(malformed("`after` is the number of an event, or 0".to_owned()));
     }

@@ -8,6 +8,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 
 use super::{error::ApiError, plain_words, request};
+use crate::spec::{Object, Reader};
 
 /// The parameters of the query.
 #[derive(Debug)]
@@ -18,22 +19,33 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let read = Query::from_request_parts(parts, state).await;
-        let Query(params) =
-            read.map_err(|e| ApiError::Malformed { detail: plain_words::of_fields(&e.body_text()), pointer: None })?;
+        let Query(params) = read.map_err(|e| ApiError::Malformed { detail: plain_words::of_query(&e.body_text()) })?;
         Ok(Params(params))
     }
 }
 
-/// A body of JSON, read as a type; what does not fit is named by its place.
+/// What a body of JSON is read as.
+pub(super) trait FromBody: Sized {
+    /// Reads it field by field; what is wrong is objected to, and stands for nothing in the result.
+    fn read(reader: &mut Reader, body: &Object<'_>) -> Self;
+}
+
+/// A body of JSON without a fault; everything that is wrong is said at once.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: FromBody, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let headers = request.headers().clone();
         let bytes = Bytes::from_request(request, state).await;
-        request::typed(request::json_body(&headers, bytes)?).map(Body)
+        let body = request::json_body(&headers, bytes)?;
+        let mut reader = Reader::default();
+        let read = reader.object(&body, "").map(|body| T::read(&mut reader, &body));
+        match read {
+            Some(read) if reader.objections.is_empty() => Ok(Body(read)),
+            _ => Err(ApiError::Invalid(reader.objections)),
+        }
     }
 }

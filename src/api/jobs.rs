@@ -76,7 +76,7 @@ async fn list(
     reader: Reader,
     Params(params): Params<ListParams>,
 ) -> Result<Json<JobPage>, ApiError> {
-    let malformed = |detail: String| ApiError::Malformed { detail, pointer: None };
+    let malformed = |detail: String| ApiError::Malformed { detail };
     // A text that no row can hold; a database says so with an error.
     let texts = [&params.backend, &params.name, &params.label];
     if texts.into_iter().flatten().any(|text| text.contains('\0')) {

@@ -9,13 +9,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{access::Admin, error::ApiError, extract::Body, problem::Problem, state::ApiState};
+use super::{
+    access::Admin,
+    error::ApiError,
+    extract::{Body, FromBody},
+    problem::Problem,
+    state::ApiState,
+};
 use crate::{
     access::{ApiKey, KeySecret, Scope, Scopes},
-    spec::{Objection, ObjectionCode},
+    spec::{Object, Objection, ObjectionCode, Reader},
 };
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -44,10 +51,45 @@ struct KeyRequest {
     name: String,
     /// What it may do: `jobs:read`, `jobs:write`, `admin`. Each includes those before it.
     #[schema(value_type = Vec<ScopeView>, min_items = 1, example = json!(["jobs:write"]))]
-    scopes: Vec<String>,
+    scopes: Vec<Scope>,
     /// Days until it ends; never without it.
     #[schema(minimum = 1, maximum = 3650)]
     expires_in_days: Option<u32>,
+}
+
+impl FromBody for KeyRequest {
+    fn read(reader: &mut Reader, body: &Object<'_>) -> Self {
+        reader.only_known(body, &["name", "scopes", "expires_in_days"]);
+        reader.required(body, "name", "a name", r#""ci""#);
+        let name = reader.text(body, "name").unwrap_or_default().to_owned();
+        if body.get("name").is_some_and(Value::is_string)
+            && (!(1..=200).contains(&name.chars().count()) || name.contains('\0'))
+        {
+            reader.object_to("/name", ObjectionCode::OutOfRange, "must have 1 to 200 characters");
+        }
+        let expires_in_days = reader.integer(body, "expires_in_days", 1..=3650);
+        reader.required(body, "scopes", "a list of scopes", r#"["jobs:write"]"#);
+        let names = reader.list(body, "scopes");
+        if body.get("scopes").is_some_and(Value::is_array) && names.is_empty() {
+            reader.missing("/scopes", "a scope", r#"["jobs:write"]"#);
+        }
+        let scopes = names.iter().enumerate().filter_map(|(at, name)| scope(reader, format!("/scopes/{at}"), name));
+        KeyRequest { name, scopes: scopes.collect(), expires_in_days }
+    }
+}
+
+fn scope(reader: &mut Reader, pointer: String, name: &Value) -> Option<Scope> {
+    let Some(name) = name.as_str() else {
+        reader.wrong_type(pointer, "a string", name);
+        return None;
+    };
+    let scope = name.parse::<Scope>();
+    if let Err(why) = &scope {
+        let names = Scope::ALL.map(Scope::name);
+        let objection = Objection::new(pointer, ObjectionCode::OutOfRange, why);
+        reader.objections.push(objection.near(name, names).allowed(names));
+    }
+    scope.ok()
 }
 
 /// An API key. Times are milliseconds since 1970.
@@ -104,34 +146,11 @@ async fn create(
     admin: Admin,
     Body(request): Body<KeyRequest>,
 ) -> Result<Response, ApiError> {
-    let mut objections = Vec::new();
-    let mut object = |pointer: String, message: String| {
-        objections.push(Objection::new(pointer, ObjectionCode::OutOfRange, message));
-    };
-    if !(1..=200).contains(&request.name.chars().count()) || request.name.contains('\0') {
-        object("/name".to_owned(), "must have 1 to 200 characters".to_owned());
-    }
-    if request.expires_in_days.is_some_and(|days| !(1..=3650).contains(&days)) {
-        object("/expires_in_days".to_owned(), "must be between 1 and 3650".to_owned());
-    }
-    let mut scopes = Vec::new();
-    for (at, name) in request.scopes.iter().enumerate() {
-        match name.parse::<Scope>() {
-            Ok(scope) => scopes.push(scope),
-            Err(why) => object(format!("/scopes/{at}"), why),
-        }
-    }
-    if request.scopes.is_empty() {
-        object("/scopes".to_owned(), "a key without scopes can do nothing".to_owned());
-    }
-    if !objections.is_empty() {
-        return Err(ApiError::Invalid(objections));
-    }
     let mut random = [0; 38];
     getrandom::fill(&mut random).map_err(|_| ApiError::Internal)?;
     let secret = KeySecret::new(random);
     let lasts = request.expires_in_days.map(|days| Duration::from_secs(u64::from(days) * 24 * 3600));
-    let scopes: Scopes = scopes.into_iter().collect();
+    let scopes: Scopes = request.scopes.into_iter().collect();
     let key = state.keys.create_key(&secret, admin.tenant(), &request.name, &scopes, lasts).await?;
     Ok((StatusCode::CREATED, Json(KeyView::new(key, Some(&secret)))).into_response())
 }

@@ -18,10 +18,9 @@ pub(super) fn of_json(body: &[u8], error: &serde_json::Error) -> String {
     }
 }
 
-/// Why the fields of a query, or of an object, are not those of a request.
-pub(super) fn of_fields(text: &str) -> String {
+/// Why the parameters of a query are not those of a request.
+pub(super) fn of_query(text: &str) -> String {
     let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
-    let text = text.split_once(" at line ").map_or(text, |(text, _)| text);
     if let Some((field, why)) = text.split_once(": ").filter(|(field, _)| !field.contains(' ')) {
         return format!("`{field}`: {}", reason(why));
     }
@@ -43,13 +42,6 @@ fn reason(text: &str) -> String {
             return format!("there is no {what} `{}`{known}", quoted(text));
         }
     }
-    if let Some((found, expected)) = text
-        .strip_prefix("invalid type: ")
-        .or_else(|| text.strip_prefix("invalid value: "))
-        .and_then(|rest| rest.split_once(", expected "))
-    {
-        return format!("expected {}, found {}", expected_words(expected), found_words(found));
-    }
     match text {
         "invalid digit found in string"
         | "cannot parse integer from empty string"
@@ -61,40 +53,9 @@ fn reason(text: &str) -> String {
     }
 }
 
-fn expected_words(expected: &str) -> String {
-    match expected.split(' ').next().unwrap_or_default() {
-        "struct" | "internally" | "adjacently" => return "an object".to_owned(),
-        "u8" | "u16" | "u32" | "u64" | "usize" => return "a whole number of zero or more".to_owned(),
-        "i8" | "i16" | "i32" | "i64" | "isize" => return "a whole number".to_owned(),
-        "f32" | "f64" => return "a number".to_owned(),
-        _ => {}
-    }
-    match expected {
-        "a map" | "map" => "an object",
-        "a sequence" | "sequence" => "a list",
-        "option" => "a value or null",
-        other => other,
-    }
-    .to_owned()
-}
-
-fn found_words(found: &str) -> String {
-    let value = found.split('`').nth(1);
-    match (found.split(' ').next().unwrap_or_default(), value) {
-        ("map", _) => "an object".to_owned(),
-        ("sequence", _) => "a list".to_owned(),
-        ("integer" | "floating", Some(number)) => format!("the number {number}"),
-        ("boolean", Some(value)) => value.to_owned(),
-        ("string", _) => found.replacen("string", "the string", 1),
-        ("unit" | "null", _) => "null".to_owned(),
-        _ => found.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
+    use axum::{extract::Query, http::Uri};
     use serde::Deserialize;
 
     use super::*;
@@ -102,14 +63,12 @@ mod tests {
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "only read")]
-    struct Request {
-        name: String,
+    struct Params {
+        of: Kind,
         #[serde(default)]
-        count: u32,
+        limit: u32,
         #[serde(default)]
-        tags: Vec<String>,
-        #[serde(default)]
-        of: BTreeMap<String, Kind>,
+        whole: bool,
     }
 
     #[derive(Debug, Deserialize)]
@@ -119,35 +78,22 @@ mod tests {
         Small,
     }
 
-    fn fields(json: &str) -> String {
-        of_fields(&serde_json::from_str::<Request>(json).unwrap_err().to_string())
-    }
-
     #[test]
-    fn fields_that_do_not_fit_are_named_in_the_words_of_json() {
-        for (json, says) in [
-            ("{}", "the field `name` is required"),
-            (r#"{"name": 5}"#, "expected a string, found the number 5"),
-            (r#"{"name": {}}"#, "expected a string, found an object"),
-            (r#"{"name": null}"#, "expected a string, found null"),
-            (r#"{"name": "a", "name": "b"}"#, "the field `name` stands twice"),
-            (r#"{"name": "a", "count": -1}"#, "expected a whole number of zero or more, found the number -1"),
-            (r#"{"name": "a", "count": "1"}"#, r#"expected a whole number of zero or more, found the string "1""#),
-            (r#"{"name": "a", "count": true}"#, "expected a whole number of zero or more, found true"),
-            (r#"{"name": "a", "tags": {}}"#, "expected a list, found an object"),
-            (r#"{"name": "a", "of": []}"#, "expected an object, found a list"),
-            (r#"{"name": "a", "of": {"x": "tiny"}}"#, "there is no choice `tiny`; there is `large` or `small`"),
-            ("7", "expected an object, found the number 7"),
+    fn parameters_that_do_not_fit_are_named_in_plain_words() {
+        for (query, says) in [
+            ("", "the field `of` is required"),
+            ("of=large&of=small", "the field `of` stands twice"),
+            ("of=tiny", "`of`: there is no choice `tiny`; there is `large` or `small`"),
+            ("of=large&limit=many", "`limit`: expected a number in its range"),
+            ("of=large&limit=-1", "`limit`: expected a number in its range"),
+            ("of=large&whole=perhaps", "`whole`: expected true or false"),
+            ("of=large&lmit=1", "`lmit`: there is no field `lmit`; there is `of`, `limit`, `whole`"),
         ] {
-            assert_eq!(fields(json), says, "{json}");
+            let uri: Uri = format!("/jobs?{query}").parse().unwrap();
+            let error = Query::<Params>::try_from_uri(&uri).unwrap_err();
+            assert_eq!(of_query(&error.body_text()), says, "{query}");
         }
-        let unknown = fields(r#"{"name": "a", "nmae": "b"}"#);
-        assert_eq!(unknown, "there is no field `nmae`; there is `name`, `count`, `tags`, `of`");
-        assert_eq!(
-            of_fields("Failed to deserialize query string: limit: invalid digit found in string"),
-            "`limit`: expected a number in its range"
-        );
-        assert_eq!(of_fields("no such event: `x`"), "no such event: `x`", "what we say ourselves stays");
+        assert_eq!(of_query("no such event: `x`"), "no such event: `x`", "what we say ourselves stays");
     }
 
     #[test]

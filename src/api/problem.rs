@@ -38,7 +38,7 @@ impl From<&Objection> for ProblemError {
             pointer: objection.pointer.clone(),
             code: objection.code.name().to_owned(),
             message: objection.message.clone(),
-            hint: objection.hint.clone(),
+            hint: Some(objection.hint.clone()),
             allowed: objection.allowed.clone(),
         }
     }

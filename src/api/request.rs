@@ -5,11 +5,9 @@ use axum::{
     extract::rejection::BytesRejection,
     http::{HeaderMap, header},
 };
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{error::ApiError, plain_words};
-use crate::spec::pointer_token;
 
 /// The JSON of a body that says it is JSON.
 pub(super) fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Value, ApiError> {
@@ -20,29 +18,9 @@ pub(super) fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>
     }
     let body = body.map_err(|_| ApiError::TooLarge)?;
     let mut json = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::Malformed { detail: plain_words::of_json(&body, &error), pointer: None })?;
+        .map_err(|error| ApiError::Malformed { detail: plain_words::of_json(&body, &error) })?;
     whole_numbers(&mut json);
     Ok(json)
-}
-
-/// An objection to arrays where objects belong: serde would take their values for the fields, in order.
-fn only_objects(body: &Value, pointers: &[&str]) -> Result<(), ApiError> {
-    for pointer in pointers {
-        if body.pointer(pointer).is_some_and(Value::is_array) {
-            let detail = "an object belongs here, and this is an array".to_owned();
-            return Err(ApiError::Malformed { detail, pointer: Some((*pointer).to_owned()) });
-        }
-    }
-    Ok(())
-}
-
-/// A request of some type; what does not fit is named by its place.
-pub(super) fn typed<T: DeserializeOwned>(body: Value) -> Result<T, ApiError> {
-    only_objects(&body, &[""])?;
-    serde_path_to_error::deserialize(body).map_err(|error| {
-        let pointer = pointer(error.path());
-        ApiError::Malformed { detail: plain_words::of_fields(&error.into_inner().to_string()), pointer }
-    })
 }
 
 /// `3.0` is an integer in JSON, and clients send it.
@@ -77,19 +55,6 @@ pub(super) fn merge(json: &mut Value, patch: Value) {
             value => merge(fields.entry(key).or_insert(Value::Null), value),
         }
     }
-}
-
-/// The JSON pointer to where reading stopped.
-fn pointer(path: &serde_path_to_error::Path) -> Option<String> {
-    use serde_path_to_error::Segment;
-    let tokens = path.iter().map(|segment| match segment {
-        Segment::Seq { index } => index.to_string(),
-        Segment::Map { key } => pointer_token(key),
-        Segment::Enum { variant } => variant.clone(),
-        Segment::Unknown => "?".to_owned(),
-    });
-    let pointer: String = tokens.map(|token| format!("/{token}")).collect();
-    (!pointer.is_empty()).then_some(pointer)
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl From<UploadError> for ApiError {
                 let failure = Failure::plain(FaultCode::DigestMismatch, error.to_string());
                 ApiError::Failed(Box::new(failure.with_hint("send the file again; the digest is that of its bytes")))
             }
-            UploadError::Broken(_) => ApiError::Malformed { detail: chain(&error), pointer: None },
+            UploadError::Broken(_) => ApiError::Malformed { detail: chain(&error) },
             UploadError::Store(_) => {
                 tracing::error!(error = chain(&error), "an upload could not be stored");
                 ApiError::Unavailable { what: "artifact store" }

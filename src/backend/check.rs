@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::{
     capabilities::Capabilities,
-    options::OptionKind,
     registry::{BACKENDS, find},
     traits::Backend,
 };
@@ -14,7 +13,7 @@ use crate::{
     calibration::{self, CALIBRATORS},
     fault::WarningCode,
     numeric::DType,
-    spec::{Mode, Objection, ObjectionCode::*, QuantizeSpec, TensorRule, Warning, nearest, pointer_token},
+    spec::{Mode, Objection, ObjectionCode::*, QuantizeSpec, TensorRule, Warning, pointer_token},
 };
 
 /// Algorithms of TAO Quant's schema that choose the scales of int4 weights, where there is but one way here.
@@ -66,12 +65,8 @@ impl Check<'_> {
         match found {
             None => {
                 let names = || BACKENDS.iter().map(|b| b.capabilities().name);
-                let mut objection =
-                    Objection::new(pointer, UnknownBackend, format!("there is no backend `{name}`")).allowed(names());
-                if let Some(near) = nearest(name, names()).first() {
-                    objection = objection.hint(format!("did you mean `{near}`?"));
-                }
-                self.objections.push(objection);
+                let objection = Objection::new(pointer, UnknownBackend, format!("there is no backend `{name}`"));
+                self.objections.push(objection.near(name, names()).allowed(names()));
             }
             Some(backend) if backend.capabilities().name != name => {
                 let note = format!("`{name}` was read as `{}`", backend.capabilities().name);
@@ -93,8 +88,9 @@ impl Check<'_> {
             Some(mode) if mode != capabilities.mode => {
                 let message = format!("backend `{}` has no mode `{}`", capabilities.name, mode.name());
                 let other = BACKENDS.iter().find(|b| b.capabilities().mode == mode).map(|b| b.capabilities().name);
-                let hint = other.map_or(String::new(), |other| {
-                    format!("use mode `{}`, or backend `{other}` for `{}`", capabilities.mode.name(), mode.name())
+                let mine = capabilities.mode.name();
+                let hint = other.map_or(format!("use mode `{mine}`"), |other| {
+                    format!("use mode `{mine}`, or backend `{other}` for `{}`", mode.name())
                 });
                 self.objections.push(
                     Objection::new(pointer, UnsupportedMode, message).hint(hint).allowed([capabilities.mode.name()]),
@@ -230,19 +226,17 @@ impl Check<'_> {
             let pointer = self.spec.at(&format!("backend_kwargs/{}", pointer_token(key)));
             let Some(option) = capabilities.options.iter().find(|option| option.name() == key) else {
                 let message = format!("backend `{}` has no option `{key}`", capabilities.name);
-                let mut objection = Objection::new(pointer, UnknownBackendOption, message).allowed(names());
-                if let Some(near) = nearest(key, names()).first() {
-                    objection = objection.hint(format!("did you mean `{near}`?"));
-                }
-                self.objections.push(objection);
+                let objection = Objection::new(pointer, UnknownBackendOption, message);
+                self.objections.push(objection.near(key, names()).allowed(names()));
                 continue;
             };
             if !value.is_null() && !option.allows(value) {
                 let kind = option.kind();
-                let wrong_type = matches!(kind, OptionKind::Switch) || value.is_array() || value.is_object();
-                let code = if wrong_type { WrongType } else { OutOfRange };
-                let message = format!("`{key}` cannot be {value}");
-                self.objections.push(Objection::new(pointer, code, message).allowed(kind.allowed()));
+                let objection = match kind.json_type(value) {
+                    (_, true) => Objection::new(pointer, OutOfRange, format!("`{key}` cannot be {value}")),
+                    (expected, false) => Objection::wrong_type(pointer, expected, value),
+                };
+                self.objections.push(objection.allowed(kind.allowed()));
             }
         }
     }
@@ -267,7 +261,7 @@ mod tests {
             let [objection] = &found[..] else { panic!("{found:?}") };
             assert_eq!((&*objection.pointer, objection.code), ("/quantize/algorithm", UnsupportedAlgorithm));
             assert!(objection.message.contains("rounded to nearest"), "{}", objection.message);
-            assert!(objection.hint.as_ref().is_some_and(|hint| hint.contains("`int4`")), "{:?}", objection.hint);
+            assert!(objection.hint.contains("`int4`"), "{:?}", objection.hint);
         }
         let plain = json!({"backend": "modelopt", "layers": [rule]});
         assert_eq!(objections(&plain), [], "what the hint says is taken");

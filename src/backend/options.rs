@@ -25,6 +25,15 @@ pub enum OptionKind {
 }
 
 impl OptionKind {
+    /// The JSON type of the option's values, with its article, and whether this value has it.
+    pub(super) fn json_type(&self, value: &Value) -> (&'static str, bool) {
+        match self {
+            OptionKind::Switch => ("a boolean", value.is_boolean()),
+            OptionKind::OneOf(_) => ("a string", value.is_string()),
+            OptionKind::Number(_) | OptionKind::Between(..) | OptionKind::Whole(..) => ("a number", value.is_number()),
+        }
+    }
+
     /// The values allowed, as text.
     pub(super) fn allowed(&self) -> Vec<String> {
         match self {

@@ -1,4 +1,4 @@
-//! Whose fault it is that the engine fails: told by its code and, where that is one for everything, by its message.
+//! Whose fault it is that the engine fails: by its code and, where that is one for everything, by its message.
 
 use ort::{Error, ErrorCode};
 

@@ -25,7 +25,10 @@ pub fn random_inputs(inputs: &[InputInfo], samples: usize) -> Result<Dataset, En
         let others = input.dims.iter().skip(1).map(|&dim| usize::try_from(dim).unwrap_or(OPEN_DIMENSION));
         let unsupported = || EngineError::InputUnsupported {
             input: input.name.clone(),
-            found: format!("{:?} of dimensions {:?}", input.element, input.dims),
+            found: match &*input.dims {
+                [] => format!("{:?} without an axis of samples", input.element),
+                dims => format!("{:?} of dimensions {dims:?}", input.element),
+            },
         };
         let shape = Shape::new([samples].into_iter().chain(others).collect()).map_err(|_| unsupported())?;
         let count = shape.elements();

@@ -8,7 +8,7 @@ use super::{DataRef, JobSpec, preprocess};
 use crate::{
     fault::Warning,
     report::QualityGate,
-    spec::{Object, Objection, ObjectionCode, Parsed, QuantizeSpec, Reader, find_section, parse},
+    spec::{Object, Objection, Parsed, QuantizeSpec, Reader, find_section, parse},
 };
 
 /// The fields of a job.
@@ -24,6 +24,11 @@ const FIELDS: [&str; 10] = [
     "timeout_seconds",
     "max_attempts",
 ];
+
+/// What stands in the hints about fields that are missing.
+const QUANTIZE: &str = r#"{"backend": "torchao", "layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]}"#;
+const MODEL: &str = r#"{"uri": "s3://bucket/model.onnx"}"#;
+const URI: &str = r#""s3://bucket/model.onnx""#;
 
 /// A request as far as it could be read. [`admit`](JobRequest::admit) makes a job of it.
 #[derive(Debug)]
@@ -64,7 +69,7 @@ impl JobRequest {
 
     fn read_fields(&mut self, reader: &mut Reader, job: &Object<'_>) {
         let spec = &mut self.spec;
-        if let Some(quantize) = reader.required(job, "quantize", "a `quantize` section") {
+        if let Some(quantize) = reader.required(job, "quantize", "a `quantize` section", QUANTIZE) {
             let Parsed { spec: rules, objections, warnings } = parse_rules(quantize);
             spec.quantize = quantize.clone();
             self.rules = rules;
@@ -72,7 +77,8 @@ impl JobRequest {
             reader.warnings.extend(warnings);
         }
         reader.only_known(job, &FIELDS);
-        if let Some(model) = reader.required(job, "model", "a model").map(|model| reader.object(model, "/model")) {
+        if let Some(model) = reader.required(job, "model", "a model", MODEL).map(|model| reader.object(model, "/model"))
+        {
             spec.model.uri = model.map(|model| model_uri(reader, &model)).unwrap_or_default();
         }
         spec.calibration = reader.child(job, "calibration").map(|data| read_data(reader, &data, false, 1_000_000));
@@ -102,7 +108,7 @@ fn model_uri(reader: &mut Reader, model: &Object<'_>) -> String {
 
 /// The URI that every input has.
 fn uri(reader: &mut Reader, input: &Object<'_>) -> String {
-    if reader.required(input, "uri", "a URI").is_none() {
+    if reader.required(input, "uri", "a URI", URI).is_none() {
         return String::new();
     }
     reader.text(input, "uri").unwrap_or_default().to_owned()
@@ -145,7 +151,7 @@ fn read_gate(reader: &mut Reader, gate: &Object<'_>) -> QualityGate {
 
 fn in_range(reader: &mut Reader, pointer: &str, value: usize, least: usize, most: usize) {
     if !(least..=most).contains(&value) {
-        reader.object_to(pointer, ObjectionCode::OutOfRange, format!("must be between {least} and {most}"));
+        reader.out_of_range(pointer, least, most);
     }
 }
 
@@ -199,7 +205,7 @@ mod tests {
             "labels": {"team": 7}, "priority": "high", "timeout_seconds": 0.5,
             "quality_gate": {"min_output_sqnr_db": "20", "max_kl": 1}
         }));
-        use ObjectionCode::{Missing, UnknownDtype, UnknownField, WrongType};
+        use crate::spec::ObjectionCode::{Missing, UnknownDtype, UnknownField, WrongType};
         let found: Vec<_> = request.objections.iter().map(|o| (&*o.pointer, o.code)).collect();
         assert_eq!(
             found,
@@ -217,7 +223,7 @@ mod tests {
                 ("/quality_gate/min_output_sqnr_db", WrongType),
             ]
         );
-        assert_eq!(request.objections[1].hint.as_deref(), Some("did you mean `model`?"));
+        assert_eq!(request.objections[1].hint, "did you mean `model`?");
     }
 
     /// Every value of some bodies replaced by one of every type: whatever is said of it is said in the words of JSON.
@@ -296,7 +302,7 @@ mod tests {
                 let mut body = body.clone();
                 *body.pointer_mut(&place).unwrap() = value.clone();
                 for objection in JobRequest::read(&body).objections {
-                    let text = format!("{} {}", objection.message, objection.hint.unwrap_or_default());
+                    let text = format!("{} {}", objection.message, objection.hint);
                     assert!(!WORDS.iter().any(|word| text.contains(word)), "{place} = {value}: {text}");
                     assert!(
                         objection.pointer.is_empty() || objection.pointer.starts_with('/'),

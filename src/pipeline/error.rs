@@ -59,7 +59,7 @@ pub enum PipelineError {
 }
 
 impl PipelineError {
-    /// The error of whoever moves shards.
+    /// The error of what moves shards.
     pub fn moved(error: impl Fault + Send + Sync + 'static) -> Self {
         PipelineError::Moved { code: error.code(), hint: error.hint(), source: error.into() }
     }
@@ -85,7 +85,7 @@ impl Fault for PipelineError {
     fn explain(&self) -> Explanation<'_> {
         match self {
             PipelineError::Objections(all) => {
-                FaultCode::InvalidJob.maybe(all.iter().find_map(|objection| objection.hint.clone()))
+                FaultCode::InvalidJob.maybe(all.first().map(|objection| objection.hint.clone()))
             }
             PipelineError::Detect(error) => Explanation::Inner(error),
             PipelineError::Backend(error) => Explanation::Inner(error),

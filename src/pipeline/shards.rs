@@ -26,7 +26,7 @@ fn sharded<'a>(planned: &'a PlannedJob<'_>) -> Result<&'a dyn Sharded, PipelineE
     planned.prepared.sharded().ok_or(PipelineError::PlanChanged)
 }
 
-/// Whoever brings the shards of a checkpoint, one after the other, and takes away what becomes of them. Until a shard is
+/// What brings the shards of a checkpoint, one after the other, and takes away what becomes of them. Until a shard is
 /// brought its file holds its header alone.
 pub trait ShardPipeline: Sync {
     /// Waits until a shard's file is whole. Its SHA-256, if that was seen on the way.

@@ -17,6 +17,7 @@ mod resolve;
 mod rule;
 mod suggest;
 mod tao;
+mod wrong_type;
 
 pub use document::{find_section, parse_text};
 pub use layer::{Layer, Support};

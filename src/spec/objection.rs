@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::codes;
+use super::nearest;
+use crate::fault::{StableCode as _, codes};
 
 codes! {
     /// The kinds of objection. The names in snake case are part of the API and never change meaning.
@@ -10,9 +11,9 @@ codes! {
         /// A value has the wrong JSON type.
         WrongType("wrong_type", "Give a value of the type that the message names.");
         /// A required value is missing or empty.
-        Missing("missing", "Give the value; the hint says what fits.");
+        Missing("missing", "Give the value.");
         /// The request has no field of this name there.
-        UnknownField("unknown_field", "See whether the hint names the field that was meant.");
+        UnknownField("unknown_field", "Remove it, or use one of the fields listed in `allowed`.");
         /// No backend has this name or alias.
         UnknownBackend("unknown_backend", "Choose one of those listed in `allowed`.");
         /// There is no such mode.
@@ -70,25 +71,35 @@ pub struct Objection {
     pub code: ObjectionCode,
     /// The sentence for a person.
     pub message: String,
-    /// What to do about it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    /// What to do about it: what was found for the case, or else the remedy of the code.
+    #[serde(default)]
+    pub hint: String,
     /// The values that would have been accepted, where they can be listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<String>,
 }
 
 impl Objection {
-    /// An objection without hint.
+    /// An objection whose hint is the remedy of its code.
     pub fn new(pointer: impl Into<String>, code: ObjectionCode, message: impl Into<String>) -> Self {
-        Objection { pointer: pointer.into(), code, message: message.into(), hint: None, allowed: Vec::new() }
+        let hint = code.remedy().to_owned();
+        Objection { pointer: pointer.into(), code, message: message.into(), hint, allowed: Vec::new() }
     }
 
-    /// The same with a hint.
+    /// The same with a hint of its own.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = hint.into();
         self
+    }
+
+    /// The same with the name that was probably meant, if one is near.
+    #[must_use]
+    pub fn near<'n>(self, name: &str, known: impl IntoIterator<Item = &'n str>) -> Self {
+        match nearest(name, known).first() {
+            Some(near) => self.hint(format!("did you mean `{near}`?")),
+            None => self,
+        }
     }
 
     /// The same with the values that would have been accepted.

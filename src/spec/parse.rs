@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     Mode, Objection,
-    ObjectionCode::{Missing, NothingToQuantize, UnknownMode},
+    ObjectionCode::{NothingToQuantize, UnknownMode},
     QuantizeSpec, Warning,
     reader::{Object, Reader},
     rule::{self, algorithm},
@@ -40,7 +40,7 @@ fn read(reader: &mut Reader, section: &Object<'_>, spec: &mut QuantizeSpec) {
     reader.only_known(section, &known);
     let backend = reader.text(section, "backend").map(|name| name.trim().to_ascii_lowercase());
     if backend.as_deref() == Some("") {
-        reader.object_to(section.at("backend"), Missing, "the backend is empty");
+        reader.missing(section.at("backend"), "a backend", "\"torchao\"");
     }
     spec.mode = mode(reader, section);
     spec.backend = backend.unwrap_or_else(|| tao::default_backend(reader, section, spec.mode).to_owned());
@@ -75,7 +75,8 @@ fn mode(reader: &mut Reader, section: &Object<'_>) -> Option<Mode> {
     let mode = Mode::ALL.into_iter().find(|mode| mode.name() == name);
     if mode.is_none() {
         let objection = Objection::new(section.at("mode"), UnknownMode, format!("there is no mode `{name}`"));
-        reader.objections.push(objection.allowed(Mode::ALL.map(Mode::name)));
+        let names = Mode::ALL.map(Mode::name);
+        reader.objections.push(objection.near(&name, names).allowed(names));
     }
     mode
 }

@@ -1,14 +1,14 @@
 //! [`Reader`]: a JSON document field by field. What is wrong is collected, each with its place, instead of ending the
 //! reading; a field that could not be read counts as absent from there on.
 
-use std::ops::RangeInclusive;
+use std::{fmt::Display, ops::RangeInclusive};
 
 use serde_json::{Map, Value};
 
 use super::{
     Objection,
-    ObjectionCode::{self, Missing, OutOfRange, UnknownField, WrongType},
-    Warning, nearest, pointer_token,
+    ObjectionCode::{self, Missing, OutOfRange, UnknownField},
+    Warning, pointer_token,
 };
 use crate::fault::WarningCode;
 
@@ -59,15 +59,7 @@ impl Reader {
 
     /// Objects to the type of a value. `expected` has its article: "a string".
     pub fn wrong_type(&mut self, pointer: impl Into<String>, expected: &str, found: &Value) {
-        let found = match found {
-            Value::Null => "null",
-            Value::Bool(_) => "a boolean",
-            Value::Number(_) => "a number",
-            Value::String(_) => "a string",
-            Value::Array(_) => "a list",
-            Value::Object(_) => "an object",
-        };
-        self.object_to(pointer, WrongType, format!("expected {expected}, found {found}"));
+        self.objections.push(Objection::wrong_type(pointer, expected, found));
     }
 
     /// A value as an object.
@@ -85,23 +77,25 @@ impl Reader {
     /// Objects to every field that is none of those known.
     pub fn only_known(&mut self, object: &Object<'_>, known: &[&str]) {
         for (field, _) in object.fields().filter(|(field, _)| !known.contains(&field.as_str())) {
-            let near = nearest(field, known.iter().copied());
             let message = format!("there is no field `{field}`");
-            let mut objection = Objection::new(object.at(field), UnknownField, message).allowed(known);
-            if let Some(near) = near.first() {
-                objection = objection.hint(format!("did you mean `{near}`?"));
-            }
-            self.objections.push(objection);
+            let objection = Objection::new(object.at(field), UnknownField, message).allowed(known);
+            self.objections.push(objection.near(field, known.iter().copied()));
         }
     }
 
-    /// A field that must be there. `what` names it with its article: "a model".
-    pub fn required<'v>(&mut self, object: &Object<'v>, field: &str, what: &str) -> Option<&'v Value> {
+    /// A field that must be there. `what` names it with its article: "a model"; `example` is a value of it, in JSON.
+    pub fn required<'v>(&mut self, object: &Object<'v>, field: &str, what: &str, example: &str) -> Option<&'v Value> {
         let value = object.get(field);
         if value.is_none() {
-            self.object_to(object.at(field), Missing, format!("{what} is required"));
+            self.missing(object.at(field), what, example);
         }
         value
+    }
+
+    /// Objects to a value that is not there.
+    pub fn missing(&mut self, pointer: impl Into<String>, what: &str, example: &str) {
+        let objection = Objection::new(pointer, Missing, format!("{what} is required"));
+        self.objections.push(objection.hint(format!("give it, for example {example}")));
     }
 
     /// Objects to null in a field that may be left out and yet has no null. `expected` has its article: "a string".
@@ -148,10 +142,15 @@ impl Reader {
         let value = if beyond { None } else { self.field(object, field, "an integer", Value::as_i64) };
         let fits = value.filter(|value| range.contains(value)).and_then(|value| T::try_from(value).ok());
         if (beyond || value.is_some()) && fits.is_none() {
-            let message = format!("must be between {} and {}", range.start(), range.end());
-            self.object_to(object.at(field), OutOfRange, message);
+            self.out_of_range(object.at(field), *range.start(), *range.end());
         }
         fits
+    }
+
+    /// Objects to a number that is less than `least` or more than `most`.
+    pub fn out_of_range<N: Display>(&mut self, pointer: impl Into<String>, least: N, most: N) {
+        let objection = Objection::new(pointer, OutOfRange, format!("must be between {least} and {most}"));
+        self.objections.push(objection.hint(format!("give a value from {least} to {most}")));
     }
 
     fn field<'v, T>(
@@ -174,7 +173,7 @@ impl Reader {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::ObjectionCode::WrongType, *};
 
     #[test]
     fn every_fault_has_its_place_and_reading_goes_on() {
@@ -189,7 +188,7 @@ mod tests {
         assert_eq!(reader.integer::<u32>(&object, "e", 0..=9), None, "null counts as absent");
         assert_eq!(reader.integer::<u32>(&object, "h", 0..=9), Some(7));
         assert!(reader.text(&object, "i").is_none() && reader.child(&object, "h").is_none());
-        assert!(reader.required(&object, "e", "an e").is_none());
+        assert!(reader.required(&object, "e", "an e", "1").is_none());
         let found: Vec<_> = reader.objections.iter().map(|o| (&*o.pointer, o.code)).collect();
         let expect = [
             ("/top/f~1g", UnknownField),
@@ -202,5 +201,6 @@ mod tests {
             ("/top/e", Missing),
         ];
         assert_eq!(found, expect);
+        assert!(reader.objections.iter().all(|objection| !objection.hint.is_empty()));
     }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     Choice, LayerRule, NATIVE, Objection,
-    ObjectionCode::{InvalidPattern, Missing, UnknownDtype, WrongType},
+    ObjectionCode::{InvalidPattern, Missing, UnknownDtype},
     Pattern, PatternError, TensorRule, Warning,
     reader::{Object, Reader},
 };
@@ -36,7 +36,7 @@ pub(super) fn pattern(reader: &mut Reader, value: Option<&Value>, pointer: &str)
     let source = match value {
         Some(Value::String(source)) => source,
         None | Some(Value::Null) => {
-            reader.object_to(pointer, Missing, "a name pattern is required");
+            reader.missing(pointer, "a name pattern", "\"*\" for every layer");
             return None;
         }
         Some(other) => {
@@ -65,7 +65,7 @@ fn tensor(reader: &mut Reader, rule: &Object<'_>, field: &str) -> Option<TensorR
                 one
             }
             _ => {
-                reader.object_to(pointer, WrongType, "expected an object, found a list");
+                reader.wrong_type(pointer, "an object", &Value::Array(Vec::new()));
                 return None;
             }
         },
@@ -93,7 +93,7 @@ fn tensor(reader: &mut Reader, rule: &Object<'_>, field: &str) -> Option<TensorR
 /// A dtype by any of its names.
 pub(super) fn dtype(reader: &mut Reader, name: &str, pointer: &str) -> Option<Choice> {
     if name.is_empty() {
-        reader.object_to(pointer, Missing, "a dtype is required");
+        reader.missing(pointer, "a dtype", "\"int8\"");
         return None;
     }
     if name.eq_ignore_ascii_case(NATIVE) {
@@ -109,7 +109,8 @@ pub(super) fn dtype(reader: &mut Reader, name: &str, pointer: &str) -> Option<Ch
         }
         Err(error) => {
             let names = DType::ALL.map(|d| d.spec().name).into_iter().chain([NATIVE]);
-            reader.objections.push(Objection::new(pointer, UnknownDtype, error.to_string()).allowed(names));
+            let objection = Objection::new(pointer, UnknownDtype, error.to_string()).near(name, names.clone());
+            reader.objections.push(objection.allowed(names));
             None
         }
     }

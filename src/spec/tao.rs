@@ -190,11 +190,12 @@ fn read_scheme(reader: &mut Reader, place: &Object<'_>, spec: &mut QuantizeSpec,
     let weights = Some(TensorRule { dtype: Choice::Quantize(scheme.weights), quant_axis: None });
     spec.layers =
         vec![LayerRule { module_name, weights, activations: None, algorithm: None, pointer: pointer.clone() }];
-    spec.backend_kwargs.entry("granularity").or_insert_with(|| json!(scheme.granularity));
-    if scheme.granularity == "per_group" {
+    let granularity = spec.backend_kwargs.entry("granularity").or_insert_with(|| json!(scheme.granularity));
+    let granularity = granularity.as_str().unwrap_or(scheme.granularity).to_owned();
+    if granularity == "per_group" {
         spec.backend_kwargs.entry("group_size").or_insert_with(|| json!(128));
     }
-    let read = format!("read as {} weights, {}, of every linear layer", scheme.weights, scheme.granularity);
+    let read = format!("read as {} weights, {granularity}, of every linear layer", scheme.weights);
     let note = scheme.activations.map_or(read.clone(), |activations| format!("{read}; {activations}"));
     reader.warnings.push(Warning::at(pointer, WarningCode::FieldAliased, note));
     true

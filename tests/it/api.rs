@@ -177,3 +177,22 @@ fn the_documentation_is_served_with_everything_it_needs() {
         assert_eq!(server.client.get(&format!("/docs/{name}")).0, 200, "{asset}");
     }
 }
+
+#[test]
+fn texts_are_compressed_and_origins_that_are_named_may_read_them() {
+    let server = Server::start_with(|config| {
+        config.workers = 0;
+        config.http.cors_origins = vec!["https://app.example.com".to_owned()];
+    });
+    let ask = |headers: &[(&str, &str)]| server.client.send("GET", "/openapi.json", headers, None);
+    let plain = ask(&[("accept-encoding", "identity")]);
+    let packed = ask(&[("accept-encoding", "gzip"), ("origin", "https://app.example.com")]);
+    assert_eq!(plain.header("content-encoding"), "");
+    assert_eq!(packed.header("content-encoding"), "gzip");
+    assert!(packed.header("vary").contains("accept-encoding"), "{}", packed.header("vary"));
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(&*packed.body).read_to_end(&mut unpacked).unwrap();
+    assert!(unpacked == plain.body && packed.body.len() < plain.body.len() / 4);
+    assert_eq!(packed.header("access-control-allow-origin"), "https://app.example.com");
+    assert_eq!(ask(&[("origin", "https://evil.example.com")]).header("access-control-allow-origin"), "");
+}

@@ -18,8 +18,6 @@ pub(super) enum ApiError {
     Malformed {
         /// What is wrong with it.
         detail: String,
-        /// Where, if that is known.
-        pointer: Option<String>,
     },
     /// The body is not JSON by its own account.
     #[error("the body must be application/json")]
@@ -31,7 +29,7 @@ pub(super) enum ApiError {
     #[error("path and query are longer than a request's may be")]
     UriTooLong,
     /// The request can be read and cannot be carried out.
-    #[error("the job cannot be carried out as it is described")]
+    #[error("the request cannot be carried out as it is described")]
     Invalid(Vec<Objection>),
     /// There is no such thing.
     #[error("there is no {what}")]

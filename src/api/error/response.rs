@@ -20,13 +20,12 @@ impl IntoResponse for ApiError {
             ApiError::Failed(failure) => &*failure.code,
             _ => self.code().name(),
         };
-        let detail = self.to_string();
         let problem = Problem {
             kind: format!("urn:ptqd:problem:{code}"),
             title: row.title.to_owned(),
             status: row.status.as_u16(),
-            errors: self.errors(code, &detail),
-            detail,
+            detail: self.to_string(),
+            errors: self.errors(),
             instance: String::new(),
             code: code.to_owned(),
             request_id: String::new(),
@@ -40,18 +39,11 @@ impl IntoResponse for ApiError {
 
 impl ApiError {
     /// Everything that is wrong with the request, each with its place.
-    fn errors(&self, code: &str, detail: &str) -> Vec<ProblemError> {
+    fn errors(&self) -> Vec<ProblemError> {
         match self {
             ApiError::Invalid(objections) => objections.iter().map(ProblemError::from).collect(),
             ApiError::Failed(failure) if failure.errors.is_empty() => vec![ProblemError::from(failure.as_ref())],
             ApiError::Failed(failure) => failure.errors.iter().map(ProblemError::from).collect(),
-            ApiError::Malformed { pointer: Some(pointer), .. } => vec![ProblemError {
-                pointer: pointer.clone(),
-                code: code.to_owned(),
-                message: detail.to_owned(),
-                hint: None,
-                allowed: Vec::new(),
-            }],
             _ => Vec::new(),
         }
     }

@@ -56,26 +56,12 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let events = request.events.unwrap_or_else(|| vec![EventKind::StatusChanged.name().to_owned()]);
     let mut objections = Vec::new();
-    let known = EventKind::ALL.into_iter().filter(|&kind| kind != EventKind::Progress).map(EventKind::name);
-    for (at, event) in events.iter().enumerate() {
-        if !known.clone().any(|name| name == event) {
-            let pointer = format!("/events/{at}");
-            let objection = Objection::new(
-                pointer,
-                ObjectionCode::OutOfRange,
-                format!("`{event}` is no event that webhooks can receive"),
-            );
-            objections.push(objection.allowed(known.clone()));
-        }
-    }
-    if events.is_empty() {
-        objections.push(Objection::new("/events", ObjectionCode::OutOfRange, "a webhook wants at least one event"));
-    }
     if let Err(why) = state.webhook_policy.check(&request.url) {
         objections.push(Objection::new("/url", ObjectionCode::InvalidUri, why));
     }
     if state.webhooks.webhooks(writer.tenant()).await?.len() >= MOST {
-        objections.push(Objection::new("", ObjectionCode::OutOfRange, format!("there are {MOST} webhooks already")));
+        let objection = Objection::new("", ObjectionCode::OutOfRange, format!("there are {MOST} webhooks already"));
+        objections.push(objection.hint("delete one that is no longer needed"));
     }
     if !objections.is_empty() {
         return Err(ApiError::Invalid(objections));

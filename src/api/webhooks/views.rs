@@ -4,7 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::webhook::{Delivery, DeliveryStatus, Webhook};
+use crate::{
+    api::extract::FromBody,
+    job::EventKind,
+    spec::{Object, Objection, ObjectionCode, Reader},
+    webhook::{Delivery, DeliveryStatus, Webhook},
+};
 
 /// A webhook to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -20,6 +25,38 @@ pub(super) struct WebhookRequest {
     /// Names of the events to deliver; changes of status without it. Progress is not delivered: follow the job for that.
     #[schema(example = json!(["job.status_changed"]))]
     pub(super) events: Option<Vec<String>>,
+}
+
+impl FromBody for WebhookRequest {
+    fn read(reader: &mut Reader, body: &Object<'_>) -> Self {
+        reader.only_known(body, &["url", "events"]);
+        reader.required(body, "url", "a URL", r#""https://hooks.example.com/ptqd""#);
+        let url = reader.text(body, "url").unwrap_or_default().to_owned();
+        let names = reader.list(body, "events");
+        if body.get("events").is_some_and(Value::is_array) && names.is_empty() {
+            let objection = Objection::new("/events", ObjectionCode::OutOfRange, "a webhook wants at least one event");
+            reader.objections.push(objection.hint("leave the field out for changes of status"));
+        }
+        let events = names.iter().enumerate().filter_map(|(at, name)| event(reader, format!("/events/{at}"), name));
+        let events: Vec<String> = events.collect();
+        WebhookRequest { url, events: body.get("events").map(|_| events) }
+    }
+}
+
+/// The name of an event that can be delivered.
+fn event(reader: &mut Reader, pointer: String, name: &Value) -> Option<String> {
+    let Some(name) = name.as_str() else {
+        reader.wrong_type(pointer, "a string", name);
+        return None;
+    };
+    let known = EventKind::ALL.into_iter().filter(|&kind| kind != EventKind::Progress).map(EventKind::name);
+    if !known.clone().any(|known| known == name) {
+        let message = format!("`{name}` is no event that webhooks can receive");
+        let objection = Objection::new(pointer, ObjectionCode::OutOfRange, message);
+        reader.objections.push(objection.near(name, known.clone()).allowed(known));
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 /// A URL that the tenant's job events are delivered to.

@@ -79,8 +79,8 @@ fn preprocess(text: &str) -> Result<Preprocess, String> {
     match (reader.objections.first(), preprocess) {
         (None, Some(preprocess)) => Ok(preprocess),
         (first, _) => {
-            let told = |o: &Objection| format!("{}: {}", o.pointer.trim_start_matches('/'), o.message);
-            Err(first.map(told).unwrap_or_default().trim_start_matches(": ").to_owned())
+            let text = |o: &Objection| format!("{}: {}", o.pointer.trim_start_matches('/'), o.message);
+            Err(first.map(text).unwrap_or_default().trim_start_matches(": ").to_owned())
         }
     }
 }

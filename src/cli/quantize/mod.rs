@@ -16,7 +16,7 @@ use self::{
     inputs::{Inputs, NotBrought},
     job::{local_job, request},
     stream::run_streamed,
-    tell::{refuse, tell},
+    tell::{refuse, tell, warn},
 };
 use super::{print, table, watch::Watcher};
 use crate::{
@@ -63,6 +63,7 @@ fn plan(job: &LocalJob) -> Result<(), PipelineError> {
     let text = json!({"effective_config": planned.effective_config(), "plan": planned.plan(),
         "warnings": planned.warnings()});
     print(&format!("{text:#}"));
+    warn(planned.warnings());
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::{
     cli::say,
-    fault::{Fault, FaultKind, chain},
+    fault::{Fault, FaultKind, Warning, chain},
     spec::Objection,
 };
 
@@ -20,14 +20,20 @@ pub(super) fn tell(error: &(impl Fault + 'static)) -> ExitCode {
     if error.kind() == FaultKind::Invalid { ExitCode::from(INVALID) } else { ExitCode::FAILURE }
 }
 
+/// Says what was aliased, ignored or changed, beside the result that has it too.
+pub(super) fn warn(warnings: &[Warning]) {
+    for warning in warnings {
+        let at = warning.pointer.as_deref().map(|pointer| format!("{pointer}: ")).unwrap_or_default();
+        say(&format!("warning: {at}{} [{}]", warning.message, &*warning.code));
+    }
+}
+
 /// Says everything that is wrong with the request.
 pub(super) fn refuse(objections: &[Objection]) -> ExitCode {
     for objection in objections {
         let at = if objection.pointer.is_empty() { "(document)" } else { &objection.pointer };
         say(&format!("error: {at}: {} [{}]", objection.message, objection.code.name()));
-        if let Some(hint) = &objection.hint {
-            say(&format!("  hint: {hint}"));
-        }
+        say(&format!("  hint: {}", objection.hint));
         if !objection.allowed.is_empty() {
             say(&format!("  accepted: {}", objection.allowed.join(", ")));
         }

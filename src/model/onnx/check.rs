@@ -2,29 +2,23 @@
 //!
 //! What an engine accepts is accepted. Of operators that are not ONNX's, or newer than [`super::op`], nothing is known.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use super::{
-    Graph, NodeId, OnnxError,
-    node::{inner_graphs, int_attribute, is_own_domain, node_name},
+    Graph, OnnxError,
+    circle::on_circle,
+    node::{given_without_nodes, inner_graphs, int_attribute, is_own_domain, node_name},
     op::OpFacts,
     proto::{GraphProto, NodeProto},
 };
 
 /// Checks a graph and those of its branches and loops: every node has the inputs and outputs that its operator cannot do
-/// without, and every tensor that is read is given by something. Of the main graph alone: no node waits for itself.
+/// without, every tensor that is read is given by something, none by two things, and no node waits for itself.
 pub(super) fn check(graph: &Graph) -> Result<(), OnnxError> {
     let mut scope = Scope::new(graph.frame(), None);
     scope.given.extend(graph.initializers().filter_map(|tensor| tensor.name.as_deref()));
-    for output in graph.nodes().flat_map(|id| &graph.node(id).output).filter(|output| !output.is_empty()) {
-        // The index knows of two nodes that give one tensor; not of a node and an input.
-        if !scope.given.insert(output) {
-            return Err(OnnxError::Duplicate { tensor: output.clone() });
-        }
-    }
-    graph.nodes().try_for_each(|id| scope.node(graph.node(id)))?;
-    scope.outputs(graph.frame())?;
-    cycles(graph)
+    let nodes: Vec<&NodeProto> = graph.nodes().map(|id| graph.node(id)).collect();
+    scope.graph(graph.frame(), &nodes)
 }
 
 /// The tensors that a graph has, and those around it that it sees.
@@ -36,15 +30,28 @@ struct Scope<'g> {
 impl<'g> Scope<'g> {
     /// Those that the graph has without computing them.
     fn new(graph: &'g GraphProto, outer: Option<&'g Scope<'g>>) -> Self {
-        let mut given = HashSet::new();
-        given.extend(graph.input.iter().filter_map(|input| input.name.as_deref()));
-        given.extend(graph.initializer.iter().filter_map(|tensor| tensor.name.as_deref()));
-        given.extend(graph.sparse_initializer.iter().filter_map(|sparse| sparse.values.name.as_deref()));
-        Scope { given, outer }
+        Scope { given: given_without_nodes(graph).collect(), outer }
     }
 
     fn has(&self, name: &str) -> bool {
         self.given.contains(name) || self.outer.is_some_and(|outer| outer.has(name))
+    }
+
+    /// Checks a graph whose nodes these are; so far the scope has what is given without them.
+    fn graph(&mut self, graph: &GraphProto, nodes: &[&'g NodeProto]) -> Result<(), OnnxError> {
+        for output in nodes.iter().flat_map(|node| &node.output).filter(|output| !output.is_empty()) {
+            if !self.given.insert(output) {
+                return Err(OnnxError::Duplicate { tensor: output.clone() });
+            }
+        }
+        nodes.iter().try_for_each(|node| self.node(node))?;
+        self.outputs(graph)?;
+        match on_circle(nodes) {
+            Some(node) => {
+                Err(OnnxError::Cycle { node: node_name(node), op_type: node.op_type.clone().unwrap_or_default() })
+            }
+            None => Ok(()),
+        }
     }
 
     fn node(&self, node: &NodeProto) -> Result<(), OnnxError> {
@@ -68,10 +75,8 @@ impl<'g> Scope<'g> {
             return Err(OnnxError::InputMissing { node: name(), op_type: op_type(), tensor: missing.clone() });
         }
         inner_graphs(node).try_for_each(|graph| {
-            let mut inner = Scope::new(graph, Some(self));
-            inner.given.extend(graph.node.iter().flat_map(|node| &node.output).map(String::as_str));
-            graph.node.iter().try_for_each(|node| inner.node(node))?;
-            inner.outputs(graph)
+            let nodes: Vec<&NodeProto> = graph.node.iter().collect();
+            Scope::new(graph, Some(self)).graph(graph, &nodes)
         })
     }
 
@@ -82,35 +87,6 @@ impl<'g> Scope<'g> {
             None => Ok(()),
         }
     }
-}
-
-/// Nodes in any order are fine; a node that waits for its own output is not.
-fn cycles(graph: &Graph) -> Result<(), OnnxError> {
-    let readers = |id| graph.outputs_of(id).flat_map(|tensor| graph.readers(tensor));
-    let mut waits: BTreeMap<NodeId, usize> = BTreeMap::new();
-    for reader in graph.nodes().flat_map(readers) {
-        *waits.entry(reader).or_default() += 1;
-    }
-    let mut pending: Vec<NodeId> = graph.nodes().filter(|id| !waits.contains_key(id)).collect();
-    while let Some(id) = pending.pop() {
-        for reader in readers(id) {
-            let left = waits.get(&reader).copied().unwrap_or_default().saturating_sub(1);
-            if left > 0 {
-                waits.insert(reader, left);
-            } else if waits.remove(&reader).is_some() {
-                pending.push(reader);
-            }
-        }
-    }
-    // What still waits lies on a circle or behind one: going back from it leads onto the circle.
-    let waiting = waits.keys().flat_map(|&id| readers(id).map(move |reader| (reader, id)));
-    let before: BTreeMap<NodeId, NodeId> = waiting.filter(|(reader, _)| waits.contains_key(reader)).collect();
-    let Some(mut id) = waits.keys().next().copied() else { return Ok(()) };
-    for _ in 0..waits.len() {
-        id = before.get(&id).copied().unwrap_or(id);
-    }
-    let node = graph.node(id);
-    Err(OnnxError::Cycle { node: node_name(node), op_type: node.op_type.clone().unwrap_or_default() })
 }
 
 #[cfg(test)]
@@ -124,7 +100,7 @@ mod tests {
     fn checked(graph: GraphBuilder) -> Result<(), String> {
         check(&graph.build()).map_err(|error| {
             assert_eq!(error.code(), FaultCode::ModelInvalid);
-            assert!(error.hint().is_some() || matches!(error, OnnxError::Duplicate { .. }));
+            assert!(error.hint().is_some());
             error.to_string()
         })
     }
@@ -136,14 +112,17 @@ mod tests {
     #[test]
     fn a_pooling_without_inputs_is_refused() {
         let error = checked(x().node("MaxPool", &[], &["y"])).unwrap_err();
-        assert_eq!(error, "node `y` (MaxPool) has 0 inputs and needs 1 or more");
+        assert_eq!(error, "node `y` (MaxPool) has too few inputs: 0, and 1 or more are needed");
     }
 
     #[test]
     fn a_normalization_without_outputs_is_refused() {
         let graph = x().node("Conv", &["x", "x"], &["c"]).node("BatchNormalization", &["c", "x", "x", "x", "x"], &[]);
         let error = checked(graph).unwrap_err();
-        assert_eq!(error, "node `BatchNormalization:` (BatchNormalization) has 0 outputs and needs 1 or more");
+        assert_eq!(
+            error,
+            "node `BatchNormalization` (BatchNormalization) has too few outputs: 0, and 1 or more are needed"
+        );
     }
 
     #[test]
@@ -178,6 +157,21 @@ mod tests {
         assert!(checked(with("x").node("Neg", &["inner"], &["z"])).is_err());
         let bare = x().node("If", &["x"], &["y"]).inner("then_branch", branch("x").node("Relu", &[], &["r"]));
         assert!(checked(bare).is_err());
+    }
+
+    #[test]
+    fn a_branch_may_have_a_tensor_of_the_name_of_its_nodes_output() {
+        let branch = GraphBuilder::new().node("Neg", &["x"], &["y"]).output("y", &[]);
+        assert_eq!(checked(x().node("If", &["x"], &["y"]).inner("then_branch", branch)), Ok(()));
+    }
+
+    #[test]
+    fn branches_are_graphs_like_any_other() {
+        let with = |branch: GraphBuilder| checked(x().node("If", &["x"], &["y"]).inner("then_branch", branch));
+        let twice = GraphBuilder::new().node("Neg", &["x"], &["i"]).node("Abs", &["x"], &["i"]).output("i", &[]);
+        assert_eq!(with(twice).unwrap_err(), "tensor `i` is produced twice");
+        let circle = GraphBuilder::new().node("Neg", &["b"], &["a"]).node("Abs", &["a"], &["b"]).output("a", &[]);
+        assert!(with(circle).unwrap_err().ends_with("depends on its own output"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum OnnxError {
     #[error("tensor `{tensor}` is produced twice")]
     Duplicate { tensor: String },
     /// A node has fewer inputs or outputs than its operator cannot do without.
-    #[error("node `{node}` ({op_type}) has {found} {what} and needs {least} or more")]
+    #[error("node `{node}` ({op_type}) has too few {what}: {found}, and {least} or more are needed")]
     Arity {
         node: String,
         op_type: String,
@@ -109,10 +109,11 @@ impl Fault for OnnxError {
             | OnnxError::AttributeRange { .. }
             | OnnxError::InputMissing { .. }
             | OnnxError::OutputMissing { .. }
+            | OnnxError::Duplicate { .. }
+            | OnnxError::Shape { .. }
             | OnnxError::Cycle { .. } => ModelInvalid.hint(
                 "no engine loads such a graph: see what onnx.checker.check_model says, and export the model again",
             ),
-            OnnxError::Duplicate { .. } | OnnxError::Shape { .. } => ModelInvalid.plain(),
             OnnxError::Length { .. } => {
                 ModelInvalid.hint("the file may be truncated: compare its size and digest with the source")
             }

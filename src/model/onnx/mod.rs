@@ -1,6 +1,7 @@
 //! ONNX models: reading and writing with every unknown field kept, constants, and Q/DQ insertion.
 
 mod check;
+mod circle;
 mod constants;
 mod error;
 mod external;

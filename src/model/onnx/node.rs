@@ -1,5 +1,7 @@
 //! Small facts about nodes and their attributes.
 
+use std::collections::HashSet;
+
 use super::proto::{
     AttributeProto, GraphProto, NodeProto, ValueInfoProto, attribute_type, tensor_shape_proto, type_proto,
 };
@@ -9,8 +11,8 @@ pub fn node_name(node: &NodeProto) -> String {
     match node.name.as_deref() {
         Some(name) if !name.is_empty() => name.to_owned(),
         _ => {
-            let output = node.output.first().map_or("", String::as_str);
-            format!("{}:{output}", node.op_type.as_deref().unwrap_or_default())
+            let op_type = node.op_type.as_deref().unwrap_or_default();
+            node.output.first().map_or(op_type.to_owned(), |output| format!("{op_type}:{output}"))
         }
     }
 }
@@ -31,15 +33,31 @@ pub(super) fn for_each_read(node: &NodeProto, read: &mut impl FnMut(&str)) {
     for_each_nested_read(node, read);
 }
 
-/// Calls `read` with every tensor that is read in a node's branches or loop.
+/// Calls `read` with every tensor that a node's branches or loop take from outside.
 pub(super) fn for_each_nested_read(node: &NodeProto, read: &mut dyn FnMut(&str)) {
     for graph in inner_graphs(node) {
+        let given: HashSet<&str> = given_without_nodes(graph)
+            .chain(graph.node.iter().flat_map(|node| &node.output).map(String::as_str))
+            .collect();
+        let mut outside = |name: &str| {
+            if !name.is_empty() && !given.contains(name) {
+                read(name);
+            }
+        };
         for inner in &graph.node {
-            inner.input.iter().filter(|name| !name.is_empty()).for_each(|name| read(name));
-            for_each_nested_read(inner, read);
+            inner.input.iter().for_each(|name| outside(name));
+            for_each_nested_read(inner, &mut outside);
         }
-        graph.output.iter().filter_map(|output| output.name.as_deref()).for_each(&mut *read);
+        graph.output.iter().filter_map(|output| output.name.as_deref()).for_each(&mut outside);
     }
+}
+
+/// The names of a graph's inputs and constants.
+pub(super) fn given_without_nodes(graph: &GraphProto) -> impl Iterator<Item = &str> {
+    let inputs = graph.input.iter().filter_map(|input| input.name.as_deref());
+    let constants = graph.initializer.iter().filter_map(|tensor| tensor.name.as_deref());
+    let sparse = graph.sparse_initializer.iter().filter_map(|sparse| sparse.values.name.as_deref());
+    inputs.chain(constants).chain(sparse)
 }
 
 /// A float attribute of a node.

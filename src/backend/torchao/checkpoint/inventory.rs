@@ -1,4 +1,4 @@
-//! What the tensors of a checkpoint are, told from their names and shapes.
+//! What the tensors of a checkpoint are, by their names and shapes.
 //!
 //! A checkpoint has no module classes, so they are inferred: `X.weight` belongs to the module `X`, and its rank says
 //! which: 2 a Linear (or an Embedding, by its name), 3 to 5 a convolution, 1 a norm. As in torchao's default filter, a

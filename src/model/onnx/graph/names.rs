@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::onnx::{node::for_each_read, proto::GraphProto};
+use crate::model::onnx::{
+    node::{given_without_nodes, inner_graphs},
+    proto::GraphProto,
+};
 
 /// Names in use: of nodes, and of tensors here or in a branch or loop.
 #[derive(Clone, Debug, Default)]
@@ -11,18 +14,18 @@ pub struct Names(BTreeSet<String>);
 impl Names {
     /// The names of a graph.
     pub fn new(graph: &GraphProto) -> Self {
-        let mut names = BTreeSet::new();
-        names.extend(graph.input.iter().filter_map(|input| input.name.clone()));
-        names.extend(graph.initializer.iter().filter_map(|tensor| tensor.name.clone()));
-        names.extend(graph.sparse_initializer.iter().filter_map(|sparse| sparse.values.name.clone()));
+        let mut names = Names::default();
+        names.add(graph);
+        names
+    }
+
+    fn add(&mut self, graph: &GraphProto) {
+        self.0.extend(given_without_nodes(graph).map(str::to_owned));
         for node in &graph.node {
-            names.extend(node.name.clone());
-            names.extend(node.output.iter().cloned());
-            for_each_read(node, &mut |name| {
-                names.insert(name.to_owned());
-            });
+            self.0.extend(node.name.clone());
+            self.0.extend(node.input.iter().chain(&node.output).cloned());
+            inner_graphs(node).for_each(|graph| self.add(graph));
         }
-        Names(names)
     }
 
     /// Notes the names of a node that comes in.
@@ -41,5 +44,22 @@ impl Names {
             name = format!("{wanted}_{suffix}");
         }
         name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::onnx::testing::GraphBuilder;
+
+    #[test]
+    fn a_new_name_is_none_of_the_graph_or_of_its_branches() {
+        let branch = GraphBuilder::new().node("Neg", &["x"], &["inner"]).output("inner", &[]);
+        let graph = GraphBuilder::new().input("x", &[1]).node("If", &["x"], &["y"]).inner("then_branch", branch);
+        let mut names = Names::new(&graph.proto());
+        assert_eq!(
+            ["x", "y", "inner", "new", "new"].map(|name| names.claim(name)),
+            ["x_2", "y_2", "inner_2", "new", "new_2"]
+        );
     }
 }

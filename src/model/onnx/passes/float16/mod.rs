@@ -1,7 +1,7 @@
 //! Carrying a model from f32 to f16: constants and what is computed from them, its inputs and outputs kept as they are.
 //!
-//! Operators that have no f16 form in ONNX stay in f32, between casts. Types are told from the constants, the inputs and
-//! what the graph says of its tensors, and carried along the nodes.
+//! Operators that have no f16 form in ONNX stay in f32, between casts. Types follow from the constants, the inputs and
+//! what the graph says of its tensors, and are carried along the nodes.
 
 mod conversion;
 mod nodes;
@@ -24,10 +24,10 @@ fn run(model: &mut Model, options: &PassOptions, changes: &mut PassChanges) -> R
 }
 
 /// Nodes that stay in f32 (name and operator), and constants with finite values that f16 does not reach.
-type Told = (Vec<(String, String)>, Vec<String>);
+type Notes = (Vec<(String, String)>, Vec<String>);
 
 /// Carries a graph to f16. An error names a node with a graph of its own, or of a domain that is not ONNX's.
-fn to_float16(graph: &mut Graph) -> Result<Told, OnnxError> {
+fn to_float16(graph: &mut Graph) -> Result<Notes, OnnxError> {
     for id in graph.nodes() {
         let node = graph.node(id);
         let reason = match (inner_graphs(node).next(), graph.op(id)) {
@@ -63,10 +63,10 @@ mod tests {
     use super::*;
     use crate::model::onnx::testing::{GraphBuilder, constants, lines};
 
-    fn carried(builder: GraphBuilder) -> (Graph, Told) {
+    fn carried(builder: GraphBuilder) -> (Graph, Notes) {
         let mut graph = builder.build();
-        let told = to_float16(&mut graph).unwrap();
-        (graph, told)
+        let notes = to_float16(&mut graph).unwrap();
+        (graph, notes)
     }
 
     fn element(graph: &Graph, name: &str) -> Option<i32> {
@@ -82,14 +82,14 @@ mod tests {
             .node("Relu", &["m"], &["y"])
             .value("m", &[1, 2])
             .output("y", &[1, 2]);
-        let (graph, told) = carried(builder);
+        let (graph, notes) = carried(builder);
         assert_eq!(
             lines(&graph),
             ["Cast(x) -> x.half", "MatMul(x.half, w) -> m", "Relu(m) -> y.half", "Cast(y.half) -> y"]
         );
         assert_eq!(element(&graph, "w"), Some(data_type::FLOAT16));
         assert_eq!(graph.declared_types()["m"], data_type::FLOAT16);
-        assert_eq!(told, Told::default());
+        assert_eq!(notes, Notes::default());
     }
 
     #[test]
