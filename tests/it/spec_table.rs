@@ -56,7 +56,7 @@ fn every_invalid_combination_is_named() {
     let cases: Vec<Case> = vec![
         (torchao(), kwargs(json!({"granularity": "per_column"})), false, at("granularity"), OutOfRange),
         (torchao(), kwargs(json!({"group_size": 48})), false, at("group_size"), OutOfRange),
-        (torchao(), kwargs(json!({"group_size": "64"})), false, at("group_size"), OutOfRange),
+        (torchao(), kwargs(json!({"group_size": "64"})), false, at("group_size"), WrongType),
         (torchao(), kwargs(json!({"symmetric": "no"})), false, at("symmetric"), WrongType),
         (torchao(), kwargs(json!({"layout": ["plain"]})), false, at("layout"), WrongType),
         (torchao(), kwargs(json!({"a/b": 1})), false, at("a~1b"), UnknownBackendOption),
