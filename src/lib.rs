@@ -47,6 +47,8 @@ pub mod app;
 #[cfg(feature = "service")]
 pub mod cli;
 #[cfg(feature = "service")]
+pub mod compute;
+#[cfg(feature = "service")]
 pub mod config;
 #[cfg(feature = "service")]
 pub mod database;

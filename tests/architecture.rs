@@ -21,7 +21,7 @@ use std::{
 
 /// Which modules each module may name, besides itself. Leaves that all may name: `control`, `digest`, `fault`,
 /// `files`, and in the shell `panics`.
-const MAY_NAME: [(&str, &[&str]); 29] = [
+const MAY_NAME: [(&str, &[&str]); 30] = [
     // core
     ("fault", &[]),
     ("control", &[]),
@@ -44,18 +44,23 @@ const MAY_NAME: [(&str, &[&str]); 29] = [
     // shell
     ("panics", &[]),
     ("config", &["engine"]),
+    ("compute", &["engine", "job", "pipeline", "report"]),
     ("database", &["access", "config", "job", "webhook"]),
     ("storage", &["config", "job", "model", "outbound", "report", "spec"]),
     ("telemetry", &["config"]),
     ("traces", &[]),
     ("outbound", &["access", "job", "telemetry", "webhook"]),
-    ("worker", &["backend", "config", "engine", "job", "pipeline", "report", "spec", "storage", "telemetry"]),
+    (
+        "worker",
+        &["backend", "compute", "config", "engine", "job", "pipeline", "report", "spec", "storage", "telemetry"],
+    ),
     ("api", &["access", "backend", "dataset", "job", "numeric", "pipeline", "report", "spec", "webhook"]),
     (
         "app",
         &[
             "api",
             "backend",
+            "compute",
             "config",
             "engine",
             "job",
@@ -75,6 +80,7 @@ const MAY_NAME: [(&str, &[&str]); 29] = [
             "api",
             "app",
             "backend",
+            "compute",
             "config",
             "dataset",
             "engine",
@@ -92,13 +98,25 @@ const MAY_NAME: [(&str, &[&str]); 29] = [
     ),
 ];
 const LEAVES: [&str; 5] = ["control", "digest", "fault", "files", "panics"];
-const SHELL: [&str; 11] =
-    ["panics", "config", "database", "storage", "outbound", "telemetry", "traces", "worker", "api", "app", "cli"];
+const SHELL: [&str; 12] = [
+    "panics",
+    "compute",
+    "config",
+    "database",
+    "storage",
+    "outbound",
+    "telemetry",
+    "traces",
+    "worker",
+    "api",
+    "app",
+    "cli",
+];
 
 /// A text that may stand only in files whose path begins with one of these.
 const ONLY_IN: [(&str, &[&str]); 11] = [
     ("axum::", &["api/", "app/"]),
-    ("tokio::", &["api/", "app/", "cli/", "outbound/", "panics.rs", "storage/", "database/", "worker/"]),
+    ("tokio::", &["api/", "app/", "cli/", "compute/", "outbound/", "panics.rs", "storage/", "database/", "worker/"]),
     ("sqlx::", &["database/"]),
     ("object_store::", &["storage/"]),
     ("utoipa", &["api/"]),

@@ -6,11 +6,11 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{access::Admin, error::ApiError, state::ApiState};
+use super::{access::Admin, error::ApiError, extract::Params, state::ApiState};
 use crate::fault::chain;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -47,13 +47,26 @@ struct Readiness {
     disk: String,
     /// Whether the server is about to stop.
     draining: bool,
+    /// How far models and data of strangers run apart; only with `?verbose`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "a confined process for each job")]
+    isolation: Option<String>,
+}
+
+/// What the answer has besides.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ReadinessParams {
+    /// Whether the answer says how models and data of strangers are kept apart; `?verbose` alone is yes.
+    verbose: Option<String>,
 }
 
 /// Whether requests should come here: database, artifact store and disk are usable, and the server is not about to stop.
-#[utoipa::path(get, path = "/readyz", tag = "operations", responses(
+#[utoipa::path(get, path = "/readyz", tag = "operations", params(ReadinessParams), responses(
     (status = 200, description = "They should.", body = Readiness),
     (status = 503, description = "They should not.", body = Readiness)))]
-async fn readyz(State(state): State<ApiState>) -> Response {
+async fn readyz(State(state): State<ApiState>, Params(params): Params<ReadinessParams>) -> Response {
     // The endpoint is open to everybody, so the answer says what fails, and only the log says why.
     let state_of = |error: Option<String>| error.unwrap_or_else(|| "ok".to_owned());
     let logged = |error: &dyn std::error::Error| tracing::warn!(error = chain(error), "not ready");
@@ -62,6 +75,7 @@ async fn readyz(State(state): State<ApiState>) -> Response {
         store: state_of(state.artifacts.check().await.inspect_err(|e| logged(e)).err().map(|e| e.to_string())),
         disk: state_of(state.disk.check().err()),
         draining: *state.draining.borrow(),
+        isolation: params.verbose.filter(|verbose| verbose != "false").map(|_| state.isolation.to_string()),
         ready: false,
     };
     let parts = [&readiness.database, &readiness.store, &readiness.disk];

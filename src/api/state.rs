@@ -18,6 +18,8 @@ use crate::{
 /// What the handlers work with: ports, and a few settings.
 #[derive(Clone, Debug)]
 pub struct ApiState {
+    /// How far models and data of strangers run apart, in one line.
+    pub isolation: Arc<str>,
     /// Jobs and their events.
     pub jobs: Arc<dyn JobStore>,
     /// The files of jobs that succeeded.

@@ -40,6 +40,9 @@ pub enum AppError {
     /// A setting of whose pages may call the API.
     #[error("the setting --cors-origin cannot be read")]
     Origin(#[from] OriginError),
+    /// The kernel does not give what `--isolation strict` asks for.
+    #[error("isolation is strict, and a process of a job still can: {missing}; `ptqd doctor` says more")]
+    Isolation { missing: String },
     #[error("serving ended")]
     Serve(#[source] io::Error),
 }

@@ -1,6 +1,7 @@
 //! The composition root: makes stores, workers and the server from the configuration, and ends them in order.
 
 mod access;
+mod compute;
 mod disk;
 mod error;
 mod planner;
@@ -17,11 +18,13 @@ use tokio::{
     task::JoinSet,
 };
 
+pub use compute::make as make_compute;
 pub use error::AppError;
 
 use self::{disk::Disks, planner::LocalPlanner, resources::Resources, telemetry::ProcessTelemetry, workers::Tasks};
 use crate::{
     api::{self, Access, ApiState, CorsOrigins, HttpSettings},
+    compute::{Compute, IsolationReport},
     config::{HttpConfig, ServeConfig, WorkerConfig},
     outbound::{Guard, Sender},
     storage::Sources,
@@ -48,6 +51,7 @@ impl App {
     pub async fn serve(config: &ServeConfig) -> Result<Self, AppError> {
         let http = http_settings(&config.http)?;
         let resources = Resources::open(&config.worker).await?;
+        let (compute, isolation) = compute::start(&config.worker.compute).await?;
         let (stop, stopped) = watch::channel(false);
         let sources = resources.sources(&config.worker.storage, config.listen.ip().is_loopback())?;
         let unheard = |source| AppError::Listen { address: config.listen, source };
@@ -56,7 +60,7 @@ impl App {
 
         let mut tasks = JoinSet::new();
         if config.workers > 0 {
-            resources.spawn_workers(&mut tasks, &config.worker, config.workers, &sources, &stopped);
+            resources.spawn_workers(&mut tasks, &config.worker, config.workers, &sources, &compute, &stopped);
         }
         let guard = Guard { private: config.worker.retention.webhooks_private };
         let sender = Sender {
@@ -69,7 +73,7 @@ impl App {
             sender.work(sending).await;
             Ok(())
         });
-        let state = api_state(config, &resources, sources, guard, stopped.clone());
+        let state = api_state(config, &resources, sources, (compute, &isolation), guard, stopped.clone());
         let needs_key = matches!(state.access, Access::Keys(..));
         let mut ended = stopped;
         tasks.spawn(async move {
@@ -85,11 +89,12 @@ impl App {
     /// Starts `count` workers in this process, without an API.
     pub async fn work(config: &WorkerConfig, count: usize) -> Result<Self, AppError> {
         let resources = Resources::open(config).await?;
+        let (compute, _) = compute::start(&config.compute).await?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         // The server has looked at every job already.
         let sources = resources.sources(&config.storage, true)?;
-        resources.spawn_workers(&mut tasks, config, count, &sources, &stopped);
+        resources.spawn_workers(&mut tasks, config, count, &sources, &compute, &stopped);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         Ok(App { address, needs_key: false, stop, tasks, _lock: resources.lock })
     }
@@ -126,6 +131,7 @@ fn api_state(
     config: &ServeConfig,
     resources: &Resources,
     sources: Sources,
+    (compute, isolation): (Compute, &IsolationReport),
     guard: Guard,
     draining: watch::Receiver<bool>,
 ) -> ApiState {
@@ -139,6 +145,7 @@ fn api_state(
         webhooks: Arc::clone(&resources.database.webhooks),
         keys: Arc::clone(&resources.database.keys),
         planner: Arc::new(LocalPlanner {
+            compute,
             sources: sources.clone(),
             cache: resources.cache.clone(),
             scratch: resources.scratch.clone(),
@@ -151,6 +158,7 @@ fn api_state(
         webhook_policy: Arc::new(guard),
         disk: Arc::new(Disks(folders.collect())),
         telemetry: Arc::new(ProcessTelemetry),
+        isolation: isolation.line().into(),
         draining,
     }
 }

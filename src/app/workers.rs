@@ -7,6 +7,7 @@ use tokio::{sync::watch, task::JoinSet};
 use super::{error::AppError, resources::Resources};
 use crate::{
     backend::BACKENDS,
+    compute::Compute,
     config::{RetentionConfig, WorkerConfig, days},
     engine::{self, EngineConfig},
     fault::chain,
@@ -26,12 +27,13 @@ impl Resources {
         config: &WorkerConfig,
         count: usize,
         sources: &Sources,
+        compute: &Compute,
         stop: &watch::Receiver<bool>,
     ) {
         let engine = config.compute.engine();
         let backends = backends(&engine, self.embedded());
         let memory_bytes = engine.memory;
-        let context = self.context(config, sources, engine);
+        let context = self.context(config, sources, compute, engine);
         for n in 0..count {
             let (ctx, stop) = (Arc::clone(&context), stop.clone());
             let name = format!("{}-{}-{n}", host(), std::process::id());
@@ -48,7 +50,13 @@ impl Resources {
         });
     }
 
-    fn context(&self, config: &WorkerConfig, sources: &Sources, engine: EngineConfig) -> Arc<WorkerContext> {
+    fn context(
+        &self,
+        config: &WorkerConfig,
+        sources: &Sources,
+        compute: &Compute,
+        engine: EngineConfig,
+    ) -> Arc<WorkerContext> {
         Arc::new(WorkerContext {
             queue: Arc::clone(&self.database.queue),
             fleet: Arc::clone(&self.database.fleet),
@@ -57,6 +65,7 @@ impl Resources {
             artifacts: self.artifacts.clone(),
             sources: sources.clone(),
             cache: self.cache.clone(),
+            compute: compute.clone(),
             scratch: self.scratch.clone(),
             engine,
             memory_bytes: config.compute.memory_bytes(),

@@ -1,7 +1,9 @@
 //! The command line: one file for each subcommand.
 
+mod compute;
 mod config;
 mod demo;
+mod doctor;
 mod errors;
 mod health;
 mod keys;
@@ -87,6 +89,11 @@ enum Command {
     Health(health::HealthArgs),
     /// Make, list and revoke API keys.
     Keys(keys::KeysArgs),
+    /// Say what this machine gives: the engine, its instruction set, and what a process of a job can still do.
+    Doctor(doctor::DoctorArgs),
+    /// Compute one request of a parent process.
+    #[command(hide = true)]
+    Compute(compute::ComputeArgs),
 }
 
 /// Runs the command that the arguments name. Exit code 0: done; 2: the input is invalid; 1: anything else.
@@ -129,6 +136,8 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(&args, cli.config.as_deref(), &program),
         Command::Health(args) => health::run(&args),
         Command::Keys(args) => keys::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Compute(args) => compute::run(&args),
     };
     traces::flush();
     result.unwrap_or_else(|error| {

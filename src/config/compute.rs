@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::{
     control::{Canceller, MemoryBudget},
@@ -30,6 +30,26 @@ pub struct ComputeConfig {
     /// Mebibytes that a job may take to run a model; nine tenths of what is free without it.
     #[arg(long, env = "PTQD_ENGINE_MEMORY_MIB", value_name = "N")]
     pub engine_memory_mib: Option<u64>,
+
+    /// How far models and data of strangers run apart: `auto`, in a process for each job that gives up what the kernel lets it
+    /// give up; `strict`, the same, and nothing runs where the kernel lacks a part of it; `off`, in the server's process.
+    #[arg(long, env = "PTQD_ISOLATION", value_name = "HOW", default_value = "auto")]
+    pub isolation: Isolation,
+
+    /// The program of these processes: this one, unless a test says otherwise.
+    #[arg(skip)]
+    pub program: Option<PathBuf>,
+}
+
+/// How far models and data of strangers run apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Isolation {
+    /// In a process for each job.
+    Auto,
+    /// The same, or not at all.
+    Strict,
+    /// In the server's process.
+    Off,
 }
 
 impl ComputeConfig {
@@ -47,6 +67,12 @@ impl ComputeConfig {
     /// The same in bytes.
     pub fn memory_bytes(&self) -> u64 {
         self.memory_mib.saturating_mul(1 << 20)
+    }
+
+    /// The program of the processes that compute. On Linux by a name that leads to it even after a newer one has taken its place.
+    pub fn program(&self) -> PathBuf {
+        let this = if cfg!(target_os = "linux") { Some("/proc/self/exe".into()) } else { std::env::current_exe().ok() };
+        self.program.clone().or(this).unwrap_or_else(|| "ptqd".into())
     }
 
     /// The engine's settings. Without a library named, one beside the program, or the system's.

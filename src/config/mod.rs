@@ -12,7 +12,7 @@ mod server;
 mod storage;
 
 pub use access::AccessConfig;
-pub use compute::ComputeConfig;
+pub use compute::{ComputeConfig, Isolation};
 pub use file::{ConfigFileError, arguments, arguments_of, example, key};
 pub use http::HttpConfig;
 pub use redact::redacted;

@@ -19,7 +19,7 @@ pub struct Progress {
 }
 
 /// What a running job reports to its observer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Notice {
     /// A phase begins, and the one before is over.
     Phase(Phase),

@@ -34,6 +34,8 @@ codes! {
     pub enum FaultCode: FaultKind {
         /// The URI's host has an address that may not be talked to, such as one of a private network.
         AddressNotAllowed("address_not_allowed", "The operator may allow it with `--sources-private`.", FaultKind::Invalid);
+        /// The computation wrote a file that is larger than any result of such a model.
+        ArtifactTooLarge("artifact_too_large", "Report it, with the model if it may be shown: no result is so much larger than its model.", FaultKind::Internal);
         /// A file of the result cannot be written.
         ArtifactUnwritable("artifact_unwritable", "See that the disk has room and the folder may be written to.", FaultKind::Environment);
         /// The `calibration.json` of an earlier job cannot be read, or is of another model.
@@ -124,6 +126,8 @@ codes! {
         ModelCorrupt("model_corrupt", "Compare the file's size and digest with its source's; it may be truncated.", FaultKind::Invalid);
         /// The file or folder is not a model of a kind that is known.
         ModelFormatUnknown("model_format_unknown", "Give one of the kinds that the hint lists.", FaultKind::Invalid);
+        /// The model ended the process that computed it: the engine crashed on it.
+        ModelCrashesEngine("model_crashes_engine", "Run the model in onnxruntime: if it ends there too, export it again; if not, report it.", FaultKind::Invalid);
         /// The model has an input of a type that cannot be fed.
         ModelInputUnsupported("model_input_unsupported", "Export the model with tensors of numbers as inputs.", FaultKind::Unsupported);
         /// The model contradicts itself: names, shapes and sizes do not fit together.
@@ -152,6 +156,8 @@ codes! {
         PlanUnavailable("plan_unavailable", "Ask again after a while.", FaultKind::Environment);
         /// The server's scratch folder cannot be used.
         ScratchUnusable("scratch_unusable", "See that the server may write there, and that there is room.", FaultKind::Environment);
+        /// The kernel does not give the isolation that the operator asked for.
+        SandboxUnavailable("sandbox_unavailable", "Run the server on Linux 6.12 or later, or with `--isolation auto`; `ptqd doctor` says what is missing.", FaultKind::Environment);
         /// A PyTorch file holds no tensor, or much besides tensors.
         StateDictExpected("state_dict_expected", "Save `model.state_dict()`.", FaultKind::Invalid);
         /// The artifact store cannot be used, or does not take an artifact.

@@ -9,12 +9,14 @@ use super::{
     cancel::{Stop, StopReason},
     heartbeat::Heartbeat,
     outcome::Ending,
-    output::TaskError,
     progress::Recorder,
     scratch::{Scratch, unusable_scratch},
     task::Task,
 };
-use crate::job::{Claim, Finish, Work};
+use crate::{
+    compute::ComputeError,
+    job::{Claim, Finish, Work},
+};
 
 /// Runs the attempt to its end and records how it ended.
 pub(super) async fn run(ctx: &WorkerContext, claim: Claim, shutdown: watch::Receiver<bool>) {
@@ -43,7 +45,7 @@ pub(super) async fn run(ctx: &WorkerContext, claim: Claim, shutdown: watch::Rece
         }
         Err(error) => {
             drop(notices);
-            (Err(TaskError::from(unusable_scratch(&error))), None)
+            (Err(ComputeError::from(unusable_scratch(&error))), None)
         }
     };
     let how = match (result, stop.reason()) {

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
+    compute::Compute,
     engine::EngineConfig,
     fault::chain,
     job::{Fleet, JobStore, Lease, Queue, RetryPolicy, Upkeep},
@@ -26,6 +27,8 @@ pub struct WorkerContext {
     pub sources: Sources,
     /// What inputs were brought before.
     pub cache: Option<Cache>,
+    /// Where computations run.
+    pub compute: Compute,
     /// The folder for work in progress.
     pub scratch: PathBuf,
     /// Where the ONNX engine is, and how many threads it may use.

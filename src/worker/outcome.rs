@@ -1,8 +1,9 @@
 //! How an attempt ends, and recording it.
 
-use super::{WorkerContext, cancel::StopReason, output::TaskError};
+use super::{WorkerContext, cancel::StopReason};
 use crate::{
     backend::BACKENDS,
+    compute::ComputeError,
     fault::{FaultCode, chain},
     job::{Failure, Finish, Lease},
     telemetry,
@@ -22,10 +23,10 @@ impl Ending {
     pub(super) async fn finish(
         &self,
         ctx: &WorkerContext,
-        result: Result<Finish, TaskError>,
+        result: Result<Finish, ComputeError>,
         reason: Option<StopReason>,
     ) -> Finish {
-        let TaskError { failure, needs_bytes } = match result {
+        let ComputeError { failure, needs_bytes } = match result {
             Ok(how) => return how,
             Err(error) => error,
         };

@@ -1,57 +1,65 @@
 //! [`dry_run`]: what a job would do, as far as it shows in the model's header or graph alone.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use super::{
-    compute::failure,
     scratch::{Scratch, unusable_scratch},
     stage::stage,
 };
 use crate::{
+    compute::{Compute, Output, Request, Work},
     control::{Canceller, Control, MemoryBudget, Notice},
     engine::EngineConfig,
-    job::{AdmittedJob, DryRun, Failure, Machine, Tenant},
-    panics::blocking,
-    pipeline::{self, LocalJob, Purpose},
+    fault::FaultCode,
+    job::{AdmittedJob, DryRun, Failure, Tenant},
     storage::{Cache, Sources, Stager, Want},
 };
+
+/// The longest that reading a model's header or graph may take, in seconds.
+const LONGEST: u64 = 60;
 
 /// Makes the plan of a tenant's job, in a folder of its own below `scratch`. Takes the time of bringing and reading the
 /// model's header or graph; nothing is computed.
 pub async fn dry_run(
+    compute: &Compute,
     sources: &Sources,
     cache: Option<&Cache>,
     scratch: &Path,
     tenant: &Tenant,
     job: AdmittedJob,
-    engine: EngineConfig,
+    engine: &EngineConfig,
 ) -> Result<DryRun, Failure> {
     let scratch = Scratch::once(scratch).map_err(|error| unusable_scratch(&error))?;
-    let (notify, never) = (|_: Notice| (), Canceller::default());
-    let control = Control::new(&notify, &never);
+    let (notify, canceller) = (|_: Notice| (), Canceller::default());
+    let control = Control::new(&notify, &canceller);
     let stager = Stager { sources, tenant, folder: scratch.path(), cache, control: &control };
     let planned = match stage(&stager, &job.spec, Want::Plan).await {
         Ok((files, _)) => {
-            let memory = Arc::new(MemoryBudget::new(MemoryBudget::DEFAULT));
-            let statistics = cache.map(Cache::statistics);
-            let job = job.local(files, Machine { engine, memory, statistics, digests: true });
-            let planned = blocking(move || plan(&job)).await;
-            planned.unwrap_or_else(|panicked| Err(Failure::new(&panicked, None)))
+            let request = Request {
+                spec: job.spec,
+                files: files.into(),
+                work: Work::Plan,
+                out: scratch.path().to_owned(),
+                library: engine.library.clone(),
+                threads: engine.threads,
+                engine_memory: engine.memory,
+                memory: MemoryBudget::DEFAULT,
+                statistics: cache.and_then(|cache| cache.statistics(tenant)),
+            };
+            let running = compute.run(request, Some(LONGEST), None, |_| (), &canceller);
+            match tokio::time::timeout(std::time::Duration::from_secs(LONGEST), running).await {
+                Ok(Ok(Output::Plan(planned))) => Ok(*planned),
+                Ok(Ok(_)) => Err(Failure::plain(FaultCode::InternalError, "the computation answered another request")),
+                Ok(Err(error)) => Err(error.failure),
+                Err(_) => {
+                    canceller.cancel();
+                    let message = format!("the model could not be read within {LONGEST} s");
+                    Err(Failure::plain(FaultCode::TimedOut, message))
+                }
+            }
         }
         Err(error) => Err(Failure::new(&error, None)),
     };
     scratch.remove();
     planned
-}
-
-fn plan(job: &LocalJob) -> Result<DryRun, Failure> {
-    let planned = pipeline::plan(job, Purpose::Look).map_err(|error| failure(&error, None))?;
-    let predicted = planned.predict().map_err(|error| failure(&error, None))?;
-    Ok(DryRun {
-        plan: planned.to_json(),
-        warnings: planned.warnings().to_vec(),
-        bytes: predicted.weights,
-        peak_bytes: predicted.peak,
-        shards: planned.shard_bytes().map(|shards| shards.len()),
-    })
 }

@@ -2,13 +2,11 @@
 
 use std::{fs, path::PathBuf, slice};
 
-use serde_json::json;
-
 use super::output::TaskOutput;
 use crate::{
+    compute::Done,
     control::{Canceller, Control, Notice, Phase},
     job::{Failure, Finish, JobResult, ShardOutput, StoredArtifact},
-    pipeline::Finished,
     report::Artifact,
     storage::{Artifacts, StorageError},
 };
@@ -33,31 +31,25 @@ impl Publisher {
                 self.publish_all(slice::from_ref(&done.artifact)).await?;
                 Ok(Finish::ShardDone(Box::new(ShardOutput { done: *done, prefix: self.prefix.clone() })))
             }
-            TaskOutput::Whole(finished) => self.publish_job(finished, &[], control).await,
-            TaskOutput::Joined(finished, shards) => self.publish_job(finished, &shards, control).await,
+            TaskOutput::Job(done, shards) => self.publish_job(done, &shards, control).await,
         }
     }
 
     /// Publishes the files of a job, but for the shards that were published before.
-    async fn publish_job(
-        &self,
-        finished: Finished,
-        shards: &[ShardOutput],
-        control: &Control<'_>,
-    ) -> Result<Finish, Failure> {
+    async fn publish_job(&self, done: Done, shards: &[ShardOutput], control: &Control<'_>) -> Result<Finish, Failure> {
         control.notify(Notice::Phase(Phase::Publishing));
         let elsewhere = |artifact: &Artifact| shards.iter().find(|shard| shard.done.artifact.name == artifact.name);
         let here: Vec<Artifact> =
-            finished.artifacts.iter().filter(|artifact| elsewhere(artifact).is_none()).cloned().collect();
+            done.artifacts.iter().filter(|artifact| elsewhere(artifact).is_none()).cloned().collect();
         self.publish_all(&here).await?;
         let stored = |artifact: &Artifact| StoredArtifact {
             artifact: artifact.clone(),
             prefix: elsewhere(artifact).map(|shard| shard.prefix.clone()).filter(|other| *other != self.prefix),
         };
         Ok(Finish::Succeeded(JobResult {
-            artifacts: finished.artifacts.iter().map(stored).collect(),
-            summary: json!(finished.report.summary),
-            quality_gate: json!(finished.report.quality_gate),
+            artifacts: done.artifacts.iter().map(stored).collect(),
+            summary: done.summary,
+            quality_gate: done.quality_gate,
             prefix: self.prefix.clone(),
         }))
     }

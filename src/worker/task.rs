@@ -1,26 +1,21 @@
 //! What an attempt does: stage, compute, publish.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf};
 
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::sync::mpsc;
 
 use super::{
-    WorkerContext,
-    cancel::Stop,
-    compute::{Computation, compute, failure},
-    context::prefix,
-    output::TaskError,
-    publish::Publisher,
-    scratch::unusable_scratch,
+    WorkerContext, cancel::Stop, compute::Computation, context::prefix, publish::Publisher, scratch::unusable_scratch,
     stage::stage,
 };
 use crate::{
     backend,
-    control::{Control, MemoryBudget, Notice, Phase},
-    engine::EngineConfig,
-    job::{AdmittedJob, Failure, Finish, JobSpec, Lease, Machine, Tenant, Work},
-    pipeline::{LocalJob, PipelineError},
-    storage::{Cache, Stager, StorageError, Want},
+    compute::ComputeError,
+    control::{Control, Notice, Phase},
+    job::{AdmittedJob, Failure, Finish, InputFiles, JobSpec, Lease, Tenant, Work},
+    panics::blocking,
+    pipeline::PipelineError,
+    storage::{Stager, StorageError, Want},
 };
 
 /// What an attempt works on, once its task was claimed.
@@ -38,7 +33,7 @@ pub(super) struct Task {
 
 impl Task {
     /// Stages, computes and publishes. The end of the attempt, if all goes well.
-    pub(super) async fn run(self, ctx: &WorkerContext) -> Result<Finish, TaskError> {
+    pub(super) async fn run(self, ctx: &WorkerContext) -> Result<Finish, ComputeError> {
         let Task { lease, tenant, spec, work, stop, notices, folder } = self;
         let canceller = stop.canceller();
         let notify = |notice| {
@@ -46,7 +41,6 @@ impl Task {
         };
         let control = Control::new(&notify, canceller);
         control.notify(Notice::Phase(Phase::Staging));
-        let engine = EngineConfig { canceller: canceller.clone(), ..ctx.engine.clone() };
         let stager = Stager {
             sources: &ctx.sources,
             tenant: &tenant,
@@ -55,11 +49,7 @@ impl Task {
             control: &control,
         };
         let unstaged = |error: StorageError| Failure::new(&error, Some(Phase::Staging));
-        let job = restore(spec)?;
-        let (files, shards) = stage(&stager, &job.spec, Want::Model).await.map_err(unstaged)?;
-        let memory = Arc::new(MemoryBudget::new(ctx.memory_bytes));
-        let statistics = ctx.cache.as_ref().map(Cache::statistics);
-        let job = job.local(files, Machine { engine, memory, statistics, digests: true });
+        let (files, shards) = stage(&stager, &spec, Want::Model).await.map_err(unstaged)?;
         if let (Work::Shard { index, .. }, Some(shards)) = (&work, &shards) {
             // In the same order everywhere: by name.
             let name = shards.names().nth(*index).ok_or(PipelineError::PlanChanged);
@@ -75,30 +65,28 @@ impl Task {
             canceller: canceller.clone(),
         };
         let computation = Computation {
-            apart: (work == Work::Whole && shareable(ctx, &job).await).then_some(ctx.fan_out_bytes),
+            apart: (work == Work::Whole && shareable(ctx, &spec, &files).await).then_some(ctx.fan_out_bytes),
+            spec,
+            files: files.into(),
             work,
             notices: notices.clone(),
-            runtime: Handle::current(),
             shards,
+            statistics: ctx.cache.as_ref().and_then(|cache| cache.statistics(&tenant)),
             publisher: publisher.clone(),
         };
-        let output = compute(job, computation).await?;
+        let output = computation.run(ctx).await?;
         Ok(publisher.publish_output(output, &control).await?)
     }
 }
 
-/// The job as it was let in: the rules are parsed once for each attempt.
-fn restore(spec: JobSpec) -> Result<AdmittedJob, Failure> {
-    let refused = |objections| failure(&PipelineError::Objections(objections), Some(Phase::Staging));
-    AdmittedJob::restore(spec).map_err(refused)
-}
-
 /// Whether another worker could share the work.
-async fn shareable(ctx: &WorkerContext, job: &LocalJob) -> bool {
+async fn shareable(ctx: &WorkerContext, spec: &JobSpec, files: &InputFiles) -> bool {
     // Only a folder or an index has shards; whatever else there is need not be opened just to know that.
-    if !job.model.is_dir() && job.model.extension().is_none_or(|extension| extension != "json") {
+    if !files.model.is_dir() && files.model.extension().is_none_or(|extension| extension != "json") {
         return false;
     }
-    let backend = backend::find(&job.spec.backend).map_or("", |backend| backend.capabilities().name);
+    let spec = spec.clone();
+    let Ok(Ok(job)) = blocking(move || AdmittedJob::restore(spec)).await else { return false };
+    let backend = backend::find(job.backend).map_or("", |backend| backend.capabilities().name);
     ctx.fleet.capable_workers(backend, 0).await.is_ok_and(|count| count > 1)
 }

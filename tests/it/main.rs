@@ -30,6 +30,7 @@ mod golden_onnx;
 mod golden_weights;
 mod graph_weights;
 mod hostile;
+mod isolation;
 mod old_databases;
 mod page;
 mod restart;

@@ -1,6 +1,7 @@
 //! [`Planner`]: the port to what plans a job without running it.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// What a job would do, as far as it shows in the model's header or graph alone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DryRun {
     /// `{effective_config, plan}`, as jobs have it.
     pub plan: Value,

@@ -1,7 +1,7 @@
 //! [`Cache`]: inputs that were brought here before, by their digests.
 //!
 //! `objects/<sha256>` are the files, `names/<digest of URI, size and version>` say which of them a URI was last time. A job
-//! that uses one has a link to it of its own: to remove one from the cache takes nothing from anybody. `statistics/` is for
+//! that uses one has a link to it of its own: to remove one from the cache takes nothing from anybody. `statistics/<tenant>/` is for
 //! what calibrations saw; who writes there names the files.
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use crate::{digest::sha256_hex, files::write_whole, storage::places::Object};
+use crate::{digest::sha256_hex, files::write_whole, job::Tenant, storage::places::Object};
 
 /// The cache of a data folder. Any number of processes may share it.
 #[derive(Clone, Debug)]
@@ -37,9 +37,12 @@ impl Cache {
         Ok(cache)
     }
 
-    /// The folder for what calibrations saw. What is written there counts.
-    pub fn statistics(&self) -> PathBuf {
-        self.statistics.clone()
+    /// The folder for what a tenant's calibrations saw; none if it cannot be made. What is written there counts. It is the
+    /// tenant's own: its jobs write there what they like, and nobody learns what others ran.
+    pub fn statistics(&self, tenant: &Tenant) -> Option<PathBuf> {
+        let folder = self.statistics.join(sha256_hex(tenant.as_str().as_bytes()));
+        fs::create_dir_all(&folder).ok()?;
+        Some(folder)
     }
 
     /// The name that a version of a file has here; none of one whose versions look the same.
@@ -76,10 +79,17 @@ impl Cache {
         }
     }
 
+    /// Objects and statistics.
+    fn files(&self) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>>> {
+        let tenants = fs::read_dir(&self.statistics)?.flatten();
+        let statistics = tenants.flat_map(|tenant| fs::read_dir(tenant.path()).into_iter().flatten());
+        Ok(fs::read_dir(&self.objects)?.chain(statistics))
+    }
+
     /// Removes what was used longest ago, until the rest is within the limit.
     pub(super) fn trim(&self) -> io::Result<()> {
         let mut files = Vec::new();
-        for entry in fs::read_dir(&self.objects)?.chain(fs::read_dir(&self.statistics)?) {
+        for entry in self.files()? {
             let entry = entry?;
             // Another process may be trimming as well.
             if let Ok(metadata) = entry.metadata() {

@@ -7,7 +7,9 @@ use std::{
 
 use ptqd::{
     app::App,
-    config::{AccessConfig, ComputeConfig, HttpConfig, RetentionConfig, ServeConfig, StorageConfig, WorkerConfig},
+    config::{
+        AccessConfig, ComputeConfig, HttpConfig, Isolation, RetentionConfig, ServeConfig, StorageConfig, WorkerConfig,
+    },
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -42,6 +44,8 @@ pub fn config(data_dir: PathBuf, workers: usize) -> ServeConfig {
                 threads: Some(2),
                 memory_mib: 256,
                 engine_memory_mib: None,
+                isolation: Isolation::Auto,
+                program: Some(env!("CARGO_BIN_EXE_ptqd").into()),
             },
             storage: StorageConfig::embedded(data_dir),
         },
