@@ -7,8 +7,9 @@ use crate::{
 
 use super::error::AppError;
 
-/// Children that wait for a job, beside those that work.
-const WARM: usize = 1;
+/// Children that wait, beside those that work: a job whose model is elsewhere needs one to read what the model refers to,
+/// and one for itself.
+const WARM: usize = 2;
 
 /// Starts what computations run in, and says in the log how far it is apart.
 pub(super) async fn start(config: &ComputeConfig) -> Result<(Compute, IsolationReport), AppError> {

@@ -1,18 +1,24 @@
 //! What a parent does not believe a child without looking.
 
-use std::path::{Component, Path};
+use std::{
+    collections::BTreeSet,
+    path::{Component, Path},
+};
 
-use super::{request::Output, work::is_folder};
+use super::{
+    request::{Output, Work},
+    work::is_folder,
+};
 use crate::{pipeline::ShardDone, report::Artifact};
 
 /// The most files that a result has.
 const MOST_FILES: usize = 10_000;
 
-/// Whether the files that a result names are files below `out`, and of the size that is said. Their contents are the
-/// tenant's own, whatever they are.
-pub(super) fn output(output: &Output, out: &Path) -> Result<(), String> {
+/// Whether the files that a result names are files below `out`, and of the size that is said, but for those that are
+/// `elsewhere`. Their contents are the tenant's own, whatever they are.
+pub(super) fn output(output: &Output, elsewhere: &BTreeSet<String>, out: &Path) -> Result<(), String> {
     match output {
-        Output::Whole(done) => all(&done.artifacts, out),
+        Output::Whole(done) => all(done.artifacts.iter().filter(|artifact| !elsewhere.contains(&artifact.name)), out),
         // Shards were looked at when they were taken.
         Output::Streamed(done, shards) => {
             let taken = |artifact: &&Artifact| !shards.iter().any(|shard| shard.artifact.name == artifact.name);
@@ -20,7 +26,16 @@ pub(super) fn output(output: &Output, out: &Path) -> Result<(), String> {
             all(done.artifacts.iter().filter(taken), out)
         }
         Output::Shard(done) => shard(done, out),
-        Output::Apart(_) | Output::Plan(_) | Output::Probe(_) => Ok(()),
+        Output::Companions(names) if names.len() > MOST_FILES => Err(format!("it names more than {MOST_FILES} files")),
+        Output::Companions(_) | Output::Apart(_) | Output::Plan(_) | Output::Probe(_) => Ok(()),
+    }
+}
+
+/// The names of files of a result that are in the store already.
+pub(super) fn elsewhere(work: &Work) -> BTreeSet<String> {
+    match work {
+        Work::Join { shards, .. } => shards.iter().map(|shard| shard.artifact.name.clone()).collect(),
+        _ => BTreeSet::new(),
     }
 }
 

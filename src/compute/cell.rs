@@ -72,7 +72,7 @@ impl Spawner {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         let (sender, said) = mpsc::channel(WAITING);
-        tokio::spawn(hear(BufReader::new(output), sender));
+        tokio::spawn(receive_all(BufReader::new(output), sender));
         Ok(Cell { child, group, input, said, printed: tokio::spawn(last_words(errors)) })
     }
 }
@@ -112,7 +112,10 @@ impl Cell {
     }
 }
 
-async fn hear<T: DeserializeOwned>(mut output: impl tokio::io::AsyncRead + Unpin, sender: mpsc::Sender<io::Result<T>>) {
+async fn receive_all<T: DeserializeOwned>(
+    mut output: impl tokio::io::AsyncRead + Unpin,
+    sender: mpsc::Sender<io::Result<T>>,
+) {
     while let Some(message) = frame::receive(&mut output).await.transpose() {
         let broken = message.is_err();
         if sender.send(message).await.is_err() || broken {

@@ -1,6 +1,6 @@
 //! Runs a request in a child and listens to it to its end.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     sync::Notify,
@@ -104,7 +104,7 @@ impl Session<'_> {
         let stopped = Arc::new(Notify::new());
         let stop = Arc::clone(&stopped);
         let _hook = canceller.on_cancel(move || stop.notify_one());
-        let out = request.out.clone();
+        let (out, elsewhere) = (request.out.clone(), believe::elsewhere(&request.work));
         let mut lost = cell.say(&ToChild::Confine(self.limits.clone())).await.is_err()
             || cell.say(&ToChild::Run(Box::new(request))).await.is_err();
         let mut deadline = None;
@@ -123,12 +123,12 @@ impl Session<'_> {
                 message = cell.said.recv() => message,
             };
             match message {
-                Some(Ok(FromChild::Ended(ended))) => return self.ended(ended, cell, &out).await,
+                Some(Ok(FromChild::Ended(ended))) => return self.ended(ended, cell, &elsewhere, &out).await,
                 Some(Ok(FromChild::Unconfined(missing))) => {
                     let message = format!("isolation is strict, and the kernel does not give all of it: {missing}");
                     return Err(Failure::plain(FaultCode::SandboxUnavailable, message).into());
                 }
-                Some(Ok(message)) => lost = self.hear(message, &mut cell, shards.as_ref(), &out).await.is_err(),
+                Some(Ok(message)) => lost = self.respond(message, &mut cell, shards.as_ref(), &out).await.is_err(),
                 Some(Err(_)) | None => lost = true,
             }
         }
@@ -150,14 +150,15 @@ impl Session<'_> {
         &self,
         ended: Result<Output, ComputeError>,
         cell: Cell,
-        out: &std::path::Path,
+        elsewhere: &BTreeSet<String>,
+        out: &Path,
     ) -> Result<Output, ComputeError> {
         let (_, words) = cell.end(LEAVING).await;
         if !words.is_empty() {
             tracing::warn!(said = words, "a computation had something to say");
         }
         let output = ended.map_err(|error| self.within_limits(error))?;
-        believe::output(&output, out).map_err(|why| unbelieved(&why))?;
+        believe::output(&output, elsewhere, out).map_err(|why| unbelieved(&why))?;
         Ok(output)
     }
 
@@ -171,12 +172,12 @@ impl Session<'_> {
         ComputeError { failure: Failure { retryable: false, ..error.failure }, needs_bytes }
     }
 
-    async fn hear(
+    async fn respond(
         &mut self,
         message: FromChild,
         cell: &mut Cell,
         shards: Option<&Shards>,
-        out: &std::path::Path,
+        out: &Path,
     ) -> io::Result<()> {
         let answer = match (message, shards) {
             (FromChild::Notice(notice), _) => return self.pass_on(notice),

@@ -48,7 +48,7 @@ impl Confinement {
         read.sort();
         read.dedup();
         let memory = match request.work {
-            Work::Plan | Work::Probe { .. } => Some(PLAN_MEMORY),
+            Work::Plan | Work::Companions | Work::Probe { .. } => Some(PLAN_MEMORY),
             // What it may hold of both, and what is beside.
             _ => request.engine_memory.map(|engine| engine.saturating_add(request.memory).saturating_add(BESIDE)),
         };

@@ -9,6 +9,7 @@
 mod believe;
 mod cell;
 pub mod child;
+mod companions;
 mod confine;
 mod drive;
 mod frame;

@@ -9,9 +9,9 @@ use std::{
 use super::{
     cell::{Cell, Spawner},
     isolation::{Isolation, IsolationReport},
-    request::{Files, Output, Request, Work},
+    request::{Output, Request, Work},
 };
-use crate::{control::Canceller, job::JobSpec};
+use crate::control::Canceller;
 
 /// How computations run.
 #[derive(Clone, Debug)]
@@ -48,6 +48,11 @@ impl Compute {
     /// How far apart.
     pub fn isolation(&self) -> Isolation {
         self.0.isolation
+    }
+
+    /// The engine's library.
+    pub(super) fn library(&self) -> PathBuf {
+        self.0.spawner.library.clone()
     }
 
     /// Starts the children that wait. What fails here is told with the first job.
@@ -95,17 +100,7 @@ impl Compute {
 
     /// Has a child try what it should not be able to do, and to read `files`.
     pub async fn probe(&self, files: Vec<PathBuf>) -> Result<Vec<super::Attempt>, String> {
-        let request = Request {
-            spec: JobSpec::new("", serde_json::Value::Null),
-            files: Files::default(),
-            work: Work::Probe { files },
-            out: PathBuf::new(),
-            library: self.0.spawner.library.clone(),
-            threads: 1,
-            engine_memory: None,
-            memory: 0,
-            statistics: None,
-        };
+        let request = Request::bare(Work::Probe { files }, self.library());
         let canceller = Canceller::default();
         match self.run(request, None, None, |_| (), &canceller).await {
             Ok(Output::Probe(attempts)) => Ok(attempts),

@@ -52,7 +52,7 @@ pub(super) struct Moved {
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Told(String);
+struct Words(String);
 
 impl From<&PipelineError> for Moved {
     fn from(error: &PipelineError) -> Self {
@@ -62,6 +62,6 @@ impl From<&PipelineError> for Moved {
 
 impl From<Moved> for PipelineError {
     fn from(Moved { code, message, hint }: Moved) -> Self {
-        PipelineError::Moved { code, hint, source: Box::new(Told(message)) }
+        PipelineError::Moved { code, hint, source: Box::new(Words(message)) }
     }
 }

@@ -76,6 +76,8 @@ pub enum Work {
     },
     /// Its plan alone: nothing is computed.
     Plan,
+    /// The names of the files that the model's file refers to.
+    Companions,
     /// Nothing of it: what a child could do that it should not be able to do.
     Probe {
         /// Files that are none of its business.
@@ -96,6 +98,8 @@ pub enum Output {
     Apart(Vec<u64>),
     /// The plan.
     Plan(Box<DryRun>),
+    /// The names of files.
+    Companions(Vec<String>),
     /// What was tried, and what came of it.
     Probe(Vec<Attempt>),
 }

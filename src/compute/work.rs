@@ -14,6 +14,7 @@ use super::{
 use crate::{
     control::{Control, Notice, Phase},
     job::{AdmittedJob, DryRun, Failure},
+    model,
     pipeline::{self, Finished, LocalJob, PipelineError, Purpose, ShardPipeline},
 };
 
@@ -41,8 +42,12 @@ fn execute(
     shards: Option<&dyn ShardPipeline>,
     control: &Control<'_>,
 ) -> Result<Output, PipelineError> {
-    if let Work::Probe { files } = &request.work {
-        return Ok(Output::Probe(probe::attempt(files)));
+    match &request.work {
+        Work::Probe { files } => return Ok(Output::Probe(probe::attempt(files))),
+        Work::Companions => {
+            return Ok(Output::Companions(model::companions(&request.files.model).map_err(PipelineError::moved)?));
+        }
+        _ => {}
     }
     let (spec, files, machine) = request.parts(control.canceller());
     // The rules are parsed here, where their patterns harm nobody.
@@ -67,7 +72,7 @@ fn execute(
         Work::Join { plan, shards } => {
             Ok(Output::Whole(pipeline::join(&job, plan, shards.clone(), out, control)?.into()))
         }
-        Work::Plan | Work::Probe { .. } => Ok(Output::Plan(Box::new(dry_run(&job)?))),
+        Work::Plan | Work::Companions | Work::Probe { .. } => Ok(Output::Plan(Box::new(dry_run(&job)?))),
     }
 }
 

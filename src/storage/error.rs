@@ -69,6 +69,15 @@ pub enum StorageError {
     /// The model refers to files in a way that cannot be followed.
     #[error(transparent)]
     Companions(#[from] crate::model::CompanionsError),
+    /// The model could not be read to learn which files it refers to.
+    #[error("{message}")]
+    Unread {
+        /// Why.
+        code: FaultCode,
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
     /// There is not enough room for what is to be staged.
     #[error("staging needs {needed} bytes of disk, and {free} are free")]
     NoRoom { needed: u64, free: u64 },
@@ -141,6 +150,7 @@ impl Fault for StorageError {
             StorageError::TooLarge { .. } => InputTooLarge.hint("the operator sets the limit with --max-input-mib"),
             StorageError::Name { .. } => PathNotAllowed.hint("rename the file, or leave it out of the folder"),
             StorageError::Companions(error) => Explanation::Inner(error),
+            StorageError::Unread { code, hint, .. } => code.maybe(hint.clone()),
             StorageError::NoRoom { .. } => {
                 DiskFull.hint("free some disk at the server's data folder, or give it a larger one")
             }

@@ -87,7 +87,7 @@ impl Computation {
             }
             Output::Shard(done) => Ok(TaskOutput::Shard(done)),
             Output::Apart(shards) => Ok(TaskOutput::Apart(shards)),
-            Output::Plan(_) | Output::Probe(_) => {
+            Output::Plan(_) | Output::Companions(_) | Output::Probe(_) => {
                 Err(Failure::plain(FaultCode::InternalError, "the computation answered another request").into())
             }
         }

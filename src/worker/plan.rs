@@ -32,7 +32,7 @@ pub async fn dry_run(
     let scratch = Scratch::once(scratch).map_err(|error| unusable_scratch(&error))?;
     let (notify, canceller) = (|_: Notice| (), Canceller::default());
     let control = Control::new(&notify, &canceller);
-    let stager = Stager { sources, tenant, folder: scratch.path(), cache, control: &control };
+    let stager = Stager { sources, tenant, folder: scratch.path(), companions: compute, cache, control: &control };
     let planned = match stage(&stager, &job.spec, Want::Plan).await {
         Ok((files, _)) => {
             let request = Request {

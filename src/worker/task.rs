@@ -45,6 +45,7 @@ impl Task {
             sources: &ctx.sources,
             tenant: &tenant,
             folder: &folder,
+            companions: &ctx.compute,
             cache: ctx.cache.as_ref(),
             control: &control,
         };

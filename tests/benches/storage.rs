@@ -37,7 +37,7 @@ use ptqd::{
     control::{Canceller, Control},
     job::Tenant,
     report::Artifact,
-    storage::{Artifacts, Sources, Stager, Want},
+    storage::{Artifacts, ReadHere, Sources, Stager, Want},
 };
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 use serde_json::{Value, json};
@@ -128,7 +128,14 @@ fn measure(run: usize, runtime: &Runtime, model: &Path, work: &Path) {
 
     let began = Instant::now();
     runtime.block_on(async {
-        let stager = Stager { sources: &sources, tenant: &tenant, folder: &inputs, cache: None, control: &control };
+        let stager = Stager {
+            sources: &sources,
+            tenant: &tenant,
+            folder: &inputs,
+            companions: &ReadHere,
+            cache: None,
+            control: &control,
+        };
         let staged = stager.bring("model", "s3://bucket/models/", Want::Model).await.unwrap();
         let shards = staged.shards.unwrap();
         for name in shards.names() {

@@ -11,7 +11,7 @@ use crate::{
     fault::chain,
     job::Tenant,
     outbound::Guard,
-    storage::{HubConfig, RemoteShards, Sources, Stager, StorageError, Want},
+    storage::{HubConfig, ReadHere, RemoteShards, Sources, Stager, StorageError, Want},
 };
 
 /// Brings inputs. What is not on this machine goes to a folder that ends with this.
@@ -60,8 +60,14 @@ impl Inputs {
         let notify = |notice: Notice| watcher.show(&notice);
         let control = Control::new(&notify, canceller);
         let tenant = Tenant::default();
-        let stager =
-            Stager { sources: &self.sources, tenant: &tenant, folder: folder.path(), cache: None, control: &control };
+        let stager = Stager {
+            sources: &self.sources,
+            tenant: &tenant,
+            folder: folder.path(),
+            companions: &ReadHere,
+            cache: None,
+            control: &control,
+        };
         let brought = block_on(stager.bring(role, given, want))?;
         watcher.finish();
         let staged = brought.map_err(NotBrought)?;

@@ -1,6 +1,7 @@
 //! From a URI to a local path: [`Sources`] says which a tenant may read, [`Stager`] brings what it names.
 
 mod cache;
+mod companions;
 mod disk;
 mod files;
 mod incoming;
@@ -16,6 +17,7 @@ mod transfer;
 mod tries;
 
 pub use cache::Cache;
+pub use companions::{ReadCompanions, ReadHere};
 pub use incoming::IncomingShards;
 pub use location::SCHEMES;
 pub use remote::Want;

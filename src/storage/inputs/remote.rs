@@ -11,6 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
     cache::Cache,
+    companions::ReadCompanions,
     disk::check_free_space,
     names::{is_plain, last_name},
     shards::{RemoteShard, skeleton},
@@ -18,10 +19,7 @@ use super::{
 };
 use crate::{
     control::{Control, Phase},
-    model::{
-        companions,
-        safetensors::{INDEX_SUFFIX, SUFFIX, is_other_weights},
-    },
+    model::safetensors::{INDEX_SUFFIX, SUFFIX, is_other_weights},
     storage::{
         StorageError,
         places::{Object, Place, ReadError},
@@ -61,6 +59,7 @@ pub(super) struct Remote<'a> {
     pub(super) partials: PathBuf,
     /// The most bytes that all its files may have.
     pub(super) limit: u64,
+    pub(super) companions: &'a dyn ReadCompanions,
     pub(super) cache: Option<&'a Cache>,
     pub(super) control: &'a Control<'a>,
     /// The SHA-256 of files that came, by their paths.
@@ -102,7 +101,7 @@ impl Remote<'_> {
             return Ok(Brought { path: target, shards: None });
         }
         let mut loads = Vec::new();
-        for name in companions(&target)? {
+        for name in self.companions.companions(&target).await? {
             self.check_name(&name)?;
             let beside = self.place.beside(path, &name);
             let object = self.ask(|| self.place.head(&beside)).await.map_err(|error| match error {
@@ -151,7 +150,7 @@ impl Remote<'_> {
         self.load(side, true).await?;
         let mut wanted = tensors;
         if let Some(index) = index {
-            let named = companions(&self.folder.join(index))?;
+            let named = self.companions.companions(&self.folder.join(index)).await?;
             wanted.retain(|load| named.contains(&load.name));
         }
         let shards = self.shards(wanted, want).await?;

@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     cache::Cache,
+    companions::ReadCompanions,
     remote::{Brought, Remote, Want},
     shards::RemoteShards,
     sources::{Origin, Sources},
@@ -40,6 +41,8 @@ pub struct Stager<'a> {
     pub tenant: &'a Tenant,
     /// The scratch folder of the attempt, which inputs are brought into.
     pub folder: &'a Path,
+    /// What reads which files a model refers to.
+    pub companions: &'a dyn ReadCompanions,
     /// What was brought before.
     pub cache: Option<&'a Cache>,
     /// Where progress is reported, and what says that the job is cancelled.
@@ -61,10 +64,19 @@ impl Stager<'_> {
             fs::create_dir_all(folder).map_err(StorageError::local(folder))?;
         }
         let limit = self.sources.max_bytes;
-        let (cache, control) = (self.cache, self.control);
+        let (cache, control, companions) = (self.cache, self.control, self.companions);
         let uri_read = pinned.trim_end_matches('/').to_owned();
-        let remote =
-            Remote { place, uri: uri_read, folder, partials, limit, cache, control, digests: Mutex::default() };
+        let remote = Remote {
+            place,
+            uri: uri_read,
+            folder,
+            partials,
+            limit,
+            companions,
+            cache,
+            control,
+            digests: Mutex::default(),
+        };
         let file = match path.is_empty() || uri.ends_with('/') {
             true => None,
             false => match remote.ask(|| remote.place.head(&path)).await {
