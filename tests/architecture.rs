@@ -1,4 +1,4 @@
-//! The border between the modules, and the size of the rooms. See the map in `src/lib.rs`.
+//! The border between the modules, and the size of the rooms. See the map in `docs/architecture.md`.
 #![allow(
     clippy::expect_used,
     clippy::panic,

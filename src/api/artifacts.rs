@@ -5,7 +5,7 @@ use std::ops::Range;
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -16,6 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     conditional::has,
     error::ApiError,
+    extract::PathParams,
     path_job::PathJob,
     problem::Problem,
     state::ApiState,
@@ -66,7 +67,7 @@ async fn list(PathJob(job): PathJob) -> Json<ArtifactList> {
 async fn download(
     State(state): State<ApiState>,
     PathJob(job): PathJob,
-    Path((_, name)): Path<(String, String)>,
+    PathParams((_, name)): PathParams<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let result = result(&job, "the file")?;

@@ -1,12 +1,12 @@
 //! `/v1/backends`: what each backend can do, and the JSON Schema of what it takes.
 
-use axum::{Json, extract::Path};
+use axum::Json;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiState, access::Reader, error::ApiError, problem::Problem};
+use super::{ApiState, access::Reader, error::ApiError, extract::PathParams, problem::Problem};
 use crate::{
     backend::{self, BACKENDS, Backend, BackendOption, Capabilities, OptionKind},
     numeric::DType,
@@ -163,7 +163,7 @@ async fn list(_: Reader) -> Json<BackendList> {
         (status = 200, description = "The backend.", body = BackendView),
         (status = 404, description = "There is no such backend.", body = Problem),
     ))]
-async fn show(_: Reader, Path(name): Path<String>) -> Result<Json<BackendView>, ApiError> {
+async fn show(_: Reader, PathParams(name): PathParams<String>) -> Result<Json<BackendView>, ApiError> {
     let found = backend::find(&name).ok_or(ApiError::NotFound { what: "such backend" })?;
     Ok(Json(found.into()))
 }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, header},
     response::{
         IntoResponse, Response,
@@ -18,7 +18,14 @@ use tokio::sync::watch;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{access::Reader, error::ApiError, extract::Params, path_job::find, problem::Problem, state::ApiState};
+use super::{
+    access::Reader,
+    error::ApiError,
+    extract::{Params, PathParams},
+    path_job::find,
+    problem::Problem,
+    state::ApiState,
+};
 use crate::job::{Event, JobId, Notification, NotificationStream, Tenant, wait_for};
 
 /// How often a stream reads the job without a notification: notifications may be lost.
@@ -109,7 +116,7 @@ struct EventPage {
 async fn events(
     State(state): State<ApiState>,
     reader: Reader,
-    Path(id): Path<String>,
+    PathParams(id): PathParams<String>,
     Params(params): Params<EventParams>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {

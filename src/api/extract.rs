@@ -2,7 +2,7 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Query, Request},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::request::Parts,
 };
 use serde::de::DeserializeOwned;
@@ -21,6 +21,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
         let read = Query::from_request_parts(parts, state).await;
         let Query(params) = read.map_err(|e| ApiError::Malformed { detail: plain_words::of_query(&e.body_text()) })?;
         Ok(Params(params))
+    }
+}
+
+/// The parameters of the path. A path whose parameters are not text names nothing.
+#[derive(Debug)]
+pub(super) struct PathParams<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathParams<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let read = Path::from_request_parts(parts, state).await;
+        let Path(params) = read.map_err(|_| ApiError::NotFound { what: "such path" })?;
+        Ok(PathParams(params))
     }
 }
 

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
+    extract::{State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -15,6 +15,7 @@ use super::{
     admission::{admit, new_job},
     conditional::{if_match, tag},
     error::ApiError,
+    extract::PathParams,
     path_job::{PathJob, parse},
     problem::Problem,
     request::{self, merge},
@@ -60,7 +61,7 @@ fn answer(status: StatusCode, job: Job) -> Response {
 async fn cancel(
     State(state): State<ApiState>,
     writer: Writer,
-    Path(id): Path<String>,
+    PathParams(id): PathParams<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let changed = state.jobs.cancel(writer.tenant(), &parse(&id)?, if_match(&headers)?).await?;
@@ -123,7 +124,7 @@ async fn retry(
 async fn delete(
     State(state): State<ApiState>,
     writer: Writer,
-    Path(id): Path<String>,
+    PathParams(id): PathParams<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     let changed = state.jobs.delete(writer.tenant(), &parse(&id)?, if_match(&headers)?).await?;

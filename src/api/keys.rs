@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     access::Admin,
     error::ApiError,
-    extract::{Body, FromBody},
+    extract::{Body, FromBody, PathParams},
     problem::Problem,
     state::ApiState,
 };
@@ -69,7 +69,7 @@ impl FromBody for KeyRequest {
         }
         let expires_in_days = reader.integer(body, "expires_in_days", 1..=3650);
         reader.required(body, "scopes", "a list of scopes", r#"["jobs:write"]"#);
-        let names = reader.list(body, "scopes");
+        let names = reader.list(body, "scopes", "a list of names");
         if body.get("scopes").is_some_and(Value::is_array) && names.is_empty() {
             reader.missing("/scopes", "a scope", r#"["jobs:write"]"#);
         }
@@ -171,7 +171,11 @@ async fn list(State(state): State<ApiState>, admin: Admin) -> Result<Json<KeyLis
         (status = 204, description = "It opens nothing any more."),
         (status = 404, description = "There is no such key.", body = Problem),
     ))]
-async fn revoke(State(state): State<ApiState>, admin: Admin, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+async fn revoke(
+    State(state): State<ApiState>,
+    admin: Admin,
+    PathParams(id): PathParams<String>,
+) -> Result<StatusCode, ApiError> {
     let missing = ApiError::NotFound { what: "such key" };
     if !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Err(missing);

@@ -1,13 +1,13 @@
 //! [`PathJob`]: the job that a path names, of the caller's tenant.
 
 use axum::{
-    extract::{FromRequestParts, Path},
+    extract::FromRequestParts,
     http::request::Parts,
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 
-use super::{access::Reader, error::ApiError, state::ApiState};
+use super::{access::Reader, error::ApiError, extract::PathParams, state::ApiState};
 use crate::job::{Job, JobId, Tenant};
 
 /// The job whose id is the `{id}` of the path. Rejects callers who may not look at jobs, and jobs of other tenants as if
@@ -25,7 +25,8 @@ impl FromRequestParts<ApiState> for PathJob {
             id: String,
         }
         let reader = Reader::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
-        let Path(Params { id }) = Path::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
+        let read = PathParams::from_request_parts(parts, state).await;
+        let PathParams(Params { id }) = read.map_err(IntoResponse::into_response)?;
         find(state, reader.tenant(), &id).await.map(PathJob).map_err(IntoResponse::into_response)
     }
 }

@@ -1,41 +1,38 @@
 //! What a deserializer says, in the words of JSON: its own are those of Rust's types.
 
-use serde_json::error::Category;
+use crate::fault::json_words;
 
 /// Why text is not JSON, and where.
 pub(super) fn of_json(body: &[u8], error: &serde_json::Error) -> String {
     if body.iter().all(u8::is_ascii_whitespace) {
         return "the body is empty, and JSON belongs there".to_owned();
     }
-    let at = format!("line {} column {}", error.line(), error.column());
-    match error.classify() {
-        Category::Eof => format!("the JSON ends too early, at {at}"),
-        // The library has no kind for it.
-        _ if error.to_string().starts_with("recursion limit") => {
-            format!("the JSON is nested too deeply, at {at}; 127 levels are the most")
-        }
-        _ => format!("the body is not JSON: something else stands at {at}"),
+    if body.starts_with(b"\xef\xbb\xbf") {
+        return "the body begins with a byte order mark, which JSON has none of: send it without".to_owned();
     }
+    format!("the body is not JSON: {}", json_words(error))
 }
 
 /// Why the parameters of a query are not those of a request.
 pub(super) fn of_query(text: &str) -> String {
     let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
-    if let Some((field, why)) = text.split_once(": ").filter(|(field, _)| !field.contains(' ')) {
-        return format!("`{field}`: {}", reason(why));
+    match text.split_once(": ").filter(|(parameter, _)| !parameter.contains(' ')) {
+        // It begins with the name that there is not, which the reason has too.
+        Some((_, why)) if why.starts_with("unknown field") => reason(why),
+        Some((parameter, why)) => format!("`{parameter}`: {}", reason(why)),
+        None => reason(text),
     }
-    reason(text)
 }
 
 fn reason(text: &str) -> String {
     let quoted = |rest: &str| rest.split('`').nth(1).unwrap_or_default().to_owned();
     if text.starts_with("missing field") {
-        return format!("the field `{}` is required", quoted(text));
+        return format!("the parameter `{}` is required", quoted(text));
     }
     if text.starts_with("duplicate field") {
-        return format!("the field `{}` stands twice", quoted(text));
+        return format!("the parameter `{}` stands twice", quoted(text));
     }
-    for (start, what) in [("unknown field", "field"), ("unknown variant", "choice")] {
+    for (start, what) in [("unknown field", "parameter"), ("unknown variant", "choice")] {
         if text.starts_with(start) {
             let known = text.split_once("expected ").map(|(_, known)| known.trim_start_matches("one of "));
             let known = known.map(|known| format!("; there is {known}")).unwrap_or_default();
@@ -43,11 +40,12 @@ fn reason(text: &str) -> String {
         }
     }
     match text {
-        "invalid digit found in string"
-        | "cannot parse integer from empty string"
-        | "number too large to fit in target type"
-        | "number too small to fit in target type"
-        | "invalid float literal" => "expected a number in its range".to_owned(),
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            "expected a whole number, without a sign where it cannot be negative".to_owned()
+        }
+        "number too large to fit in target type" => "the number is too large".to_owned(),
+        "number too small to fit in target type" => "the number is too small".to_owned(),
+        "invalid float literal" => "expected a number".to_owned(),
         "provided string was not `true` or `false`" => "expected true or false".to_owned(),
         other => other.to_owned(),
     }
@@ -80,14 +78,16 @@ mod tests {
 
     #[test]
     fn parameters_that_do_not_fit_are_named_in_plain_words() {
+        const WHOLE: &str = "`limit`: expected a whole number, without a sign where it cannot be negative";
         for (query, says) in [
-            ("", "the field `of` is required"),
-            ("of=large&of=small", "the field `of` stands twice"),
+            ("", "the parameter `of` is required"),
+            ("of=large&of=small", "the parameter `of` stands twice"),
             ("of=tiny", "`of`: there is no choice `tiny`; there is `large` or `small`"),
-            ("of=large&limit=many", "`limit`: expected a number in its range"),
-            ("of=large&limit=-1", "`limit`: expected a number in its range"),
+            ("of=large&limit=many", WHOLE),
+            ("of=large&limit=-1", WHOLE),
+            ("of=large&limit=5000000000", "`limit`: the number is too large"),
             ("of=large&whole=perhaps", "`whole`: expected true or false"),
-            ("of=large&lmit=1", "`lmit`: there is no field `lmit`; there is `of`, `limit`, `whole`"),
+            ("of=large&lmit=1", "there is no parameter `lmit`; there is `of`, `limit`, `whole`"),
         ] {
             let uri: Uri = format!("/jobs?{query}").parse().unwrap();
             let error = Query::<Params>::try_from_uri(&uri).unwrap_err();
@@ -100,9 +100,8 @@ mod tests {
     fn what_is_not_json_is_said_with_its_place() {
         let said = |body: &str| of_json(body.as_bytes(), &serde_json::from_str::<serde_json::Value>(body).unwrap_err());
         assert_eq!(said(" \n"), "the body is empty, and JSON belongs there");
-        assert_eq!(said(r#"{"a": "#), "the JSON ends too early, at line 1 column 6");
-        assert_eq!(said("{}}"), "the body is not JSON: something else stands at line 1 column 3");
-        let deep = "[".repeat(200);
-        assert_eq!(said(&deep), "the JSON is nested too deeply, at line 1 column 128; 127 levels are the most");
+        assert_eq!(said(r#"{"a": "#), "the body is not JSON: it ends too early, at line 1 column 6");
+        assert_eq!(said("{}}"), "the body is not JSON: something stands behind its end, at line 1 column 3");
+        assert!(said("\u{feff}{}").starts_with("the body begins with a byte order mark"));
     }
 }

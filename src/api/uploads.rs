@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -15,6 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     access::{Reader, Writer},
     error::ApiError,
+    extract::PathParams,
     problem::Problem,
     state::ApiState,
 };
@@ -62,6 +63,7 @@ impl From<UploadError> for ApiError {
         match &error {
             UploadError::NotFound => ApiError::NotFound { what: "such upload" },
             UploadError::Name => invalid_name(),
+            UploadError::FileAndFolder { name } => ApiError::FileAndFolder { name: name.clone() },
             UploadError::Empty => ApiError::Failed(Box::new(
                 Failure::plain(FaultCode::EmptyUpload, error.to_string()).with_hint("send the file as the body"),
             )),
@@ -105,13 +107,14 @@ fn check(name: &str) -> Result<(), ApiError> {
 ), request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file's bytes."), responses(
     (status = 201, description = "The file is stored.", body = UploadView),
     (status = 400, description = "The upload broke off.", body = Problem),
+    (status = 409, description = "The name is that of a folder of uploads, or its folder's name that of a file.", body = Problem),
     (status = 413, description = "The file is larger than the server takes.", body = Problem),
     (status = 422, description = "The name or the digest is not acceptable.", body = Problem),
 ))]
 async fn put(
     State(state): State<ApiState>,
     writer: Writer,
-    Path(name): Path<String>,
+    PathParams(name): PathParams<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<UploadView>), ApiError> {
@@ -153,7 +156,7 @@ async fn list(State(state): State<ApiState>, reader: Reader) -> Result<Json<Uplo
 async fn delete(
     State(state): State<ApiState>,
     writer: Writer,
-    Path(name): Path<String>,
+    PathParams(name): PathParams<String>,
 ) -> Result<StatusCode, ApiError> {
     check(&name).map_err(|_| ApiError::NotFound { what: "such upload" })?;
     state.uploads.delete(writer.tenant(), &name).await?;

@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::Statistics;
+use crate::fault::json_words;
 
 /// What calibration saw of each tensor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,7 +63,8 @@ impl Record {
             return Ok(None);
         }
         let whole = first.chain(file);
-        let record: Record = serde_json::from_reader(whole).map_err(|e| RecordError::Form { reason: e.to_string() })?;
+        let record: Record =
+            serde_json::from_reader(whole).map_err(|e| RecordError::Form { reason: json_words(&e) })?;
         if record.version == VERSION { Ok(Some(record)) } else { Err(RecordError::Version { found: record.version }) }
     }
 }

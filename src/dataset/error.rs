@@ -24,6 +24,9 @@ pub enum DatasetError {
     /// The array's header or data is not what its format says.
     #[error("array `{array}` cannot be read: {reason}")]
     Corrupt { array: String, reason: String },
+    /// The file is there as it was written, and is not what its format says.
+    #[error("array `{array}` cannot be read: {reason}")]
+    Malformed { array: String, reason: String },
     /// A folder holds both images and arrays.
     #[error("{path} holds images and files of arrays; which of them are the samples?", path = path.display())]
     Mixed { path: PathBuf },
@@ -93,6 +96,7 @@ impl Fault for DatasetError {
             DatasetError::Corrupt { .. } => {
                 DatasetCorrupt.hint("the file may be truncated: compare its size and digest with the source")
             }
+            DatasetError::Malformed { .. } => DatasetCorrupt.hint("save it again, with numpy.savez or safetensors"),
             DatasetError::Shape { .. } => DatasetCorrupt.plain(),
             DatasetError::Mixed { .. } => DatasetFolderInconsistent.hint("give a folder that holds only one kind"),
             DatasetError::PartsDisagree { .. } => {

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use zip::{CompressionMethod, ZipArchive};
+use zip::{CompressionMethod, ZipArchive, result::ZipError};
 
 use super::{
     Array, DatasetError, Element, UNNAMED,
@@ -39,25 +39,44 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Array>, DatasetError>
 
 fn read_npz(file: &Arc<File>) -> Result<BTreeMap<String, Array>, DatasetError> {
     let corrupt = |array: &str, reason: String| DatasetError::Corrupt { array: array.to_owned(), reason };
-    let mut archive = ZipArchive::new(BufReader::new(&**file)).map_err(|e| corrupt("*", e.to_string()))?;
+    let mut archive = ZipArchive::new(BufReader::new(&**file)).map_err(|e| corrupt("*", zip_words(&e)))?;
     let mut arrays = BTreeMap::new();
     for i in 0..archive.len() {
-        let entry = archive.by_index(i).map_err(|e| corrupt("*", e.to_string()))?;
-        let name = entry.name().map_err(|e| corrupt("*", e.to_string()))?.into_owned();
+        let entry = archive.by_index(i).map_err(|e| corrupt("*", zip_words(&e)))?;
+        let name = entry.name().map_err(|e| corrupt("*", zip_words(&e)))?.into_owned();
         let Some(name) = name.strip_suffix(".npy") else { continue };
         // What is not compressed stays where it is.
         let place = entry.data_start().filter(|_| entry.compression() == CompressionMethod::Stored);
         let array = read_npy(name, entry, place.map(|start| (file, start)))?;
         if arrays.insert(name.to_owned(), array).is_some() {
-            return Err(corrupt(name, "it stands twice in the archive".to_owned()));
+            let reason = "it stands twice in the archive".to_owned();
+            return Err(DatasetError::Malformed { array: name.to_owned(), reason });
         }
     }
     Ok(arrays)
 }
 
+/// What the library says of an archive, without its words for the system's errors.
+fn zip_words(error: &ZipError) -> String {
+    match error {
+        ZipError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
+        ZipError::InvalidArchive(_) => "the archive is damaged".to_owned(),
+        ZipError::UnsupportedArchive(text) if *text == ZipError::PASSWORD_REQUIRED => "it is encrypted".to_owned(),
+        ZipError::CompressionMethodNotSupported(_) => "it is compressed by another method than deflate".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 /// An array of which `reader` gives the file. `place` is where its bytes lie, if they do as they are.
 fn read_npy(name: &str, mut reader: impl Read, place: Option<(&Arc<File>, u64)>) -> Result<Array, DatasetError> {
-    let corrupt = |reason: io::Error| DatasetError::Corrupt { array: name.to_owned(), reason: reason.to_string() };
+    let corrupt = |error: io::Error| {
+        let array = name.to_owned();
+        match error.kind() {
+            io::ErrorKind::InvalidData => DatasetError::Malformed { array, reason: error.to_string() },
+            io::ErrorKind::UnexpectedEof => DatasetError::Corrupt { array, reason: "it ends too early".to_owned() },
+            _ => DatasetError::Corrupt { array, reason: error.to_string() },
+        }
+    };
     let mut counted = Counted { inner: &mut reader, read: 0 };
     let header = Header::read(&mut counted).map_err(corrupt)?;
     let offset = counted.read;

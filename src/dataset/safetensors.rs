@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
 
-use ::safetensors::{Dtype, SafeTensors};
+use ::safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use super::{Array, DatasetError, Element, array::Source};
-use crate::tensor::{Mapped, Shape};
+use crate::{
+    fault::json_words,
+    tensor::{Mapped, Shape},
+};
 
 /// All arrays of a file.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Array>, DatasetError> {
@@ -13,7 +16,13 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Array>, DatasetError>
     let corrupt = |reason: String| DatasetError::Corrupt { array: "*".to_owned(), reason };
     // Mapped for the header alone; values are read from the file.
     let map = Mapped::open(path).map_err(unreadable)?;
-    let (header, metadata) = SafeTensors::read_metadata(map.as_ref()).map_err(|e| corrupt(e.to_string()))?;
+    let (header, metadata) = SafeTensors::read_metadata(map.as_ref()).map_err(|error| match error {
+        SafeTensorError::InvalidHeaderDeserialization(error) => DatasetError::Malformed {
+            array: "*".to_owned(),
+            reason: format!("its header cannot be read: {}", json_words(&error)),
+        },
+        other => corrupt(other.to_string()),
+    })?;
     let file = Arc::new(File::open(path).map_err(unreadable)?);
     let mut arrays = BTreeMap::new();
     for (name, info) in metadata.tensors() {
@@ -66,5 +75,9 @@ mod tests {
         assert_eq!(read.arrays()["y"].read("y", 1..2).unwrap(), Values::Int(vec![255]));
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(matches!(Dataset::open(&path, None), Err(DatasetError::Corrupt { .. })));
+        let header = br#"{"x":{"dtype":"BF16"}}"#;
+        fs::write(&path, [&(header.len() as u64).to_le_bytes()[..], header].concat()).unwrap();
+        let error = Dataset::open(&path, None).unwrap_err();
+        assert!(matches!(error, DatasetError::Malformed { .. }) && error.to_string().contains("`shape`"), "{error}");
     }
 }

@@ -6,12 +6,14 @@
 mod catalogue;
 mod code;
 mod explanation;
+mod json_words;
 mod table;
 mod warning;
 
 pub use catalogue::{Entry, entries, entries_with};
 pub use code::{FaultCode, FaultKind};
 pub use explanation::{Explanation, Fault, chain};
+pub use json_words::json_words;
 pub(crate) use table::codes;
 pub use table::{Code, StableCode};
 pub use warning::{Warning, WarningCode};

@@ -40,7 +40,8 @@ impl JobRequest {
         if readable(&rules.pointer) {
             let (backend, more, told) = backend::check(&rules, spec.calibration.is_some());
             found = backend.map(|backend| backend.capabilities());
-            objections.extend(more);
+            // One fault, one objection: `"calibration": []` is of the wrong type, and not missing as well.
+            objections.extend(more.into_iter().filter(|objection| readable(&objection.pointer)));
             warnings.extend(told);
         }
         if purpose == Purpose::Look {

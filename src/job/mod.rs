@@ -31,7 +31,7 @@ pub use ports::{
 };
 pub use preprocess::read as read_preprocess;
 pub use record::{Job, JobResult, StoredArtifact};
-pub use request::JobRequest;
+pub use request::{BATCH_SIZES, CALIBRATION_SAMPLES, JobRequest};
 pub use retry::RetryPolicy;
 pub use shard::ShardOutput;
 pub use spec::{DataRef, JobSpec, ModelRef};

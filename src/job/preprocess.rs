@@ -13,7 +13,9 @@ const COLORS: [(&str, Color); 3] = [("RGB", Color::Rgb), ("BGR", Color::Bgr), ("
 /// Reads the object; each number out of range is an objection as well.
 pub fn read(reader: &mut Reader, object: &Object<'_>) -> Preprocess {
     reader.only_known(object, &["resize", "crop", "scale", "mean", "std", "layout", "color"]);
-    for (field, expected) in [("mean", "a list"), ("std", "a list"), ("layout", "a string"), ("color", "a string")] {
+    for (field, expected) in
+        [("mean", "a list of numbers"), ("std", "a list of numbers"), ("layout", "a string"), ("color", "a string")]
+    {
         reader.not_null(object, field, expected);
     }
     let preprocess = Preprocess {
@@ -49,7 +51,7 @@ fn size(reader: &mut Reader, object: &Object<'_>, field: &str) -> Option<Size> {
 }
 
 fn numbers(reader: &mut Reader, object: &Object<'_>, field: &str) -> Vec<f32> {
-    let values = reader.list(object, field);
+    let values = reader.list(object, field, "a list of numbers");
     let mut numbers = Vec::new();
     for (i, value) in values.iter().enumerate() {
         match value.as_f64() {

@@ -1,6 +1,6 @@
 //! [`JobRequest`]: a job as a client sent it, read field by field, with everything that is wrong with it at once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use serde_json::Value;
 
@@ -81,8 +81,10 @@ impl JobRequest {
         {
             spec.model.uri = model.map(|model| model_uri(reader, &model)).unwrap_or_default();
         }
-        spec.calibration = reader.child(job, "calibration").map(|data| read_data(reader, &data, false, 1_000_000));
-        spec.evaluation = reader.child(job, "evaluation").map(|data| read_data(reader, &data, true, 10_000_000));
+        spec.calibration =
+            reader.child(job, "calibration").map(|data| read_data(reader, &data, false, CALIBRATION_SAMPLES));
+        spec.evaluation =
+            reader.child(job, "evaluation").map(|data| read_data(reader, &data, true, EVALUATION_SAMPLES));
         spec.timeout_seconds = reader.integer(job, "timeout_seconds", 1..=7 * 24 * 3600);
         spec.max_attempts = reader.integer(job, "max_attempts", 1..=20);
         reader.not_null(job, "priority", "an integer");
@@ -90,7 +92,7 @@ impl JobRequest {
         spec.priority = reader.integer(job, "priority", i32::MIN.into()..=i32::MAX.into()).unwrap_or_default();
         spec.name = reader.text(job, "name").map(str::to_owned);
         if let Some(name) = &spec.name {
-            in_range(reader, "/name", name.chars().count(), 1, 200);
+            reader.length("/name", name.chars().count(), 1..=200, "characters");
         }
         if let Some(labels) = reader.child(job, "labels") {
             spec.labels = read_labels(reader, &labels);
@@ -114,25 +116,33 @@ fn uri(reader: &mut Reader, input: &Object<'_>) -> String {
     reader.text(input, "uri").unwrap_or_default().to_owned()
 }
 
-fn read_data(reader: &mut Reader, data: &Object<'_>, labelled: bool, most_samples: i64) -> DataRef {
+/// How many samples of calibration a job may ask for.
+pub const CALIBRATION_SAMPLES: RangeInclusive<i64> = 1..=1_000_000;
+/// How many samples of evaluation.
+const EVALUATION_SAMPLES: RangeInclusive<i64> = 1..=10_000_000;
+/// How many samples may stand in a batch.
+pub const BATCH_SIZES: RangeInclusive<i64> = 1..=4096;
+
+fn read_data(reader: &mut Reader, data: &Object<'_>, labelled: bool, samples: RangeInclusive<i64>) -> DataRef {
     let fields = ["uri", "max_samples", "batch_size", "preprocess", "labels"];
     reader.only_known(data, if labelled { &fields } else { &fields[..4] });
     DataRef {
         uri: uri(reader, data),
         labels: if labelled { reader.text(data, "labels").map(str::to_owned) } else { None },
-        max_samples: reader.integer(data, "max_samples", 1..=most_samples),
-        batch_size: reader.integer(data, "batch_size", 1..=4096),
+        max_samples: reader.integer(data, "max_samples", samples),
+        batch_size: reader.integer(data, "batch_size", BATCH_SIZES),
         preprocess: reader.child(data, "preprocess").map(|object| preprocess::read(reader, &object)),
     }
 }
 
 fn read_labels(reader: &mut Reader, labels: &Object<'_>) -> BTreeMap<String, String> {
-    in_range(reader, "/labels", labels.fields().count(), 0, 64);
+    reader.length("/labels", labels.fields().count(), 0..=64, "labels");
     let mut read = BTreeMap::new();
     for (key, value) in labels.fields() {
         match value.as_str() {
             Some(value) => {
-                in_range(reader, &labels.at(key), key.chars().count().max(value.chars().count()), 0, 512);
+                reader.length(labels.at(key), key.chars().count(), 0..=512, "characters in its key");
+                reader.length(labels.at(key), value.chars().count(), 0..=512, "characters");
                 read.insert(key.clone(), value.to_owned());
             }
             None => reader.wrong_type(labels.at(key), "a string", value),
@@ -146,12 +156,6 @@ fn read_gate(reader: &mut Reader, gate: &Object<'_>) -> QualityGate {
     QualityGate {
         min_output_sqnr_db: reader.number(gate, "min_output_sqnr_db"),
         max_accuracy_drop: reader.number(gate, "max_accuracy_drop"),
-    }
-}
-
-fn in_range(reader: &mut Reader, pointer: &str, value: usize, least: usize, most: usize) {
-    if !(least..=most).contains(&value) {
-        reader.out_of_range(pointer, least, most);
     }
 }
 
@@ -226,7 +230,6 @@ mod tests {
         assert_eq!(request.objections[1].hint, "did you mean `model`?");
     }
 
-    /// Every value of some bodies replaced by one of every type: whatever is said of it is said in the words of JSON.
     #[test]
     fn null_stands_only_where_the_schema_has_it() {
         let body = json!({"model": {"uri": "file:///m.onnx"}, "quantize": {}, "name": null, "timeout_seconds": null,
@@ -237,6 +240,17 @@ mod tests {
         assert_eq!(wrong, ["/priority", "/labels"]);
     }
 
+    #[test]
+    fn lengths_are_told_as_lengths() {
+        let long = "x".repeat(513);
+        let request = JobRequest::read(&json!({"model": {"uri": "file:///m"}, "quantize": {}, "name": "",
+            "labels": {"a": long}}));
+        let found: Vec<_> = request.objections.iter().map(|o| (&*o.pointer, &*o.message)).collect();
+        assert!(found.contains(&("/name", "must have 1 to 200 characters, and has 0")), "{found:?}");
+        assert!(found.contains(&("/labels/a", "must have at most 512 characters, and has 513")), "{found:?}");
+    }
+
+    /// Every value of some bodies replaced by one of every type: whatever is said of it is said in the words of JSON.
     #[test]
     fn no_message_speaks_of_the_program() {
         const WORDS: [&str; 18] = [

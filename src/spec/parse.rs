@@ -45,12 +45,12 @@ fn read(reader: &mut Reader, section: &Object<'_>, spec: &mut QuantizeSpec) {
     spec.mode = mode(reader, section);
     spec.backend = backend.unwrap_or_else(|| tao::default_backend(reader, section, spec.mode).to_owned());
     spec.algorithm = algorithm(reader, section);
-    let rules = reader.list(section, "layers").iter().enumerate();
+    let rules = reader.list(section, "layers", "a list of rules").iter().enumerate();
     spec.layers = rules
         .clone()
         .filter_map(|(i, rule)| rule::read(reader, rule, format!("{}/layers/{i}", section.pointer)))
         .collect();
-    let skips = reader.list(section, "skip_names").iter().enumerate();
+    let skips = reader.list(section, "skip_names", "a list of names").iter().enumerate();
     spec.skip_names = skips
         .filter_map(|(i, skip)| rule::pattern(reader, Some(skip), &format!("{}/skip_names/{i}", section.pointer)))
         .collect();
@@ -63,7 +63,9 @@ fn read(reader: &mut Reader, section: &Object<'_>, spec: &mut QuantizeSpec) {
     spec.allow_unmatched = reader.switch(section, "allow_unmatched").unwrap_or(false);
     let given = rules.len() > 0;
     let scheme = tao::read(reader, section, spec, given);
-    if !given && !scheme {
+    // What is no list is objected to already.
+    let unread = section.get("layers").is_some_and(|layers| !layers.is_array());
+    if !given && !scheme && !unread {
         let objection = Objection::new(section.at("layers"), NothingToQuantize, "there are no rules");
         let hint = "add {\"module_name\": \"*\", \"weights\": {\"dtype\": \"int8\"}}";
         reader.objections.push(objection.hint(hint));

@@ -125,9 +125,9 @@ impl Reader {
         self.field(object, field, "a number", Value::as_f64)
     }
 
-    /// A field that is a list; empty where it is absent.
-    pub fn list<'v>(&mut self, object: &Object<'v>, field: &str) -> &'v [Value] {
-        self.field(object, field, "a list", |value| value.as_array().map(Vec::as_slice)).unwrap_or_default()
+    /// A field that is a list; empty where it is absent. `expected` says of what: "a list of names".
+    pub fn list<'v>(&mut self, object: &Object<'v>, field: &str, expected: &str) -> &'v [Value] {
+        self.field(object, field, expected, |value| value.as_array().map(Vec::as_slice)).unwrap_or_default()
     }
 
     /// A field that is a whole number of a range, both ends included.
@@ -153,6 +153,19 @@ impl Reader {
         self.objections.push(objection.hint(format!("give a value from {least} to {most}")));
     }
 
+    /// Objects to a length that is less than `least` or more than `most`. `unit` is what is counted: "characters".
+    pub fn length(&mut self, pointer: impl Into<String>, found: usize, range: RangeInclusive<usize>, unit: &str) {
+        if range.contains(&found) {
+            return;
+        }
+        let must = match (range.start(), range.end()) {
+            (0, most) => format!("at most {most} {unit}"),
+            (least, most) => format!("{least} to {most} {unit}"),
+        };
+        let objection = Objection::new(pointer, OutOfRange, format!("must have {must}, and has {found}"));
+        self.objections.push(objection.hint(format!("give it {must}")));
+    }
+
     fn field<'v, T>(
         &mut self,
         object: &Object<'v>,
@@ -174,6 +187,16 @@ mod tests {
     use serde_json::json;
 
     use super::{super::ObjectionCode::WrongType, *};
+
+    #[test]
+    fn lengths_are_told_with_what_is_counted() {
+        let mut reader = Reader::default();
+        reader.length("/name", 0, 1..=200, "characters");
+        reader.length("/labels", 65, 0..=64, "labels");
+        reader.length("/labels", 64, 0..=64, "labels");
+        let messages: Vec<_> = reader.objections.iter().map(|objection| objection.message.as_str()).collect();
+        assert_eq!(messages, ["must have 1 to 200 characters, and has 0", "must have at most 64 labels, and has 65"]);
+    }
 
     #[test]
     fn every_fault_has_its_place_and_reading_goes_on() {

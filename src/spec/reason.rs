@@ -35,8 +35,8 @@ codes! {
         NotResidual("not_residual", "Nothing: there would be nothing to gain.");
         /// None of the layers next to it is quantized.
         NeighbourNotQuantized("neighbour_not_quantized", "Quantize a layer next to it.");
-        /// The weight is not f32, f16 or bf16.
-        DtypeUnsupported("dtype_unsupported", "Convert the weight to f32, f16 or bf16.");
+        /// The weight, or what the layer computes in, is of a type that the backend does not quantize: doubles, for example.
+        DtypeUnsupported("dtype_unsupported", "Convert the model to f32, or the weight to f32, f16 or bf16.");
         /// The weight's shape is not one that the backend handles.
         ShapeUnsupported("shape_unsupported", "Nothing, or another backend.");
         /// The weight has no elements.

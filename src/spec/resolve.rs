@@ -63,7 +63,15 @@ pub fn resolve(spec: &QuantizeSpec, layers: &[Layer]) -> Resolved {
         }
     });
     let plan = Plan { layers: plans.collect(), patterns: pattern_uses(spec, &rule_hits, &skip_hits) };
-    let (objections, warnings) = unmatched(spec, &plan, layers);
+    let (objections, warnings) = match layers {
+        [] => {
+            let message = "the model has no layers, so there is nothing to quantize";
+            let hint = "is it the model that you meant?";
+            let objection = Objection::new(spec.at("layers"), ObjectionCode::NothingToQuantize, message).hint(hint);
+            (vec![objection], Vec::new())
+        }
+        _ => unmatched(spec, &plan, layers),
+    };
     let mut resolved = Resolved { plan, objections, warnings };
     resolved.check_something_is_quantized(spec);
     resolved
@@ -172,6 +180,14 @@ mod tests {
         let resolved = plan(allowed);
         assert!(resolved.objections.is_empty());
         assert_eq!(resolved.warnings[0].code, "unmatched_pattern");
+    }
+
+    #[test]
+    fn a_model_without_layers_has_nothing_to_quantize() {
+        let parsed = parse(&json!({"layers": [{"module_name": "fc*", "weights": {"dtype": "int8"}}]}), "/quantize");
+        let resolved = resolve(&parsed.spec, &[]);
+        let codes: Vec<_> = resolved.objections.iter().map(|objection| objection.code).collect();
+        assert_eq!(codes, [ObjectionCode::NothingToQuantize]);
     }
 
     #[test]

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{fault::WarningCode, numeric::DType};
 
-const PATHS: &str = "paths are given by the job (`model`, `output`), not here";
+const PATHS: &str =
+    "the model is given by the job (`model`), and results are the job's artifacts, or lie in the folder of `--out`";
 const DATA: &str = "calibration data is given by the job (`calibration`), not here";
 const DEFAULT_DTYPE: &str = "legacy defaults are ignored by every backend; use a rule with module_name `*`";
 
@@ -112,6 +113,10 @@ fn samples(reader: &mut Reader, place: &Object<'_>, spec: &mut QuantizeSpec) {
     const NOTE: &str = "read as `calibration.max_samples`, which counts where both are given; without calibration data it \
                         has no effect";
     if let Some(samples) = reader.integer(place, FIELD, 1..=1_000_000) {
+        if spec.backend == CARRIES_SCHEMES {
+            reader.ignored(place.at(FIELD), "backend `torchao` has no calibration");
+            return;
+        }
         spec.num_calibration_samples = Some(samples);
         reader.warnings.push(Warning::at(place.at(FIELD), WarningCode::FieldAliased, NOTE));
     }
@@ -148,13 +153,13 @@ const SCHEMES: [Scheme; 5] = [
         name: "W8A8",
         weights: DType::Int8,
         granularity: "per_row",
-        activations: Some("activations are left as they are: int8 per token is not written yet"),
+        activations: Some("activations are left as they are: int8 per token is not supported"),
     },
     Scheme {
         name: "FP8_DYNAMIC",
         weights: DType::Fp8E4m3fn,
         granularity: "per_row",
-        activations: Some("activations are left as they are: fp8 per token is not written yet"),
+        activations: Some("activations are left as they are: fp8 per token is not supported"),
     },
     Scheme {
         name: "FP8",
@@ -163,6 +168,9 @@ const SCHEMES: [Scheme; 5] = [
         activations: Some("activations are left as they are: a checkpoint has no graph to calibrate"),
     },
 ];
+
+/// The backend that carries schemes out; it quantizes weights alone, without calibration.
+const CARRIES_SCHEMES: &str = "torchao";
 
 /// Puts the rule of a scheme into the section. Whether it asked for one.
 fn read_scheme(reader: &mut Reader, place: &Object<'_>, spec: &mut QuantizeSpec, rules: bool) -> bool {
@@ -174,24 +182,34 @@ fn read_scheme(reader: &mut Reader, place: &Object<'_>, spec: &mut QuantizeSpec,
         reader.ignored(pointer, "the section has `layers`, which say what is quantized");
         return false;
     }
-    if spec.backend != "torchao" {
-        let message = "a scheme is carried out by backend `torchao`, on weights";
-        let objection = Objection::new(pointer, UnsupportedDtype, message);
-        reader.objections.push(objection.hint("use backend `torchao` with mode `weight_only_ptq`, or give `layers`"));
-        return true;
-    }
-    let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.name.eq_ignore_ascii_case(name)) else {
-        let message = format!("there is no rule for the scheme `{name}` here");
-        let objection = Objection::new(pointer, UnsupportedDtype, message).allowed(SCHEMES.map(|scheme| scheme.name));
-        reader.objections.push(objection.hint("name one of those listed, or give `layers`"));
+    let scheme = SCHEMES.iter().find(|scheme| scheme.name.eq_ignore_ascii_case(name));
+    let carried = spec.backend == CARRIES_SCHEMES;
+    let (true, Some(scheme)) = (carried, scheme) else {
+        let unknown = format!("there is no rule for the scheme `{name}` here");
+        let elsewhere = "a scheme is carried out by backend `torchao`, on weights";
+        let other_backend = "use backend `torchao` with mode `weight_only_ptq`";
+        let (message, hint) = match (scheme, carried) {
+            (Some(_), _) => (elsewhere.to_owned(), format!("{other_backend}, or give `layers`")),
+            (None, true) => (unknown, "name one of those listed, or give `layers`".to_owned()),
+            (None, false) => (
+                format!("{unknown}, and {elsewhere}"),
+                format!("name one of those listed and {other_backend}, or give `layers`"),
+            ),
+        };
+        let objection = Objection::new(pointer, UnsupportedDtype, message).hint(hint);
+        let known = if scheme.is_none() { SCHEMES.map(|scheme| scheme.name).to_vec() } else { Vec::new() };
+        reader.objections.push(objection.allowed(known));
         return true;
     };
     let Ok(module_name) = Pattern::new("*") else { return false };
     let weights = Some(TensorRule { dtype: Choice::Quantize(scheme.weights), quant_axis: None });
     spec.layers =
         vec![LayerRule { module_name, weights, activations: None, algorithm: None, pointer: pointer.clone() }];
-    let granularity = spec.backend_kwargs.entry("granularity").or_insert_with(|| json!(scheme.granularity));
-    let granularity = granularity.as_str().unwrap_or(scheme.granularity).to_owned();
+    // Null counts as not given, and a size of groups asks for groups.
+    spec.backend_kwargs.retain(|key, value| !(value.is_null() && ["granularity", "group_size"].contains(&&**key)));
+    let asked = if spec.backend_kwargs.contains_key("group_size") { "per_group" } else { scheme.granularity };
+    let granularity = spec.backend_kwargs.entry("granularity").or_insert_with(|| json!(asked));
+    let granularity = granularity.as_str().unwrap_or(asked).to_owned();
     if granularity == "per_group" {
         spec.backend_kwargs.entry("group_size").or_insert_with(|| json!(128));
     }
@@ -224,7 +242,7 @@ mod tests {
             "quantization_method": {"quantization_scheme": "W4A16", "kv_precision": "fp8", "smoothing_strength": 0.8,
                 "skip_test_generation": false}}));
         assert_eq!(parsed.objections, []);
-        assert_eq!(parsed.spec.num_calibration_samples, Some(512));
+        assert_eq!(parsed.spec.num_calibration_samples, None);
         assert_eq!(json!(parsed.spec.layers), json!([{"module_name": "*", "weights": {"dtype": "int4"}}]));
         assert_eq!(json!(parsed.spec.backend_kwargs), json!({"granularity": "per_group", "group_size": 128}));
         let expect = [
@@ -233,7 +251,7 @@ mod tests {
             ("/quantize/calibration_dataset/dataset_id", "field_ignored"),
             ("/quantize/calibration_dataset/dataset_split", "field_ignored"),
             ("/quantize/calibration_dataset/max_sequence_length", "field_ignored"),
-            ("/quantize/calibration_dataset/num_calibration_samples", "field_aliased"),
+            ("/quantize/calibration_dataset/num_calibration_samples", "field_ignored"),
             ("/quantize/quantization_method/kv_precision", "field_ignored"),
             ("/quantize/quantization_method/smoothing_strength", "field_ignored"),
             ("/quantize/quantization_method/skip_test_generation", "field_ignored"),
@@ -265,6 +283,26 @@ mod tests {
         let parsed = read(json!({"backend": "modelopt", "mode": "static_ptq", "quantization_scheme": "W8A8"}));
         let pointers: Vec<&str> = parsed.objections.iter().map(|o| o.pointer.as_str()).collect();
         assert_eq!(pointers, ["/quantize/quantization_scheme"]);
+        let parsed = read(json!({"backend": "modelopt", "mode": "static_ptq", "quantization_scheme": "NVFP4"}));
+        let [objection] = &parsed.objections[..] else { panic!("{:?}", parsed.objections) };
+        assert!(objection.message.contains("NVFP4") && objection.message.contains("torchao"), "{objection:?}");
+        assert!(objection.hint.contains("weight_only_ptq") && objection.allowed.len() == 5, "{objection:?}");
+    }
+
+    #[test]
+    fn a_size_of_groups_asks_for_groups_and_null_for_nothing() {
+        for (given, granularity, size) in [
+            (json!({"group_size": 32}), "per_group", Some(32)),
+            (json!({"group_size": 32, "granularity": null}), "per_group", Some(32)),
+            (json!({"group_size": null}), "per_row", None),
+            (json!({"granularity": "per_tensor"}), "per_tensor", None),
+            (json!({"granularity": "per_group", "group_size": null}), "per_group", Some(128)),
+        ] {
+            let parsed = read(json!({"backend": "torchao", "quantization_scheme": "W8A16", "backend_kwargs": given}));
+            let mut expect = json!({"granularity": granularity});
+            expect.as_object_mut().unwrap().extend(size.map(|size| ("group_size".to_owned(), json!(size))));
+            assert_eq!(json!(parsed.spec.backend_kwargs), expect);
+        }
     }
 
     #[test]

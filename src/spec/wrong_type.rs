@@ -1,6 +1,6 @@
 //! What is said of a value of the wrong JSON type.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::{Objection, ObjectionCode::WrongType};
 
@@ -33,14 +33,23 @@ fn as_written(expected: &str, found: &Value) -> Option<String> {
     let without_quotes = |text: &str| format!("write {text} without quotation marks");
     match (expected, found) {
         (_, Value::Null) => Some(format!("give {expected}, or leave the field out")),
-        ("an integer", Value::String(text)) => text.parse::<i64>().is_ok().then(|| without_quotes(text)),
-        ("a number", Value::String(text)) => text.parse::<f64>().is_ok().then(|| without_quotes(text)),
+        ("an integer", Value::String(text)) => {
+            number(text).is_some_and(|number| number.is_i64()).then(|| without_quotes(text))
+        }
+        ("a number", Value::String(text)) => number(text).map(|_| without_quotes(text)),
         ("a boolean", Value::String(text)) => matches!(&**text, "true" | "false").then(|| without_quotes(text)),
         ("a string", Value::Number(_) | Value::Bool(_)) => Some(format!("write \"{found}\", with quotation marks")),
         ("an integer", Value::Number(_)) => Some("give a whole number".to_owned()),
-        ("a list", Value::String(_) | Value::Number(_)) => Some(format!("write [{found}]")),
+        ("a list of names", Value::String(_)) | ("a list of numbers", Value::Number(_)) => {
+            Some(format!("write [{found}]"))
+        }
         _ => None,
     }
+}
+
+/// The number that a text is in JSON, which has neither signs before positive numbers nor infinities.
+fn number(text: &str) -> Option<Number> {
+    serde_json::from_str(text).ok()
 }
 
 #[cfg(test)]
@@ -57,7 +66,13 @@ mod tests {
             ("an integer", json!(1.5), "give a whole number"),
             ("a boolean", json!("true"), "write true without quotation marks"),
             ("a string", json!(8), "write \"8\", with quotation marks"),
-            ("a list", json!("head"), "write [\"head\"]"),
+            ("an integer", json!("+5"), "Give a value of the type that the message names."),
+            ("a number", json!("1e-3"), "write 1e-3 without quotation marks"),
+            ("a number", json!("NaN"), "Give a value of the type that the message names."),
+            ("a number", json!("inf"), "Give a value of the type that the message names."),
+            ("a list of names", json!("head"), "write [\"head\"]"),
+            ("a list of numbers", json!(0.5), "write [0.5]"),
+            ("a list of rules", json!("*"), "Give a value of the type that the message names."),
             ("a string", Value::Null, "give a string, or leave the field out"),
         ] {
             assert_eq!(Objection::wrong_type("/x", expected, &found).hint, hint);

@@ -397,6 +397,8 @@ fn uploads_become_inputs() {
         ("%2e%2e%2fx", b"x", None, 422, "invalid_name"),
         (".hidden", b"x", None, 422, "invalid_name"),
         ("a%5Cb", b"x", None, 422, "invalid_name"),
+        ("llama", b"x", None, 409, "upload_name_conflict"),
+        ("llama%2Fconfig.json%2Fx", b"x", None, 409, "upload_name_conflict"),
         ("huge.npz", &vec![0; 65 << 20], None, 413, "body_too_large"),
     ] {
         let (found, problem) = send(name, bytes, digest);

@@ -66,6 +66,12 @@ pub(super) enum ApiError {
         /// The id of the job that has the name.
         id: String,
     },
+    /// An upload of the name of a folder, or in a folder of the name of a file.
+    #[error("`{name}` cannot be both a file and a folder of uploads; give one of them another name")]
+    FileAndFolder {
+        /// The name that both would have.
+        name: String,
+    },
     /// A job that stands like this cannot be changed so.
     #[error("the job is {status}; {needed}")]
     Refused {
@@ -90,7 +96,7 @@ pub(super) enum ApiError {
         wait: Duration,
     },
     /// As many requests are worked on as may be at a time.
-    #[error("the server has as many requests in hand as it takes")]
+    #[error("the server works on as many requests as it may at a time")]
     Overloaded,
     /// The answer was not ready in time.
     #[error("the answer was not ready in time")]

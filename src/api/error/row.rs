@@ -61,6 +61,8 @@ codes! {
         Unavailable("unavailable", "Ask again after the time in `Retry-After`.", row(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", true));
         /// The body is not JSON by its own account.
         UnsupportedMediaType("unsupported_media_type", "Send `Content-Type: application/json`.", row(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", false));
+        /// A file and a folder of uploads would have the same name.
+        UploadNameConflict("upload_name_conflict", "Give the file another name, or remove what has the name.", row(StatusCode::CONFLICT, "Upload name conflict", false));
         /// The path and the query are too long.
         UriTooLong("uri_too_long", "Send what is long in the body.", row(StatusCode::URI_TOO_LONG, "URI too long", false));
     }
@@ -94,6 +96,7 @@ impl ApiError {
             ApiError::Forbidden { .. } => ProblemCode::Forbidden,
             ApiError::KeyReused => ProblemCode::IdempotencyKeyReused,
             ApiError::NameTaken { .. } => ProblemCode::NameTaken,
+            ApiError::FileAndFolder { .. } => ProblemCode::UploadNameConflict,
             ApiError::Refused { .. } => ProblemCode::StateConflict,
             ApiError::Stale => ProblemCode::PreconditionFailed,
             ApiError::Range { .. } => ProblemCode::RangeNotSatisfiable,

@@ -4,7 +4,7 @@ mod views;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -15,7 +15,7 @@ use self::views::{DeliveryList, DeliveryView, WebhookList, WebhookRequest, Webho
 use super::{
     access::{Reader, Writer},
     error::ApiError,
-    extract::Body,
+    extract::{Body, PathParams},
     problem::Problem,
     state::ApiState,
 };
@@ -97,7 +97,11 @@ async fn list(State(state): State<ApiState>, reader: Reader) -> Result<Json<Webh
         (status = 204, description = "It is gone."),
         (status = 404, description = "There is no such webhook.", body = Problem),
     ))]
-async fn delete(State(state): State<ApiState>, writer: Writer, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+async fn delete(
+    State(state): State<ApiState>,
+    writer: Writer,
+    PathParams(id): PathParams<String>,
+) -> Result<StatusCode, ApiError> {
     let gone = state.webhooks.delete_webhook(writer.tenant(), known(&id)?).await?;
     gone.then_some(StatusCode::NO_CONTENT).ok_or(ApiError::NotFound { what: "such webhook" })
 }
@@ -112,7 +116,7 @@ async fn delete(State(state): State<ApiState>, writer: Writer, Path(id): Path<St
 async fn deliveries(
     State(state): State<ApiState>,
     reader: Reader,
-    Path(id): Path<String>,
+    PathParams(id): PathParams<String>,
 ) -> Result<Json<DeliveryList>, ApiError> {
     let found = state.webhooks.deliveries(reader.tenant(), known(&id)?, PAGE).await?;
     let deliveries = found.ok_or(ApiError::NotFound { what: "such webhook" })?;
@@ -130,7 +134,7 @@ async fn deliveries(
 async fn redeliver(
     State(state): State<ApiState>,
     writer: Writer,
-    Path((id, delivery)): Path<(String, String)>,
+    PathParams((id, delivery)): PathParams<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let done = state.webhooks.redeliver(writer.tenant(), known(&id)?, known(&delivery)?).await?;
     done.then_some(StatusCode::ACCEPTED).ok_or(ApiError::NotFound { what: "such delivery" })

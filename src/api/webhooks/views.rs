@@ -32,7 +32,7 @@ impl FromBody for WebhookRequest {
         reader.only_known(body, &["url", "events"]);
         reader.required(body, "url", "a URL", r#""https://hooks.example.com/ptqd""#);
         let url = reader.text(body, "url").unwrap_or_default().to_owned();
-        let names = reader.list(body, "events");
+        let names = reader.list(body, "events", "a list of names");
         if body.get("events").is_some_and(Value::is_array) && names.is_empty() {
             let objection = Objection::new("/events", ObjectionCode::OutOfRange, "a webhook wants at least one event");
             reader.objections.push(objection.hint("leave the field out for changes of status"));

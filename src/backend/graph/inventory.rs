@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::{
     model::onnx::{
-        Constant, Graph, NodeId, OnnxError, constant, inner_graphs, node_name,
+        Constant, Graph, NodeId, OnnxError, constant, constant_type, inner_graphs, node_name,
         op::{OpFacts, WeightFacts},
         proto::NodeProto,
     },
@@ -53,6 +53,11 @@ pub(in crate::backend) fn inventory(
     inputs_only: &[&str],
 ) -> Result<Inventory, OnnxError> {
     let (mut layers, mut candidates, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
+    let types = graph.carried_types();
+    let unsupported = |id| {
+        let found = graph.input(id, 0).and_then(|input| types.get(graph.name(input)));
+        found.is_some_and(|&found| FloatFormat::from_onnx(found).is_none_or(|format| !formats.contains(&format)))
+    };
     for id in graph.nodes() {
         let node = graph.node(id);
         let op_type = node.op_type.clone().unwrap_or_default();
@@ -67,7 +72,7 @@ pub(in crate::backend) fn inventory(
         };
         let mut candidate = None;
         if graph.op(id).is_some_and(|op| inputs_only.contains(&op)) {
-            layer.support = Support::InputsOnly;
+            layer.support = if unsupported(id) { Support::No(Reason::DtypeUnsupported) } else { Support::InputsOnly };
         }
         if let Some(facts) = graph.facts(id).weight {
             let weight = graph.input(id, facts.input).map(|tensor| constant(graph, tensor)).transpose()?.flatten();
@@ -84,7 +89,13 @@ pub(in crate::backend) fn inventory(
                         shape: weight.shape.clone(),
                     });
                 }
-                ControlFlow::Break(Reason::WeightNotConstant) if layer.support == Support::InputsOnly => {}
+                ControlFlow::Break(Reason::WeightNotConstant)
+                    if graph.input(id, facts.input).is_some_and(|tensor| constant_type(graph, tensor).is_some()) =>
+                {
+                    layer.support = Support::No(Reason::DtypeUnsupported);
+                }
+                ControlFlow::Break(Reason::WeightNotConstant)
+                    if layer.support != Support::No(Reason::OpUnsupported) => {}
                 ControlFlow::Break(reason) => layer.support = Support::No(reason),
             }
             if let Some(weight) = weight {
@@ -189,6 +200,32 @@ mod tests {
         let other = conv("com.microsoft");
         assert!(other.layers.iter().all(|layer| layer.support == Support::No(Reason::OpUnsupported)));
         assert!(other.candidates.iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn what_is_computed_in_doubles_stays_and_says_so() {
+        use crate::model::onnx::proto::{TensorProto, type_proto::Value};
+        const DOUBLE: i32 = 11;
+        let w = TensorProto {
+            name: Some("w".to_owned()),
+            dims: vec![2, 2],
+            data_type: Some(DOUBLE),
+            double_data: vec![1.0; 4],
+            ..Default::default()
+        };
+        let mut graph = GraphBuilder::new()
+            .input("x", &[2, 2])
+            .constant(w)
+            .node("MatMul", &["x", "w"], &["a"])
+            .node("Relu", &["a"], &["b"])
+            .node("MatMul", &["b", "a"], &["y"])
+            .proto();
+        let input = graph.input[0].r#type.as_option_mut().and_then(|kind| kind.value.as_mut());
+        let Some(Value::TensorType(tensor)) = input else { panic!("no type") };
+        tensor.elem_type = Some(DOUBLE);
+        let found = inventory(&Graph::new(graph).unwrap(), &[FloatFormat::F32], &["MatMul"]).unwrap();
+        let double = Support::No(Reason::DtypeUnsupported);
+        assert_eq!([found.layers[0].support, found.layers[2].support], [double, double]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The arguments of `ptqd quantize`.
 
-use std::path::PathBuf;
+use std::{ops::RangeInclusive, path::PathBuf};
 
 use clap::Args;
 use serde_json::Value;
@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::{
     config::ComputeConfig,
     dataset::Preprocess,
-    job::{DEFAULT_BATCH, read_preprocess},
+    fault::json_words,
+    job::{BATCH_SIZES, CALIBRATION_SAMPLES, DEFAULT_BATCH, read_preprocess},
     spec::{Objection, Reader},
 };
 
@@ -42,11 +43,11 @@ pub(in crate::cli) struct QuantizeArgs {
     pub(super) labels: Option<String>,
 
     /// The most calibration samples to use.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = |text: &str| whole(text, CALIBRATION_SAMPLES))]
     pub(super) max_samples: Option<u32>,
 
     /// Samples per forward pass, where the model leaves it open.
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_BATCH)]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_BATCH, value_parser = |text: &str| whole(text, BATCH_SIZES))]
     pub(super) batch_size: u32,
 
     /// Only print the plan, as JSON.
@@ -71,9 +72,16 @@ pub(in crate::cli) struct QuantizeArgs {
     pub(super) compute: ComputeConfig,
 }
 
+/// Reads a whole number of a range that a job has for it.
+fn whole(text: &str, range: RangeInclusive<i64>) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    let wrong = || format!("expected a whole number from {} to {}", range.start(), range.end());
+    number.and_then(|number| u32::try_from(number).ok()).ok_or_else(wrong)
+}
+
 /// Reads the value of `--preprocess`: JSON, as a job's `preprocess` has it. The error is the first thing wrong with it.
 fn preprocess(text: &str) -> Result<Preprocess, String> {
-    let json: Value = serde_json::from_str(text).map_err(|e| format!("not JSON: {e}"))?;
+    let json: Value = serde_json::from_str(text).map_err(|e| format!("not JSON: {}", json_words(&e)))?;
     let mut reader = Reader::default();
     let preprocess = reader.object(&json, "").map(|object| read_preprocess(&mut reader, &object));
     match (reader.objections.first(), preprocess) {
@@ -82,5 +90,24 @@ fn preprocess(text: &str) -> Result<Preprocess, String> {
             let text = |o: &Objection| format!("{}: {}", o.pointer.trim_start_matches('/'), o.message);
             Err(first.map(text).unwrap_or_default().trim_start_matches(": ").to_owned())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_to_the_ranges_of_a_job() {
+        assert_eq!(whole("4096", BATCH_SIZES), Ok(4096));
+        for wrong in ["0", "4097", "99999999999999999999", "x", "-1", ""] {
+            assert_eq!(whole(wrong, BATCH_SIZES), Err("expected a whole number from 1 to 4096".to_owned()));
+        }
+        assert!(whole("0", CALIBRATION_SAMPLES).is_err());
+    }
+
+    #[test]
+    fn preprocess_that_is_no_json_is_said_in_plain_words() {
+        assert_eq!(preprocess("{").unwrap_err(), "not JSON: it ends too early, at line 1 column 1");
     }
 }

@@ -41,6 +41,9 @@ pub enum UploadError {
     /// The name is not one that a file can have.
     #[error("the name is not one that a file can have")]
     Name,
+    /// It would be a file where there is a folder, or in a folder where there is a file.
+    #[error("`{name}` cannot be both a file and a folder of uploads")]
+    FileAndFolder { name: String },
     /// There is nothing in it.
     #[error("the upload has no bytes")]
     Empty,

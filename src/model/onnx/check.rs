@@ -39,11 +39,13 @@ impl<'g> Scope<'g> {
 
     /// Checks a graph whose nodes these are; so far the scope has what is given without them.
     fn graph(&mut self, graph: &GraphProto, nodes: &[&'g NodeProto]) -> Result<(), OnnxError> {
+        distinct("inputs", graph.input.iter().filter_map(|input| input.name.as_deref()))?;
         for output in nodes.iter().flat_map(|node| &node.output).filter(|output| !output.is_empty()) {
             if !self.given.insert(output) {
                 return Err(OnnxError::Duplicate { tensor: output.clone() });
             }
         }
+        distinct("nodes", nodes.iter().filter_map(|node| node.name.as_deref()))?;
         nodes.iter().try_for_each(|node| self.node(node))?;
         self.outputs(graph)?;
         match on_circle(nodes) {
@@ -86,6 +88,15 @@ impl<'g> Scope<'g> {
             Some(name) => Err(OnnxError::OutputMissing { tensor: name.to_owned() }),
             None => Ok(()),
         }
+    }
+}
+
+/// Whether no two of these things have one name; an empty name is none.
+fn distinct<'n>(what: &'static str, names: impl Iterator<Item = &'n str>) -> Result<(), OnnxError> {
+    let mut seen = HashSet::new();
+    match names.filter(|name| !name.is_empty()).find(|name| !seen.insert(*name)) {
+        Some(name) => Err(OnnxError::SameName { what, name: name.to_owned() }),
+        None => Ok(()),
     }
 }
 
@@ -166,12 +177,33 @@ mod tests {
     }
 
     #[test]
+    fn a_branch_may_have_a_tensor_of_the_name_of_what_comes_after_its_node() {
+        let branch = GraphBuilder::new().node("Neg", &["x"], &["z"]).output("z", &[]);
+        let graph = x().node("If", &["x"], &["i"]).inner("then_branch", branch).node("Relu", &["i"], &["z"]);
+        assert_eq!(checked(graph), Ok(()));
+    }
+
+    #[test]
     fn branches_are_graphs_like_any_other() {
         let with = |branch: GraphBuilder| checked(x().node("If", &["x"], &["y"]).inner("then_branch", branch));
         let twice = GraphBuilder::new().node("Neg", &["x"], &["i"]).node("Abs", &["x"], &["i"]).output("i", &[]);
         assert_eq!(with(twice).unwrap_err(), "tensor `i` is produced twice");
         let circle = GraphBuilder::new().node("Neg", &["b"], &["a"]).node("Abs", &["a"], &["b"]).output("a", &[]);
         assert!(with(circle).unwrap_err().ends_with("depends on its own output"));
+    }
+
+    #[test]
+    fn names_of_inputs_and_of_nodes_are_distinct_within_a_graph() {
+        assert_eq!(checked(x().input("x", &[1])).unwrap_err(), "two inputs have the name `x`");
+        let named = |name: &str| {
+            let mut graph = x().node("Relu", &["x"], &["a"]).node("Neg", &["a"], &["y"]).proto();
+            graph.node.iter_mut().for_each(|node| node.name = Some(name.to_owned()));
+            check(&Graph::new(graph).unwrap()).map_err(|error| error.to_string())
+        };
+        assert_eq!(named("n").unwrap_err(), "two nodes have the name `n`");
+        assert_eq!(named(""), Ok(()), "a node need not have a name");
+        let branch = GraphBuilder::new().node("Neg", &["x"], &["y"]).output("y", &[]);
+        assert_eq!(checked(x().node("If", &["x"], &["y"]).inner("then_branch", branch)), Ok(()));
     }
 
     #[test]

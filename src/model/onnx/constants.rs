@@ -3,9 +3,9 @@
 use std::{borrow::Cow, ops::Range};
 
 use super::{
-    Graph, OnnxError, TensorId,
+    Bytes, Graph, OnnxError, TensorId,
     node::{attribute, ints_attribute},
-    proto::{TensorProto, data_type},
+    proto::{AttributeProto, TensorProto, data_type},
 };
 use crate::{
     numeric::FloatFormat,
@@ -64,6 +64,11 @@ pub fn constant(graph: &Graph, tensor: TensorId) -> Result<Option<Constant<'_>>,
     Ok(Some(Constant { source, transposed, format, shape, bytes: Cow::Owned(moved) }))
 }
 
+/// The element type of the constant that a tensor of the graph is, float or not.
+pub fn constant_type(graph: &Graph, tensor: TensorId) -> Option<i32> {
+    find(graph, tensor)?.1.data_type
+}
+
 fn transpose<const SIZE: usize>(across: &Channels, bytes: &[u8]) -> Vec<u8> {
     let mut moved = Vec::new();
     across.to_front(bytes.as_chunks::<SIZE>().0, &mut moved);
@@ -86,6 +91,30 @@ fn find(graph: &Graph, tensor: TensorId) -> Option<(&str, &TensorProto, bool)> {
             let proto = graph.initializer(input)?;
             (swaps && proto.dims.len() == 2).then(|| (graph.name(input), proto, true))
         }
+        _ => None,
+    }
+}
+
+/// The tensor that an attribute of a `Constant` node stands for; `None` for a sparse one and for text.
+pub fn constant_value(attribute: &AttributeProto) -> Option<TensorProto> {
+    let floats = |dims: Vec<i64>, floats: &[f32]| TensorProto {
+        dims,
+        data_type: Some(data_type::FLOAT),
+        raw_data: Some(Bytes::from(floats.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())),
+        ..Default::default()
+    };
+    let ints = |dims: Vec<i64>, ints: &[i64]| TensorProto {
+        dims,
+        data_type: Some(data_type::INT64),
+        int64_data: ints.to_vec(),
+        ..Default::default()
+    };
+    match attribute.name.as_deref()? {
+        "value" => attribute.t.as_option().cloned(),
+        "value_float" => Some(floats(vec![], &[attribute.f?])),
+        "value_floats" => Some(floats(vec![attribute.floats.len() as i64], &attribute.floats)),
+        "value_int" => Some(ints(vec![], &[attribute.i?])),
+        "value_ints" => Some(ints(vec![attribute.ints.len() as i64], &attribute.ints)),
         _ => None,
     }
 }

@@ -38,6 +38,9 @@ pub enum OnnxError {
     /// Two nodes, or a node and a constant or input, give a tensor of the same name.
     #[error("tensor `{tensor}` is produced twice")]
     Duplicate { tensor: String },
+    /// Two inputs, or two nodes, of one graph have the same name.
+    #[error("two {what} have the name `{name}`")]
+    SameName { what: &'static str, name: String },
     /// A node has fewer inputs or outputs than its operator cannot do without.
     #[error("node `{node}` ({op_type}) has too few {what}: {found}, and {least} or more are needed")]
     Arity {
@@ -92,8 +95,13 @@ pub enum OnnxError {
     TooLarge,
 }
 
-const EXPORT_AGAIN: &str =
-    "export the model again with the opset that is needed, or choose int8 per channel, which needs 13";
+/// What to do about a model whose operators are older than these.
+fn export_again(needed: i64) -> String {
+    /// Since when QuantizeLinear has a scale for each channel.
+    const PER_CHANNEL: i64 = 13;
+    let again = format!("export the model again with opset {needed} or later");
+    if needed > PER_CHANNEL { format!("{again}, or choose int8 per channel, which needs {PER_CHANNEL}") } else { again }
+}
 
 impl Fault for OnnxError {
     fn explain(&self) -> Explanation<'_> {
@@ -110,6 +118,7 @@ impl Fault for OnnxError {
             | OnnxError::InputMissing { .. }
             | OnnxError::OutputMissing { .. }
             | OnnxError::Duplicate { .. }
+            | OnnxError::SameName { .. }
             | OnnxError::Shape { .. }
             | OnnxError::Cycle { .. } => ModelInvalid.hint(
                 "no engine loads such a graph: see what onnx.checker.check_model says, and export the model again",
@@ -120,10 +129,22 @@ impl Fault for OnnxError {
             OnnxError::External { .. } => {
                 ExternalDataInvalid.hint("keep the data files below the folder of the model, as plain files")
             }
-            OnnxError::Upgrade { .. } => OpsetUpgradeUnsupported.hint(EXPORT_AGAIN),
-            OnnxError::Opset { .. } => OpsetTooOld.hint(EXPORT_AGAIN),
+            OnnxError::Upgrade { needed, .. } => OpsetUpgradeUnsupported.hint(export_again(*needed)),
+            OnnxError::Opset { needed, .. } => OpsetTooOld.hint(export_again(*needed)),
             OnnxError::Float16 { .. } => HalfPrecisionUnsupported.hint("leave high_precision_dtype at fp32"),
             OnnxError::TooLarge => ModelTooLarge.plain(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn int8_per_channel_is_a_way_out_only_where_it_needs_less() {
+        let hint = |needed| OnnxError::Opset { found: 5, needed }.hint().unwrap_or_default();
+        assert_eq!(hint(7), "export the model again with opset 7 or later");
+        assert!(hint(21).ends_with("or choose int8 per channel, which needs 13"));
     }
 }

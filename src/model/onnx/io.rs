@@ -63,9 +63,6 @@ impl Model {
     pub(super) fn from_proto(mut frame: ModelProto, path: &Path) -> Result<Self, OnnxError> {
         let incomplete = |what| OnnxError::Incomplete { path: path.to_owned(), what };
         let graph = frame.graph.take().ok_or_else(|| incomplete("graph"))?;
-        if graph.node.is_empty() {
-            return Err(incomplete("node"));
-        }
         let opset = default_opset(&frame).ok_or_else(|| incomplete("opset version"))?;
         let graph = Graph::new(graph)?;
         check(&graph)?;

@@ -20,7 +20,7 @@ mod writer;
 use std::path::Path;
 
 pub use bytes::Bytes;
-pub use constants::{Constant, constant};
+pub use constants::{Constant, constant, constant_type, constant_value};
 pub use error::OnnxError;
 pub use graph::{Graph, Names, NodeId, TensorId, Use};
 pub use io::{Model, external_files};

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use crate::{
-    fault::{Explanation, Fault, FaultCode},
+    fault::{Explanation, Fault, FaultCode, json_words},
     tensor::ShapeError,
 };
 
@@ -26,12 +26,8 @@ pub enum SafetensorsError {
         source: io::Error,
     },
     /// The header is not that of a safetensors file, or does not agree with the file's size.
-    #[error("{path} is not a whole safetensors file", path = path.display())]
-    Header {
-        path: PathBuf,
-        #[source]
-        source: safetensors::SafeTensorError,
-    },
+    #[error("{path} is not a whole safetensors file: {source}", path = path.display())]
+    Header { path: PathBuf, source: HeaderError },
     /// The header can be read in more than one way.
     #[error("{path} has an ambiguous header: {reason}", path = path.display())]
     Ambiguous { path: PathBuf, reason: String },
@@ -56,13 +52,36 @@ pub enum SafetensorsError {
     NoShards { path: PathBuf },
 }
 
+/// What is wrong with a header.
+#[derive(Debug, thiserror::Error)]
+pub enum HeaderError {
+    /// Its JSON is not JSON, or not that of a header.
+    #[error("its header cannot be read: {0}")]
+    Json(String),
+    /// It does not agree with the file's size.
+    #[error("{0}")]
+    Size(safetensors::SafeTensorError),
+}
+
+impl From<safetensors::SafeTensorError> for HeaderError {
+    fn from(error: safetensors::SafeTensorError) -> Self {
+        match error {
+            safetensors::SafeTensorError::InvalidHeaderDeserialization(error) => HeaderError::Json(json_words(&error)),
+            other => HeaderError::Size(other),
+        }
+    }
+}
+
 impl Fault for SafetensorsError {
     fn explain(&self) -> Explanation<'_> {
         use FaultCode::*;
         match self {
             SafetensorsError::Read { .. } => ModelUnreadable.hint("is a shard missing?"),
             SafetensorsError::Write { .. } => ArtifactUnwritable.hint("is the disk full?"),
-            SafetensorsError::Header { .. } => {
+            SafetensorsError::Header { source: HeaderError::Json(_), .. } => {
+                ModelCorrupt.hint("save the file again with the library safetensors")
+            }
+            SafetensorsError::Header { source: HeaderError::Size(_), .. } => {
                 ModelCorrupt.hint("the file may be truncated: compare its size and digest with the source")
             }
             SafetensorsError::Ambiguous { .. } | SafetensorsError::Shape { .. } => ModelCorrupt.plain(),

@@ -6,11 +6,12 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use safetensors::SafeTensors;
+use safetensors::{SafeTensorError, SafeTensors};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::{SUFFIX, SafetensorsError};
 use crate::{
+    fault::json_words,
     model::checkpoint::{Checkpoint, Shard, TensorInfo},
     tensor::{Mapped, Shape},
 };
@@ -33,13 +34,13 @@ pub fn open(path: &Path) -> Result<Checkpoint, SafetensorsError> {
 
 fn open_shard(path: &Path) -> Result<Shard, SafetensorsError> {
     let map = Mapped::open(path).map_err(|source| SafetensorsError::Read { path: path.to_owned(), source })?;
-    let header = |source| SafetensorsError::Header { path: path.to_owned(), source };
+    let header = |error: SafeTensorError| SafetensorsError::Header { path: path.to_owned(), source: error.into() };
     // The library checks sizes before it allocates, and that the tensors cover the file without gap or overlap.
     let (length, metadata) = SafeTensors::read_metadata(map.as_ref()).map_err(header)?;
     let data = length + 8;
     // It keeps the last of two entries of one name, though; which one another reader keeps is anyone's guess.
     if let Err(error) = serde_json::from_slice::<DistinctKeys>(map.as_ref().get(8..data).unwrap_or_default()) {
-        return Err(SafetensorsError::Ambiguous { path: path.to_owned(), reason: error.to_string() });
+        return Err(SafetensorsError::Ambiguous { path: path.to_owned(), reason: json_words(&error) });
     }
     let mut tensors = Vec::new();
     for (name, info) in metadata.tensors() {
@@ -125,7 +126,7 @@ pub fn header_end(first: [u8; 8]) -> Option<u64> {
 fn weight_map(path: &Path) -> Result<BTreeMap<String, String>, SafetensorsError> {
     let text = fs::read(path).map_err(|source| SafetensorsError::Read { path: path.to_owned(), source })?;
     let invalid = |reason: String| SafetensorsError::Index { path: path.to_owned(), reason };
-    let json: serde_json::Value = serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
+    let json: serde_json::Value = serde_json::from_slice(&text).map_err(|e| invalid(json_words(&e)))?;
     let map = json.get("weight_map").and_then(|map| map.as_object());
     let map = map.ok_or_else(|| invalid("there is no `weight_map` object".to_owned()))?;
     let mut weight_map = BTreeMap::new();

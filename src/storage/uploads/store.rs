@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, future, stream};
 use object_store::{ObjectMeta, ObjectStoreExt, path::Path as Key};
 
 use super::body::{End, Gathered, Parts, Received};
@@ -50,6 +50,28 @@ impl Artifacts {
     }
 }
 
+impl Artifacts {
+    /// Objects to a file where there is a folder, and to one in a folder where there is a file: a store of folders cannot have
+    /// both, and `upload://name` would not say which of them it means.
+    async fn check_place(&self, tenant: &Tenant, path: &Key) -> Result<(), UploadError> {
+        let parts: Vec<_> = path.parts().collect();
+        for length in 1..parts.len() {
+            let folder: Key = parts.iter().take(length).cloned().collect();
+            match self.store().head(&Self::upload_key(tenant, &folder)).await.map_err(failed) {
+                Ok(_) => return Err(UploadError::FileAndFolder { name: folder.to_string() }),
+                Err(UploadError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let key = Self::upload_key(tenant, path);
+        let below = self.store().list(Some(&key)).try_filter(|meta| future::ready(meta.location != key));
+        match std::pin::pin!(below).try_next().await.map_err(failed)? {
+            Some(_) => Err(UploadError::FileAndFolder { name: path.to_string() }),
+            None => Ok(()),
+        }
+    }
+}
+
 fn failed(error: object_store::Error) -> UploadError {
     match read_error(error) {
         ReadError::NotFound => UploadError::NotFound,
@@ -63,6 +85,7 @@ impl Uploads for Artifacts {
         let NewUpload { name, limit, sha256 } = new;
         let path = Key::parse(&name).map_err(|_| UploadError::Name)?;
         let key = Self::upload_key(tenant, &path);
+        self.check_place(tenant, &path).await?;
         let mut body = Gathered::new(body, limit, sha256);
         let first = body.next().await?.ok_or(UploadError::Empty)?;
         let Received { sha256, size } = if body.ended {
@@ -104,5 +127,32 @@ impl Uploads for Artifacts {
         let key = Self::upload_key(tenant, &Key::parse(name).map_err(|_| UploadError::NotFound)?);
         self.store().head(&key).await.map_err(failed)?;
         self.store().delete(&key).await.map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    async fn put(store: &Artifacts, name: &str) -> Result<Upload, UploadError> {
+        let new = NewUpload { name: name.to_owned(), limit: 100, sha256: None };
+        store.put(&Tenant::default(), new, Box::pin(stream::iter([Ok(Bytes::from_static(b"x"))]))).await
+    }
+
+    #[tokio::test]
+    async fn a_name_is_that_of_a_file_or_of_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Artifacts::local(folder.path()).unwrap();
+        for name in ["a", "b/c/d", "b/c/e", "a", "ab", "b/c/d"] {
+            put(&store, name).await.unwrap();
+        }
+        for (name, both) in [("a/b", "a"), ("a/b/c", "a"), ("b", "b"), ("b/c", "b/c"), ("b/c/d/e", "b/c/d")] {
+            let error = put(&store, name).await.unwrap_err();
+            assert!(matches!(&error, UploadError::FileAndFolder { name } if name == both), "{name}: {error}");
+        }
+        store.delete(&Tenant::default(), "a").await.unwrap();
+        put(&store, "a/b").await.unwrap();
     }
 }

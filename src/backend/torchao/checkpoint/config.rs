@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::{backend::BackendError, model::checkpoint::Checkpoint};
+use crate::{backend::BackendError, fault::json_words, model::checkpoint::Checkpoint};
 
 /// The name of the file.
 pub(super) const CONFIG: &str = "config.json";
@@ -24,7 +24,7 @@ impl ModelConfig {
         let path = checkpoint.folder.join(CONFIG);
         let invalid = |reason: String| BackendError::Config { path: path.clone(), reason };
         let text = fs::read(&path).map_err(|e| invalid(e.to_string()))?;
-        let Value::Object(config) = serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))? else {
+        let Value::Object(config) = serde_json::from_slice(&text).map_err(|e| invalid(json_words(&e)))? else {
             return Err(invalid("it is not an object".to_owned()));
         };
         if config.get(QUANTIZATION).is_some_and(|value| !value.is_null()) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Graph, NodeId, TensorId};
+use crate::model::onnx::op::ResultType;
 
 impl Graph {
     /// The first node before a tensor that does more than pass values on.
@@ -33,6 +34,42 @@ impl Graph {
             }
         }
         found
+    }
+
+    /// The nodes, each behind those whose outputs it reads, and otherwise as the file orders them. What branches read is not
+    /// looked at.
+    pub fn producers_first(&self) -> Vec<NodeId> {
+        let (mut ordered, mut seen, mut done) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        for last in self.nodes() {
+            let mut pending = vec![last];
+            while let Some(&node) = pending.last() {
+                // A node that comes up again has nothing before it that is not done: a graph has no circles.
+                if seen.insert(node) {
+                    pending.extend(self.inputs_of(node).filter_map(|(_, tensor)| self.producer(tensor)));
+                    continue;
+                }
+                pending.pop();
+                if done.insert(node) {
+                    ordered.push(node);
+                }
+            }
+        }
+        ordered
+    }
+
+    /// [`Graph::declared_types`], carried along the nodes whose result has the type of an input.
+    pub fn carried_types(&self) -> BTreeMap<String, i32> {
+        let mut types = self.declared_types();
+        let constants = self.initializers().filter_map(|tensor| Some((tensor.name.clone()?, tensor.data_type?)));
+        types.extend(constants);
+        for id in self.producers_first() {
+            let ResultType::Like(input) = self.facts(id).result else { continue };
+            let input = self.input(id, input).and_then(|input| types.get(self.name(input)).copied());
+            if let (Some(output), Some(element)) = (self.output(id, 0), input) {
+                types.entry(self.name(output).to_owned()).or_insert(element);
+            }
+        }
+        types
     }
 
     /// How many steps each node before `start` lies away at least; `start` itself 0.
@@ -101,9 +138,24 @@ mod tests {
     }
 
     #[test]
+    fn producers_come_first_and_the_rest_keeps_its_order() {
+        let graph = GraphBuilder::new()
+            .node("Add", &["r", "m"], &["y"])
+            .node("Relu", &["m"], &["r"])
+            .node("Neg", &["x"], &["n"])
+            .node("Mul", &["x", "x"], &["m"])
+            .build();
+        let order: Vec<usize> = graph.producers_first().into_iter().map(|id| graph.position(id)).collect();
+        assert_eq!(order, [3, 1, 0, 2]);
+        let graph = self::graph();
+        assert_eq!(graph.producers_first(), graph.nodes().collect::<Vec<_>>());
+    }
+
+    #[test]
     fn walks_end_on_a_circle_of_copies() {
         let graph = GraphBuilder::new().node("Relu", &["b"], &["a"]).node("Relu", &["a"], &["b"]).build();
         assert_eq!(graph.producer_through_copies(graph.tensor("a").unwrap()), None);
         assert!(graph.consumers_through_copies(graph.node_at(0).unwrap()).is_empty());
+        assert_eq!(graph.producers_first().len(), 2);
     }
 }

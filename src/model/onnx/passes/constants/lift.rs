@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::onnx::{
-    Bytes, Graph,
-    proto::{AttributeProto, TensorProto, data_type},
-};
+use crate::model::onnx::{Graph, constant_value, proto::TensorProto};
 
 /// Replaces the `Constant` nodes of the main graph; one whose value is sparse or a text stays.
 pub(super) fn lift_constants(graph: &mut Graph) {
     let mut lifted = BTreeSet::new();
     for id in graph.nodes().filter(|id| graph.op(*id) == Some("Constant")).collect::<Vec<_>>() {
-        let value = graph.node(id).attribute.first().and_then(value);
+        let value = graph.node(id).attribute.first().and_then(constant_value);
         let output = graph.output(id, 0).map(|output| graph.name(output).to_owned());
         if let (Some(tensor), Some(name)) = (value, output) {
             graph.add_initializer(TensorProto { name: Some(name), ..tensor });
@@ -21,34 +18,13 @@ pub(super) fn lift_constants(graph: &mut Graph) {
     graph.remove(&lifted);
 }
 
-/// The tensor that an attribute of a `Constant` node stands for.
-fn value(attribute: &AttributeProto) -> Option<TensorProto> {
-    let floats = |dims: Vec<i64>, floats: &[f32]| TensorProto {
-        dims,
-        data_type: Some(data_type::FLOAT),
-        raw_data: Some(Bytes::from(floats.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())),
-        ..Default::default()
-    };
-    let ints = |dims: Vec<i64>, ints: &[i64]| TensorProto {
-        dims,
-        data_type: Some(data_type::INT64),
-        int64_data: ints.to_vec(),
-        ..Default::default()
-    };
-    match attribute.name.as_deref()? {
-        "value" => attribute.t.as_option().cloned(),
-        "value_float" => Some(floats(vec![], &[attribute.f?])),
-        "value_floats" => Some(floats(vec![attribute.floats.len() as i64], &attribute.floats)),
-        "value_int" => Some(ints(vec![], &[attribute.i?])),
-        "value_ints" => Some(ints(vec![attribute.ints.len() as i64], &attribute.ints)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::onnx::testing::{GraphBuilder, constants, floats, lines};
+    use crate::model::onnx::{
+        proto::data_type,
+        testing::{GraphBuilder, constants, floats, lines},
+    };
 
     #[test]
     fn every_form_of_value_becomes_an_initializer() {

@@ -11,7 +11,7 @@ use self::conversion::Conversion;
 use super::pass::{Pass, PassChanges, PassOptions};
 use crate::model::onnx::{
     Graph, Model, OnnxError, inner_graphs, node_name,
-    proto::{data_type, type_proto},
+    proto::{NodeProto, data_type, type_proto},
 };
 
 pub(super) const PASS: Pass = Pass { name: "float16", run };
@@ -41,7 +41,9 @@ fn to_float16(graph: &mut Graph) -> Result<Notes, OnnxError> {
     let (mut proto, declared) = (graph.to_proto(), graph.declared_types());
     let mut conversion = Conversion::new(graph.names().clone());
     conversion.inputs(&proto);
-    let nodes = std::mem::take(&mut proto.node);
+    proto.node.clear();
+    // What is known of types is carried along from producers to readers, and a file may have them in any order.
+    let nodes: Vec<NodeProto> = graph.producers_first().into_iter().map(|id| graph.node(id).clone()).collect();
     conversion.constants(&mut proto, &nodes);
     nodes.into_iter().for_each(|node| conversion.node(node, &declared));
     conversion.outputs(&mut proto);
@@ -61,7 +63,10 @@ fn to_float16(graph: &mut Graph) -> Result<Notes, OnnxError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::onnx::testing::{GraphBuilder, constants, lines};
+    use crate::model::onnx::{
+        constant_value,
+        testing::{GraphBuilder, constants, floats, lines},
+    };
 
     fn carried(builder: GraphBuilder) -> (Graph, Notes) {
         let mut graph = builder.build();
@@ -162,6 +167,43 @@ mod tests {
         assert_eq!(lines(&graph).len(), 4);
         let to: Vec<_> = graph.nodes().map(|id| crate::model::onnx::int_attribute(graph.node(id), "to")).collect();
         assert_eq!(to, [None, Some(10), None, Some(7)]);
+    }
+
+    #[test]
+    fn readers_may_stand_before_their_producers() {
+        let builder = GraphBuilder::new()
+            .input("x", &[2])
+            .floats("w", &[2], &[1.0, 2.0])
+            .node("Add", &["r", "w"], &["y"])
+            .node("Relu", &["m"], &["r"])
+            .node("Mul", &["x", "w"], &["m"])
+            .output("y", &[2]);
+        let (graph, _) = carried(builder);
+        let expected =
+            ["Cast(x) -> x.half", "Mul(x.half, w) -> m", "Relu(m) -> r", "Add(r, w) -> y.half", "Cast(y.half) -> y"];
+        assert_eq!(lines(&graph), expected);
+    }
+
+    #[test]
+    fn constant_nodes_that_are_not_folded_follow() {
+        let with = |constant: GraphBuilder| {
+            let builder = constant.node("Add", &["x", "c"], &["y"]).output("y", &[2]);
+            let (graph, (_, clipped)) = carried(builder);
+            let value = graph.nodes().find(|&id| graph.op(id) == Some("Constant")).map(|id| graph.node(id)).unwrap();
+            (constant_value(&value.attribute[0]).unwrap().data_type, clipped, lines(&graph).last().cloned())
+        };
+        let constant = || GraphBuilder::new().input("x", &[2]).node("Constant", &[], &["c"]);
+        let float16 = Some(data_type::FLOAT16);
+        let last = Some("Cast(y.half) -> y".to_owned());
+        for constant in [
+            constant().tensor("value", floats("", &[2], &[1.0, 2.0])),
+            constant().float("value_float", 1.5),
+            constant().float_list("value_floats", &[1.0, 2.0]),
+        ] {
+            assert_eq!(with(constant), (float16, vec![], last.clone()));
+        }
+        assert_eq!(with(constant().float("value_float", 1e9)).1, ["c"]);
+        assert_eq!(with(constant().int("value_int", 7)).0, Some(data_type::INT64));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{conversion::Conversion, values};
 use crate::model::onnx::{
-    Bytes, node_name,
+    Bytes, constant_value, node_name,
     op::{OpFacts, ResultType},
     proto::{AttributeProto, NodeProto, TensorProto, attribute_type, data_type},
 };
@@ -27,6 +27,7 @@ impl Conversion {
         }
         let float_result = match (op.as_str(), facts.result) {
             ("Cast", _) => cast_to_float16(&mut node),
+            ("Constant", _) => self.constant_node(&mut node),
             ("ConstantOfShape", _) => float16_of_shape(&mut node),
             (_, ResultType::NotFloat) => false,
             (_, ResultType::Like(input)) => self.reads_float(&node, input),
@@ -56,6 +57,24 @@ impl Conversion {
             self.cast_to(&single, &output, data_type::FLOAT16);
             self.floats.insert(output);
         }
+    }
+
+    /// Makes the f32 value of a `Constant` node f16; whether the result is f16.
+    fn constant_node(&mut self, node: &mut NodeProto) -> bool {
+        let Some(value) = node.attribute.first_mut() else { return false };
+        let Some(tensor) = constant_value(value) else { return false };
+        if tensor.data_type != Some(data_type::FLOAT) {
+            return tensor.data_type == Some(data_type::FLOAT16);
+        }
+        let (float16, clipped) = values::to_float16(&tensor);
+        *value = AttributeProto {
+            name: Some("value".to_owned()),
+            r#type: Some(attribute_type::TENSOR),
+            t: float16.into(),
+            ..Default::default()
+        };
+        self.clipped.extend(node.output.first().filter(|_| clipped).cloned());
+        true
     }
 
     fn reads_float(&self, node: &NodeProto, at: usize) -> bool {
