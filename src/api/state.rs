@@ -24,6 +24,8 @@ pub struct ApiState {
     pub artifacts: Arc<dyn ArtifactReader>,
     /// Files that clients brought.
     pub uploads: Arc<dyn Uploads>,
+    /// The largest request of a job, in bytes.
+    pub largest_body: usize,
     /// The largest upload, in bytes.
     pub largest_upload: u64,
     /// Webhooks and their deliveries.

@@ -119,7 +119,7 @@ impl App {
 fn http_settings(config: &HttpConfig) -> Result<HttpSettings, AppError> {
     let cors = CorsOrigins::parse(&config.cors_origins)?;
     let max_requests = usize::try_from(config.max_requests).unwrap_or(usize::MAX);
-    Ok(HttpSettings { cors, max_requests, timeout: config.timeout() })
+    Ok(HttpSettings { cors, max_requests, largest_body: config.largest_body(), timeout: config.timeout() })
 }
 
 fn api_state(
@@ -135,6 +135,7 @@ fn api_state(
         jobs: Arc::clone(&resources.database.jobs),
         artifacts: Arc::new(resources.artifacts.clone()),
         uploads: Arc::new(resources.artifacts.clone()),
+        largest_body: config.http.largest_body(),
         largest_upload: config.max_upload_mib.saturating_mul(1 << 20),
         webhooks: Arc::clone(&resources.database.webhooks),
         keys: Arc::clone(&resources.database.keys),

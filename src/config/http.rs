@@ -16,6 +16,10 @@ pub struct HttpConfig {
     #[arg(long, env = "PTQD_MAX_REQUESTS", value_name = "N", default_value_t = Self::MAX_REQUESTS, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_requests: u32,
 
+    /// The most kibibytes of a request's body, uploads excepted: a job is a description, what it works on comes by URI.
+    #[arg(long, env = "PTQD_MAX_REQUEST_KIB", value_name = "N", default_value_t = Self::MAX_REQUEST_KIB, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub max_request_kib: u32,
+
     /// The most seconds that a request is worked on before its answer begins, uploads excepted; one that takes longer is
     /// answered 503. At least 31, since `Prefer: wait` may ask for 30.
     #[arg(long, env = "PTQD_REQUEST_TIMEOUT_SECONDS", value_name = "N", default_value_t = Self::TIMEOUT_SECONDS, value_parser = clap::value_parser!(u32).range(31..))]
@@ -24,7 +28,13 @@ pub struct HttpConfig {
 
 impl HttpConfig {
     const MAX_REQUESTS: u32 = 4096;
+    const MAX_REQUEST_KIB: u32 = 64;
     const TIMEOUT_SECONDS: u32 = 300;
+
+    /// The largest body of a request, in bytes.
+    pub fn largest_body(&self) -> usize {
+        usize::try_from(self.max_request_kib).unwrap_or(usize::MAX).saturating_mul(1 << 10)
+    }
 
     /// The longest that a request is worked on.
     pub fn timeout(&self) -> Duration {
@@ -37,6 +47,7 @@ impl Default for HttpConfig {
         HttpConfig {
             cors_origins: Vec::new(),
             max_requests: Self::MAX_REQUESTS,
+            max_request_kib: Self::MAX_REQUEST_KIB,
             request_timeout_seconds: Self::TIMEOUT_SECONDS,
         }
     }

@@ -19,6 +19,7 @@ use crate::{
     control::{Control, MemoryBudget, Notice, Phase},
     engine::EngineConfig,
     job::{AdmittedJob, Failure, Finish, JobSpec, Lease, Machine, Tenant, Work},
+    panics::blocking,
     pipeline::{LocalJob, PipelineError},
     storage::{Cache, Stager, StorageError, Want},
 };
@@ -55,7 +56,8 @@ impl Task {
             control: &control,
         };
         let unstaged = |error: StorageError| Failure::new(&error, Some(Phase::Staging));
-        let job = restore(spec)?;
+        let restored = blocking(move || restore(spec)).await;
+        let job = restored.unwrap_or_else(|panicked| Err(Failure::new(&panicked, Some(Phase::Staging))))?;
         let (files, shards) = stage(&stager, &job.spec, Want::Model).await.map_err(unstaged)?;
         let memory = Arc::new(MemoryBudget::new(ctx.memory_bytes));
         let statistics = ctx.cache.as_ref().map(Cache::statistics);

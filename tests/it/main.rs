@@ -15,6 +15,7 @@
 
 mod access;
 mod api;
+mod bounds;
 mod calibration_data;
 mod checkpoint;
 mod clouds;

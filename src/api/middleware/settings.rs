@@ -11,12 +11,19 @@ pub struct HttpSettings {
     pub cors: CorsOrigins,
     /// The most requests that are worked on at a time; more are turned away.
     pub max_requests: usize,
+    /// The largest body of a request, in bytes. Uploads have a limit of their own.
+    pub largest_body: usize,
     /// The longest that a request is worked on until the head of its answer is sent. Uploads have no such limit.
     pub timeout: Duration,
 }
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        HttpSettings { cors: CorsOrigins::None, max_requests: 4096, timeout: Duration::from_secs(300) }
+        HttpSettings {
+            cors: CorsOrigins::None,
+            max_requests: 4096,
+            largest_body: 64 << 10,
+            timeout: Duration::from_secs(300),
+        }
     }
 }

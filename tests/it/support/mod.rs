@@ -26,7 +26,7 @@ pub use proxy::{Line, OVERLOADED, Proxy};
 pub use python::python;
 pub use quantize::quantize;
 pub use repeated::repeated;
-pub use server::{Client, Server};
+pub use server::{Answer, Client, Server};
 
 /// A file of `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
