@@ -19,9 +19,15 @@ use tokio::{
 
 pub use error::AppError;
 
-use self::{disk::Disks, planner::LocalPlanner, resources::Resources, telemetry::ProcessTelemetry, workers::Tasks};
+use self::{
+    disk::Disks,
+    planner::LocalPlanner,
+    resources::{Open, Resources},
+    telemetry::ProcessTelemetry,
+    workers::Tasks,
+};
 use crate::{
-    api::{self, Access, ApiState, CorsOrigins, HttpSettings},
+    api::{self, Access, ApiState, CorsOrigins, HttpSettings, Limits},
     config::{HttpConfig, ServeConfig, WorkerConfig},
     outbound::{Guard, Sender},
     storage::Sources,
@@ -49,7 +55,11 @@ impl App {
         let http = http_settings(&config.http)?;
         let resources = Resources::open(&config.worker).await?;
         let (stop, stopped) = watch::channel(false);
-        let sources = resources.sources(&config.worker.storage, config.listen.ip().is_loopback())?;
+        let loopback = config.listen.ip().is_loopback();
+        let (access, limits) = access::access(config, &resources);
+        let needs_key = matches!(access, Access::Keys(..));
+        let open = Open { files: loopback && resources.embedded() && !needs_key, buckets: loopback };
+        let sources = resources.sources(&config.worker.storage, open)?;
         let unheard = |source| AppError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(unheard)?;
         let address = listener.local_addr().map_err(unheard)?;
@@ -69,8 +79,7 @@ impl App {
             sender.work(sending).await;
             Ok(())
         });
-        let state = api_state(config, &resources, sources, guard, stopped.clone());
-        let needs_key = matches!(state.access, Access::Keys(..));
+        let state = api_state(config, &resources, (access, limits), sources, guard, stopped.clone());
         let mut ended = stopped;
         tasks.spawn(async move {
             let router = api::router(state, &http);
@@ -87,8 +96,8 @@ impl App {
         let resources = Resources::open(config).await?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        // The server has looked at every job already.
-        let sources = resources.sources(&config.storage, true)?;
+        // The server knows which buckets each tenant may read, and has looked at every job. Files are this machine's own.
+        let sources = resources.sources(&config.storage, Open { files: false, buckets: true })?;
         resources.spawn_workers(&mut tasks, config, count, &sources, &stopped);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         Ok(App { address, needs_key: false, stop, tasks, _lock: resources.lock })
@@ -125,11 +134,11 @@ fn http_settings(config: &HttpConfig) -> Result<HttpSettings, AppError> {
 fn api_state(
     config: &ServeConfig,
     resources: &Resources,
+    (access, limits): (Access, Option<Arc<Limits>>),
     sources: Sources,
     guard: Guard,
     draining: watch::Receiver<bool>,
 ) -> ApiState {
-    let (access, limits) = access::access(config, resources);
     let folders = resources.artifacts.folder().into_iter().chain([&*resources.scratch]).map(Path::to_owned);
     ApiState {
         jobs: Arc::clone(&resources.database.jobs),

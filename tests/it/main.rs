@@ -24,6 +24,7 @@ mod command_line;
 mod deploy;
 mod engine;
 mod faults;
+mod files;
 mod full_disks;
 mod golden_calibration;
 mod golden_casts;

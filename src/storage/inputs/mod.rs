@@ -16,6 +16,7 @@ mod transfer;
 mod tries;
 
 pub use cache::Cache;
+pub use files::LocalFiles;
 pub use incoming::IncomingShards;
 pub use location::SCHEMES;
 pub use remote::Want;

@@ -21,7 +21,7 @@ pub use cloud::{Cloud, serve_router};
 pub use golden::Golden;
 pub use jobs::{ended_in_the_middle, endless_job, long_job, wait_for_phase};
 pub use local::{data, local_job, run_local};
-pub use process::{Postgres, Process, eventually, program, schema, serve, start_server, work};
+pub use process::{Postgres, Process, eventually, key, program, schema, serve, start_server, work};
 pub use proxy::{Line, OVERLOADED, Proxy};
 pub use python::python;
 pub use quantize::quantize;
