@@ -40,6 +40,4 @@ pub enum AppError {
     /// A setting of whose pages may call the API.
     #[error("the setting --cors-origin cannot be read")]
     Origin(#[from] OriginError),
-    #[error("serving ended")]
-    Serve(#[source] io::Error),
 }

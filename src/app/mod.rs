@@ -3,6 +3,7 @@
 mod access;
 mod disk;
 mod error;
+mod http;
 mod planner;
 mod policies;
 mod resources;
@@ -27,8 +28,8 @@ use self::{
     workers::Tasks,
 };
 use crate::{
-    api::{self, Access, ApiState, CorsOrigins, HttpSettings, Limits},
-    config::{HttpConfig, ServeConfig, WorkerConfig},
+    api::{self, Access, ApiState, Limits, Streams},
+    config::{ServeConfig, WorkerConfig},
     outbound::{Guard, Sender},
     storage::Sources,
 };
@@ -52,7 +53,7 @@ pub struct App {
 impl App {
     /// Starts API and workers.
     pub async fn serve(config: &ServeConfig) -> Result<Self, AppError> {
-        let http = http_settings(&config.http)?;
+        let settings = http::settings(&config.http, config.listen)?;
         let resources = Resources::open(&config.worker).await?;
         let (stop, stopped) = watch::channel(false);
         let loopback = config.listen.ip().is_loopback();
@@ -80,13 +81,14 @@ impl App {
             Ok(())
         });
         let state = api_state(config, &resources, (access, limits), sources, guard, stopped.clone());
-        let mut ended = stopped;
+        let (connections, mut ended) = (http::connections(&config.http), stopped);
         tasks.spawn(async move {
-            let router = api::router(state, &http);
+            let router = api::router(state, &settings);
             let stop = async move {
                 let _ = ended.wait_for(|stop| *stop).await;
             };
-            axum::serve(listener, router).with_graceful_shutdown(stop).await.map_err(AppError::Serve)
+            api::serve(listener, router, connections, stop).await;
+            Ok(())
         });
         Ok(App { address, needs_key, stop, tasks, _lock: resources.lock })
     }
@@ -125,12 +127,6 @@ impl App {
     }
 }
 
-fn http_settings(config: &HttpConfig) -> Result<HttpSettings, AppError> {
-    let cors = CorsOrigins::parse(&config.cors_origins)?;
-    let max_requests = usize::try_from(config.max_requests).unwrap_or(usize::MAX);
-    Ok(HttpSettings { cors, max_requests, largest_body: config.largest_body(), timeout: config.timeout() })
-}
-
 fn api_state(
     config: &ServeConfig,
     resources: &Resources,
@@ -155,6 +151,8 @@ fn api_state(
             engine: config.worker.compute.engine(),
             places: Semaphore::new(PLANS_AT_ONCE),
         }),
+        failures: access::failures(config, &access),
+        streams: Arc::new(Streams::new(http::count(config.http.max_streams))),
         access,
         limits,
         inputs: Arc::new(sources),

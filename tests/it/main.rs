@@ -21,6 +21,7 @@ mod checkpoint;
 mod clouds;
 mod cluster;
 mod command_line;
+mod connections;
 mod deploy;
 mod engine;
 mod faults;
