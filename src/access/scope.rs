@@ -10,7 +10,7 @@ use serde::Deserialize;
 pub enum Scope {
     /// Look at jobs, reports and artifacts.
     JobsRead,
-    /// Create, cancel, retry and delete jobs, and manage webhooks.
+    /// Plan, create, cancel, retry and delete jobs, and manage webhooks.
     JobsWrite,
     /// Everything, keys and metrics included.
     Admin,

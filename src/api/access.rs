@@ -41,7 +41,10 @@ impl Access {
 
 fn allowed(parts: &Parts, wanted: Scope) -> Result<Identity, ApiError> {
     if let Some(error) = parts.extensions.get::<Arc<ApiError>>() {
-        return Err(ApiError::Unauthorized { why: error.to_string() });
+        return Err(match **error {
+            ApiError::Throttled { wait } => ApiError::Throttled { wait },
+            _ => ApiError::Unauthorized { why: error.to_string() },
+        });
     }
     let who = parts.extensions.get::<Identity>().ok_or(ApiError::Internal)?;
     if !who.scopes.allow(wanted) {

@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     access::Writer,
-    admission::{admit, new_job},
+    admission::{admit, new_job, read},
     conditional::tag,
     error::ApiError,
     extract::Params,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     digest::sha256_hex,
-    job::{Created, Idempotency, JobRequest},
+    job::{Created, Idempotency},
     pipeline::Purpose,
 };
 
@@ -103,7 +103,7 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let body = request::json_body(&headers, body)?;
     let idempotency = idempotency(&headers, &body)?;
-    let job = admit(&state, writer.tenant(), JobRequest::read(&body), Purpose::Run)?;
+    let job = admit(&state, writer.tenant(), read(body).await?, Purpose::Run)?;
     if params.validate_only {
         let warnings = job.warnings.iter().map(WarningView::from).collect();
         return Ok(Json(Validated { valid: true, effective_config: job.effective_config, warnings }).into_response());

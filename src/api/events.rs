@@ -25,6 +25,7 @@ use super::{
     path_job::find,
     problem::Problem,
     state::ApiState,
+    streams::OpenStream,
 };
 use crate::job::{Event, JobId, Notification, NotificationStream, Tenant, wait_for};
 
@@ -112,6 +113,7 @@ struct EventPage {
         (EventPage = "application/json"), (EventLine = "text/event-stream"))),
     (status = 400, description = "A parameter cannot be read.", body = Problem),
     (status = 404, description = "There is no such job.", body = Problem),
+    (status = 429, description = "You follow as many streams as you may.", body = Problem),
 ))]
 async fn events(
     State(state): State<ApiState>,
@@ -135,11 +137,12 @@ async fn events(
         let events = events.into_iter().map(EventView::from).collect();
         return Ok(Json(EventPage { events, next_after }).into_response());
     }
+    let place = state.streams.open(&reader.0).ok_or(ApiError::Streams)?;
     let last_seen: i64 = text(header::HeaderName::from_static("last-event-id")).parse().unwrap_or(0);
     let notifications = state.jobs.notifications();
     let draining = state.draining.clone();
     let (tenant, pending) = (reader.0.tenant, VecDeque::new());
-    let start = Follow { state, tenant, job: job.id, seen: last_seen, pending, notifications, draining };
+    let start = Follow { state, tenant, job: job.id, seen: last_seen, pending, notifications, draining, _place: place };
     let stream = stream::unfold(start, |mut at| async move { Some((Ok::<_, Infallible>(at.next().await?), at)) });
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
 }
@@ -153,6 +156,8 @@ struct Follow {
     pending: VecDeque<Event>,
     notifications: NotificationStream,
     draining: watch::Receiver<bool>,
+    /// Among the streams that its caller has open.
+    _place: OpenStream,
 }
 
 impl Follow {

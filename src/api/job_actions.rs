@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     access::Writer,
-    admission::{admit, new_job},
+    admission::{admit, new_job, read},
     conditional::{if_match, tag},
     error::ApiError,
     extract::PathParams,
@@ -23,7 +23,7 @@ use super::{
     views::JobView,
 };
 use crate::{
-    job::{Changed, Job, JobRequest},
+    job::{Changed, Job},
     pipeline::Purpose,
     spec::{Objection, ObjectionCode},
 };
@@ -99,8 +99,12 @@ async fn retry(
     // Nothing is to be different; as a patch, null would leave nothing of the request.
     if !patch.is_null() {
         merge(&mut request, patch);
+        // Patches may add up; a job is never larger than one that comes at once.
+        if request.to_string().len() > state.largest_body {
+            return Err(ApiError::TooLarge);
+        }
     }
-    let request = JobRequest::read(&request);
+    let request = read(request).await?;
     if request.spec.name != job.spec.name {
         let objection = Objection::new("/name", ObjectionCode::OutOfRange, "a job keeps its name");
         return Err(ApiError::Invalid(vec![objection.hint("submit a new job instead")]));

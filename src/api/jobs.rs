@@ -109,7 +109,7 @@ async fn list(
     let more = jobs.len() as i64 > limit;
     jobs.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let next_cursor = jobs.last().filter(|_| more).map(|job| format!("{}.{}", job.created_at, job.id));
-    Ok(Json(JobPage { jobs: jobs.into_iter().map(JobView::from).collect(), next_cursor }))
+    Ok(Json(JobPage { jobs: jobs.into_iter().map(JobView::listed).collect(), next_cursor }))
 }
 
 fn read_cursor(text: &str) -> Option<Cursor> {

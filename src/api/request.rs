@@ -2,12 +2,12 @@
 
 use axum::{
     body::Bytes,
-    extract::rejection::BytesRejection,
+    extract::rejection::{BytesRejection, FailedToBufferBody},
     http::{HeaderMap, header},
 };
 use serde_json::Value;
 
-use super::{error::ApiError, plain_words};
+use super::{error::ApiError, middleware::too_slow, plain_words};
 
 /// The JSON of a body that says it is JSON.
 pub(super) fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Value, ApiError> {
@@ -16,11 +16,24 @@ pub(super) fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>
     if media_type != "application/json" && media_type != "application/merge-patch+json" {
         return Err(ApiError::MediaType);
     }
-    let body = body.map_err(|_| ApiError::TooLarge)?;
+    let body = body.map_err(unread)?;
     let mut json = serde_json::from_slice(&body)
         .map_err(|error| ApiError::Malformed { detail: plain_words::of_json(&body, &error) })?;
     whole_numbers(&mut json);
     Ok(json)
+}
+
+/// Why a body could not be read: it is too large, it did not come, or the client went away.
+fn unread(error: BytesRejection) -> ApiError {
+    if too_slow(&error) {
+        return ApiError::Slow;
+    }
+    match error {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::UnknownBodyError(_)) => {
+            ApiError::Malformed { detail: "the body broke off".to_owned() }
+        }
+        _ => ApiError::TooLarge,
+    }
 }
 
 /// `3.0` is an integer in JSON, and clients send it.

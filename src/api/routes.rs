@@ -31,7 +31,7 @@ fn documented(settings: &HttpSettings) -> (Router<ApiState>, utoipa::openapi::Op
         .merge(backends::routes())
         .merge(webhooks::routes())
         .merge(keys::routes())
-        .route_layer(middleware::small_bodies())
+        .route_layer(middleware::small_bodies(settings.largest_body))
         .route_layer(middleware::time_limit(settings.timeout));
     let v1 = bounded
         .merge(uploads::routes())

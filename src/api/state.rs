@@ -6,8 +6,10 @@ use tokio::sync::watch;
 
 use super::{
     access::Access,
+    failures::Failures,
     limits::Limits,
     ports::{DiskProbe, InputPolicy, Telemetry, WebhookPolicy},
+    streams::Streams,
 };
 use crate::{
     access::KeyStore,
@@ -26,6 +28,8 @@ pub struct ApiState {
     pub artifacts: Arc<dyn ArtifactReader>,
     /// Files that clients brought.
     pub uploads: Arc<dyn Uploads>,
+    /// The largest request of a job, in bytes.
+    pub largest_body: usize,
     /// The largest upload, in bytes.
     pub largest_upload: u64,
     /// Webhooks and their deliveries.
@@ -38,6 +42,10 @@ pub struct ApiState {
     pub access: Access,
     /// How often each caller may ask; no limit without it.
     pub limits: Option<Arc<Limits>>,
+    /// Wrong credentials, by address; not counted without it.
+    pub failures: Option<Arc<Failures>>,
+    /// The streams of events that are open.
+    pub streams: Arc<Streams>,
     /// Where inputs may come from.
     pub inputs: Arc<dyn InputPolicy>,
     /// Where webhooks may be.

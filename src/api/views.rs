@@ -10,7 +10,7 @@ use super::problem::ProblemError;
 use crate::{
     control::Progress,
     fault::Warning,
-    job::{AdmittedJob, Failure, Job, JobStatus},
+    job::{Failure, Job, JobStatus},
     report::Artifact,
 };
 
@@ -150,10 +150,12 @@ pub(super) struct JobView {
     cancel_requested_at: Option<i64>,
     /// When its files were removed by retention.
     artifacts_expired_at: Option<i64>,
-    /// The request, as it was sent.
-    #[schema(value_type = Object)]
-    config: Value,
-    /// The rules as they are carried out: names canonical, defaults filled in.
+    /// The request, as it was sent; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    config: Option<Value>,
+    /// The rules as they are carried out: names canonical, defaults filled in; null of a job that an earlier version let in
+    /// and no worker has planned.
     #[schema(value_type = Option<Object>)]
     effective_config: Value,
     warnings: Vec<WarningView>,
@@ -178,14 +180,14 @@ pub(super) enum StatusView {
     TimedOut,
 }
 
-/// The rules of a job that an earlier version admitted without storing them, and that was never planned.
-fn effective(job: &Job) -> Value {
-    AdmittedJob::restore(job.spec.clone()).map_or(Value::Null, |job| job.effective_config)
-}
+impl JobView {
+    /// A job in a list: without its request, which may be as large as a request may be.
+    pub(super) fn listed(job: Job) -> Self {
+        Self::of(job, false)
+    }
 
-impl From<Job> for JobView {
-    fn from(mut job: Job) -> Self {
-        let effective_config = job.effective_config.take().unwrap_or_else(|| effective(&job));
+    fn of(mut job: Job, whole: bool) -> Self {
+        let effective_config = job.effective_config.take().unwrap_or(Value::Null);
         let link = |tail: &str| format!("/v1/jobs/{}{tail}", job.id);
         JobView {
             links: LinksView {
@@ -201,7 +203,7 @@ impl From<Job> for JobView {
                 quality_gate: result.quality_gate.clone(),
             }),
             effective_config,
-            config: serde_json::to_value(&job.spec).unwrap_or(Value::Null),
+            config: whole.then(|| serde_json::to_value(&job.spec).unwrap_or(Value::Null)),
             id: job.id.to_string(),
             progress: job.progress.as_ref().map(|Progress { units_done, units_total, unit, eta_seconds }| {
                 ProgressView {
@@ -225,5 +227,11 @@ impl From<Job> for JobView {
             artifacts_expired_at: job.artifacts_expired_at,
             labels: job.spec.labels,
         }
+    }
+}
+
+impl From<Job> for JobView {
+    fn from(job: Job) -> Self {
+        Self::of(job, true)
     }
 }

@@ -4,17 +4,19 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use super::resources::Resources;
 use crate::{
-    api::{Access, Limits},
+    api::{Access, Failures, Limits},
     config::{AccessConfig, ServeConfig},
     outbound::OpenId,
 };
 
+/// Wrong credentials a minute of each address, where nothing else is set.
+const FAILURES: u32 = 20;
 /// Requests a second of each key, where nothing else is set.
 const RATE: u32 = 100;
 
 /// Anybody, if the operator says so or if this machine alone can ask; else the holders of keys and tokens, to a limit.
 pub(super) fn access(config: &ServeConfig, resources: &Resources) -> (Access, Option<Arc<Limits>>) {
-    let AccessConfig { no_auth, oidc_issuer, oidc_audience, oidc_tenant_claim, rate_limit } = &config.access;
+    let AccessConfig { no_auth, oidc_issuer, oidc_audience, oidc_tenant_claim, rate_limit, .. } = &config.access;
     let alone = resources.embedded() && config.listen.ip().is_loopback();
     let tokens = oidc_issuer.as_ref().zip(oidc_audience.as_ref());
     let limit = |per_second: u32| NonZeroU32::new(per_second).map(|limit| Arc::new(Limits::new(limit)));
@@ -23,4 +25,10 @@ pub(super) fn access(config: &ServeConfig, resources: &Resources) -> (Access, Op
     }
     let tokens = tokens.map(|(issuer, audience)| Arc::new(OpenId::new(issuer, audience, oidc_tenant_claim)) as _);
     (Access::Keys(Arc::clone(&resources.database.keys), tokens), limit(rate_limit.unwrap_or(RATE)))
+}
+
+/// Where wrong credentials are counted; nowhere, where none are needed.
+pub(super) fn failures(config: &ServeConfig, access: &Access) -> Option<Arc<Failures>> {
+    let most = config.access.auth_failures.unwrap_or(FAILURES);
+    matches!(access, Access::Keys(..)).then(|| Arc::new(Failures::new(most)))
 }

@@ -43,6 +43,4 @@ pub enum AppError {
     /// The kernel does not give what `--isolation strict` asks for.
     #[error("isolation is strict, and a process of a job still can: {missing}; `ptqd doctor` says more")]
     Isolation { missing: String },
-    #[error("serving ended")]
-    Serve(#[source] io::Error),
 }

@@ -4,6 +4,7 @@ mod access;
 mod compute;
 mod disk;
 mod error;
+mod http;
 mod planner;
 mod policies;
 mod resources;
@@ -21,11 +22,17 @@ use tokio::{
 pub use compute::make as make_compute;
 pub use error::AppError;
 
-use self::{disk::Disks, planner::LocalPlanner, resources::Resources, telemetry::ProcessTelemetry, workers::Tasks};
+use self::{
+    disk::Disks,
+    planner::LocalPlanner,
+    resources::{Open, Resources},
+    telemetry::ProcessTelemetry,
+    workers::Tasks,
+};
 use crate::{
-    api::{self, Access, ApiState, CorsOrigins, HttpSettings},
+    api::{self, Access, ApiState, Limits, Streams},
     compute::{Compute, IsolationReport},
-    config::{HttpConfig, ServeConfig, WorkerConfig},
+    config::{ServeConfig, WorkerConfig},
     outbound::{Guard, Sender},
     storage::Sources,
 };
@@ -49,11 +56,15 @@ pub struct App {
 impl App {
     /// Starts API and workers.
     pub async fn serve(config: &ServeConfig) -> Result<Self, AppError> {
-        let http = http_settings(&config.http)?;
+        let settings = http::settings(&config.http, config.listen)?;
         let resources = Resources::open(&config.worker).await?;
         let (compute, isolation) = compute::start(&config.worker.compute).await?;
         let (stop, stopped) = watch::channel(false);
-        let sources = resources.sources(&config.worker.storage, config.listen.ip().is_loopback())?;
+        let loopback = config.listen.ip().is_loopback();
+        let (access, limits) = access::access(config, &resources);
+        let needs_key = matches!(access, Access::Keys(..));
+        let open = Open { files: loopback && resources.embedded() && !needs_key, buckets: loopback };
+        let sources = resources.sources(&config.worker.storage, open)?;
         let unheard = |source| AppError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(unheard)?;
         let address = listener.local_addr().map_err(unheard)?;
@@ -73,15 +84,16 @@ impl App {
             sender.work(sending).await;
             Ok(())
         });
-        let state = api_state(config, &resources, sources, (compute, &isolation), guard, stopped.clone());
-        let needs_key = matches!(state.access, Access::Keys(..));
-        let mut ended = stopped;
+        let computing = (compute, &isolation);
+        let state = api_state(config, &resources, (access, limits), sources, computing, guard, stopped.clone());
+        let (connections, mut ended) = (http::connections(&config.http), stopped);
         tasks.spawn(async move {
-            let router = api::router(state, &http);
+            let router = api::router(state, &settings);
             let stop = async move {
                 let _ = ended.wait_for(|stop| *stop).await;
             };
-            axum::serve(listener, router).with_graceful_shutdown(stop).await.map_err(AppError::Serve)
+            api::serve(listener, router, connections, stop).await;
+            Ok(())
         });
         Ok(App { address, needs_key, stop, tasks, _lock: resources.lock })
     }
@@ -92,8 +104,8 @@ impl App {
         let (compute, _) = compute::start(&config.compute).await?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        // The server has looked at every job already.
-        let sources = resources.sources(&config.storage, true)?;
+        // The server knows which buckets each tenant may read, and has looked at every job. Files are this machine's own.
+        let sources = resources.sources(&config.storage, Open { files: false, buckets: true })?;
         resources.spawn_workers(&mut tasks, config, count, &sources, &compute, &stopped);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         Ok(App { address, needs_key: false, stop, tasks, _lock: resources.lock })
@@ -121,26 +133,21 @@ impl App {
     }
 }
 
-fn http_settings(config: &HttpConfig) -> Result<HttpSettings, AppError> {
-    let cors = CorsOrigins::parse(&config.cors_origins)?;
-    let max_requests = usize::try_from(config.max_requests).unwrap_or(usize::MAX);
-    Ok(HttpSettings { cors, max_requests, timeout: config.timeout() })
-}
-
 fn api_state(
     config: &ServeConfig,
     resources: &Resources,
+    (access, limits): (Access, Option<Arc<Limits>>),
     sources: Sources,
     (compute, isolation): (Compute, &IsolationReport),
     guard: Guard,
     draining: watch::Receiver<bool>,
 ) -> ApiState {
-    let (access, limits) = access::access(config, resources);
     let folders = resources.artifacts.folder().into_iter().chain([&*resources.scratch]).map(Path::to_owned);
     ApiState {
         jobs: Arc::clone(&resources.database.jobs),
         artifacts: Arc::new(resources.artifacts.clone()),
         uploads: Arc::new(resources.artifacts.clone()),
+        largest_body: config.http.largest_body(),
         largest_upload: config.max_upload_mib.saturating_mul(1 << 20),
         webhooks: Arc::clone(&resources.database.webhooks),
         keys: Arc::clone(&resources.database.keys),
@@ -152,6 +159,8 @@ fn api_state(
             engine: config.worker.compute.engine(),
             places: Semaphore::new(PLANS_AT_ONCE),
         }),
+        failures: access::failures(config, &access),
+        streams: Arc::new(Streams::new(http::count(config.http.max_streams))),
         access,
         limits,
         inputs: Arc::new(sources),

@@ -11,7 +11,7 @@ use crate::{
     config::{StorageConfig, WorkerConfig, hub_token},
     database::{self, Database},
     outbound::Guard,
-    storage::{Artifacts, Cache, HubConfig, Rule, Sources},
+    storage::{Artifacts, Cache, HubConfig, LocalFiles, Rule, Sources},
     worker,
 };
 
@@ -25,6 +25,15 @@ pub(super) struct Resources {
     pub(super) cache: Option<Cache>,
     /// Held while the embedded database is ours.
     pub(super) lock: Option<File>,
+}
+
+/// What is open without a setting that names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    /// Every file of this machine. Only where whoever asks sits at it: no other machine, no keys, no shared database.
+    pub(super) files: bool,
+    /// Every bucket that the process has credentials for.
+    pub(super) buckets: bool,
 }
 
 impl Resources {
@@ -56,22 +65,21 @@ impl Resources {
         self.lock.is_some()
     }
 
-    /// Where inputs may come from. `open` says whether what no setting names is: local files, and buckets.
-    pub(super) fn sources(&self, config: &StorageConfig, open: bool) -> Result<Sources, AppError> {
-        // An empty root of its own holds nothing.
-        let closed = || vec![self.scratch.join("no-file-root")];
-        let roots = if open || !config.file_roots.is_empty() { config.file_roots.clone() } else { closed() };
+    /// Where inputs may come from. `open` says what is open of what no setting names.
+    pub(super) fn sources(&self, config: &StorageConfig, open: Open) -> Result<Sources, AppError> {
+        let every = open.files && config.file_roots.is_empty();
+        let files = if every { LocalFiles::Every } else { LocalFiles::below(config.file_roots.clone()) };
         let rules: Result<Vec<Rule>, _> = config.allow_sources.iter().map(|rule| rule.parse()).collect();
-        let sources = Sources {
+        Ok(Sources {
             rules: rules?,
-            remote_open: open,
+            files,
+            remote_open: open.buckets,
             guard: Guard { private: config.sources_private },
             hub: HubConfig { endpoint: config.hub_endpoint.clone(), token: hub_token() },
             uploads: Some(self.artifacts.clone()),
             max_bytes: config.max_input_mib.saturating_mul(1 << 20),
             ..Sources::default()
-        };
-        Ok(sources.with_roots(roots))
+        })
     }
 }
 

@@ -26,4 +26,9 @@ pub struct AccessConfig {
     /// needed.
     #[arg(long, env = "PTQD_RATE_LIMIT", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate_limit: Option<u32>,
+
+    /// Wrong keys and tokens a minute that each address may send, 20 without it; after that they are answered 429 unread, but
+    /// for those that were right before.
+    #[arg(long, env = "PTQD_AUTH_FAILURES", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub auth_failures: Option<u32>,
 }

@@ -25,8 +25,9 @@ pub struct StorageConfig {
     #[arg(long, env = "PTQD_ARTIFACTS", value_name = "URI")]
     pub artifacts: Option<String>,
 
-    /// A folder that file:// inputs may lie in; may be given more than once. Needed to accept file:// inputs at all when
-    /// listening beyond this machine.
+    /// A folder that file:// inputs may lie in; may be given more than once. Without one no file is read, but by a server
+    /// on the loopback address with its own embedded database and without keys: that one reads any. Servers and workers on
+    /// one database need the same folders.
     #[arg(long = "file-root", env = "PTQD_FILE_ROOTS", value_name = "DIR", value_delimiter = ':')]
     pub file_roots: Vec<PathBuf>,
 

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::{
     Choice, LayerRule, NATIVE, Objection,
-    ObjectionCode::{InvalidPattern, Missing, UnknownDtype},
+    ObjectionCode::{InvalidPattern, Missing, OutOfRange, UnknownDtype},
     Pattern, PatternError, TensorRule, Warning,
+    pattern::RegexBudget,
     reader::{Object, Reader},
 };
 use crate::{fault::WarningCode, numeric::DType};
@@ -15,10 +16,10 @@ const FIELDS: [&str; 2] = ["dtype", "quant_axis"];
 const OBSERVERS: [&str; 2] = ["observer_or_fake_quant", "observer_or_fake_quant_kwargs"];
 
 /// A rule; none where its pattern cannot be read.
-pub(super) fn read(reader: &mut Reader, rule: &Value, pointer: String) -> Option<LayerRule> {
+pub(super) fn read(reader: &mut Reader, rule: &Value, pointer: String, budget: &mut RegexBudget) -> Option<LayerRule> {
     let rule = reader.object(rule, pointer)?;
     reader.only_known(&rule, &["module_name", "weights", "activations", "algorithm"]);
-    let module_name = pattern(reader, rule.get("module_name"), &rule.at("module_name"));
+    let module_name = pattern(reader, rule.get("module_name"), &rule.at("module_name"), budget);
     let weights = tensor(reader, &rule, "weights");
     let activations = tensor(reader, &rule, "activations");
     let algorithm = algorithm(reader, &rule);
@@ -31,8 +32,13 @@ pub(super) fn algorithm(reader: &mut Reader, object: &Object<'_>) -> Option<Stri
     (!name.is_empty()).then(|| name.to_ascii_lowercase())
 }
 
-/// A pattern of names.
-pub(super) fn pattern(reader: &mut Reader, value: Option<&Value>, pointer: &str) -> Option<Pattern> {
+/// A pattern of names; what a regular expression takes is taken from the budget.
+pub(super) fn pattern(
+    reader: &mut Reader,
+    value: Option<&Value>,
+    pointer: &str,
+    budget: &mut RegexBudget,
+) -> Option<Pattern> {
     let source = match value {
         Some(Value::String(source)) => source,
         None | Some(Value::Null) => {
@@ -44,11 +50,20 @@ pub(super) fn pattern(reader: &mut Reader, value: Option<&Value>, pointer: &str)
             return None;
         }
     };
-    match Pattern::new(source) {
+    match Pattern::within(budget, source) {
         Ok(pattern) => Some(pattern),
         Err(error) => {
-            let code = if matches!(error, PatternError::Empty) { Missing } else { InvalidPattern };
-            reader.object_to(pointer, code, error.to_string());
+            let code = match error {
+                PatternError::Empty => Missing,
+                PatternError::TooLong { .. } | PatternError::RegexTooLarge => OutOfRange,
+                PatternError::Range { .. } | PatternError::Regex { .. } => InvalidPattern,
+            };
+            let objection = Objection::new(pointer, code, error.to_string());
+            reader.objections.push(if matches!(error, PatternError::RegexTooLarge) {
+                objection.hint("use `*`, `?` and `[…]`, or `[0-9A-Za-z_]` for `\\w`, and smaller repetitions")
+            } else {
+                objection
+            });
             None
         }
     }

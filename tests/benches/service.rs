@@ -78,6 +78,7 @@ impl Server {
             .args(["serve", "--no-auth", "--listen", "127.0.0.1:0", "--workers", &workers.to_string(), "--data-dir"])
             .arg(data)
             .env("PTQD_DATABASE_URL", url)
+            .env("PTQD_FILE_ROOTS", "/")
             .env("PTQD_LOG", "warn")
             .stderr(Stdio::piped())
             .spawn()

@@ -4,24 +4,11 @@ use std::{path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Process, fixture, program, schema, start_server, uri};
+use crate::support::{Client, Process, fixture, key, program, schema, start_server, uri};
 
 fn weight_only() -> Value {
     json!({"model": {"uri": uri(&fixture("vit.safetensors"))}, "name": "vit",
         "quantize": {"backend": "torchao", "layers": [{"module_name": "Linear", "weights": {"dtype": "int8"}}]}})
-}
-
-/// A key made by the command.
-fn key(url: &str, data: &Path, tenant: &str, scopes: &str) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_ptqd"))
-        .args(["keys", "--data-dir"])
-        .arg(data)
-        .args(["create", "--name", "test", "--tenant", tenant, "--scopes", scopes])
-        .env("PTQD_DATABASE_URL", url)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 fn start(url: &str, data: &Path, arguments: &[&str]) -> Process {
@@ -67,7 +54,9 @@ fn a_shared_database_needs_keys() {
     assert_eq!(reader.get(&format!("/v1/jobs/{id}")).0, 200);
     let denied = reader.send("POST", &format!("/v1/jobs/{id}/cancel"), &[], None);
     assert_eq!((denied.status, &denied.json()["code"]), (403, &json!("forbidden")));
-    assert_eq!(reader.send("POST", "/v1/jobs", &[], Some(&weight_only())).status, 403);
+    for path in ["/v1/jobs", "/v1/plans"] {
+        assert_eq!(reader.send("POST", path, &[], Some(&weight_only())).status, 403, "{path}");
+    }
 
     let admin = nobody.with_key(&key(&url, folder.path(), "vision", "admin"));
     assert_eq!(admin.get("/metrics").0, 200);

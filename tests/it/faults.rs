@@ -137,10 +137,13 @@ fn files_outside_the_roots_are_refused() {
     let server = Server::start_with(|config| {
         config.worker.storage.file_roots = vec![config.worker.storage.data_dir.clone()];
     });
-    let failed = server
-        .client
-        .wait(&server.client.submit(&static_ptq("file:///etc/passwd".into(), "file:///etc/passwd".into())));
-    assert_eq!(failed["error"]["code"], "uri_not_allowed");
+    let job = static_ptq("file:///etc/passwd".into(), "file:///etc/no-such-file".into());
+    let refused = server.client.send("POST", "/v1/jobs", &[], Some(&job));
+    assert_eq!(refused.status, 422, "{:#}", refused.json());
+    let errors = refused.json()["errors"].as_array().unwrap().clone();
+    let pointers: Vec<_> = errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+    assert_eq!(pointers, ["/model/uri", "/calibration/uri"]);
+    assert!(errors.iter().all(|error| error["message"].as_str().unwrap().contains("uri_not_allowed")), "{errors:#?}");
 }
 
 #[test]

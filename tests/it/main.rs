@@ -15,14 +15,17 @@
 
 mod access;
 mod api;
+mod bounds;
 mod calibration_data;
 mod checkpoint;
 mod clouds;
 mod cluster;
 mod command_line;
+mod connections;
 mod deploy;
 mod engine;
 mod faults;
+mod files;
 mod full_disks;
 mod golden_calibration;
 mod golden_casts;

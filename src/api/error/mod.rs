@@ -95,6 +95,26 @@ pub(super) enum ApiError {
         /// How long to wait.
         wait: Duration,
     },
+    /// Too many wrong keys came from the caller's address.
+    #[error(
+        "too many wrong keys or tokens came from your address; they are looked at again after the time in Retry-After"
+    )]
+    Throttled {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// The caller follows as many streams as it may.
+    #[error("you follow as many streams of events as you may at a time; close one, or ask for pages with `after`")]
+    Streams,
+    /// The body did not come.
+    #[error("the body came too slowly")]
+    Slow,
+    /// The server is asked by a name that is not its own.
+    #[error("this server needs no key, so it answers to `localhost` and the names of --allow-host alone")]
+    Host,
+    /// A page of another site asks.
+    #[error("a page of another site may not do this; --cors-origin names those that may")]
+    CrossSite,
     /// As many requests are worked on as may be at a time.
     #[error("the server works on as many requests as it may at a time")]
     Overloaded,

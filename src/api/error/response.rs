@@ -54,10 +54,14 @@ impl ApiError {
             ApiError::Unauthorized { .. } => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"ptqd\"")))
             }
-            ApiError::RateLimited { wait } => Some((header::RETRY_AFTER, whole_seconds(*wait).into())),
-            ApiError::Overloaded | ApiError::TimedOut | ApiError::Draining | ApiError::Unavailable { .. } => {
-                Some((header::RETRY_AFTER, RETRY_SECONDS.into()))
+            ApiError::RateLimited { wait } | ApiError::Throttled { wait } => {
+                Some((header::RETRY_AFTER, whole_seconds(*wait).into()))
             }
+            ApiError::Overloaded
+            | ApiError::Streams
+            | ApiError::TimedOut
+            | ApiError::Draining
+            | ApiError::Unavailable { .. } => Some((header::RETRY_AFTER, RETRY_SECONDS.into())),
             ApiError::Range { size } => {
                 let value = HeaderValue::from_str(&format!("bytes */{size}")).ok()?;
                 Some((header::CONTENT_RANGE, value))

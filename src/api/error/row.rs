@@ -21,12 +21,20 @@ const fn row(status: StatusCode, title: &'static str, retryable: bool) -> Row {
 codes! {
     /// What an answer's `code` says, unless it is that of a failure.
     pub(in crate::api) enum ProblemCode: Row {
+        /// Too many wrong keys or tokens came from this address.
+        AuthenticationThrottled("authentication_throttled", "Ask again after the time in `Retry-After`, with a key that is right.", row(StatusCode::TOO_MANY_REQUESTS, "Authentication throttled", true));
+        /// The body did not come, or too slowly.
+        BodyTimeout("body_timeout", "Send the body without pauses; the operator sets its pace with `--body-timeout-seconds` and `--body-bytes-per-second`.", row(StatusCode::REQUEST_TIMEOUT, "Body timeout", true));
         /// The body is larger than a job, or an upload, may be.
         BodyTooLarge("body_too_large", "Send less, or let the operator raise the limit.", row(StatusCode::PAYLOAD_TOO_LARGE, "Body too large", false));
+        /// A page of another site may not change anything here.
+        CrossSite("cross_site", "Ask from a page of the service, or from a program; the operator allows others with `--cors-origin`.", row(StatusCode::FORBIDDEN, "Cross-site request", false));
         /// The server is about to stop.
         Draining("draining", "Ask again after the time in `Retry-After`: another server, or this one after its restart, answers.", row(StatusCode::SERVICE_UNAVAILABLE, "Draining", true));
         /// The key has not the scope that this needs.
         Forbidden("forbidden", "Use a key with the scope that the message names.", row(StatusCode::FORBIDDEN, "Forbidden", false));
+        /// A server that needs no key was asked by a name that is not its own.
+        HostNotAllowed("host_not_allowed", "Ask for `localhost`; the operator adds names with `--allow-host`.", row(StatusCode::MISDIRECTED_REQUEST, "Host not allowed", false));
         /// Another request had this idempotency key.
         IdempotencyKeyReused("idempotency_key_reused", "Use a new key for a new request, and the same key only for the same body.", row(StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused", false));
         /// An error of this program.
@@ -55,6 +63,8 @@ codes! {
         RequestTimeout("request_timeout", "Ask again after the time in `Retry-After`.", row(StatusCode::SERVICE_UNAVAILABLE, "Request timeout", true));
         /// A job in its state cannot be changed so.
         StateConflict("state_conflict", "See in `detail` which state it would have to be in.", row(StatusCode::CONFLICT, "State conflict", false));
+        /// This client follows as many streams of events as it may.
+        TooManyStreams("too_many_streams", "Close a stream, or read events as pages with `after`.", row(StatusCode::TOO_MANY_REQUESTS, "Too many streams", true));
         /// There is no key, or not one that is known.
         Unauthorized("unauthorized", "Send `Authorization: Bearer` with a key that is not revoked.", row(StatusCode::UNAUTHORIZED, "Unauthorized", false));
         /// The database or the artifact store does not answer, or a plan could not be made for the moment.
@@ -101,6 +111,11 @@ impl ApiError {
             ApiError::Stale => ProblemCode::PreconditionFailed,
             ApiError::Range { .. } => ProblemCode::RangeNotSatisfiable,
             ApiError::RateLimited { .. } => ProblemCode::RateLimited,
+            ApiError::Throttled { .. } => ProblemCode::AuthenticationThrottled,
+            ApiError::Streams => ProblemCode::TooManyStreams,
+            ApiError::Slow => ProblemCode::BodyTimeout,
+            ApiError::Host => ProblemCode::HostNotAllowed,
+            ApiError::CrossSite => ProblemCode::CrossSite,
             ApiError::Overloaded => ProblemCode::Overloaded,
             ApiError::TimedOut => ProblemCode::RequestTimeout,
             ApiError::Draining => ProblemCode::Draining,

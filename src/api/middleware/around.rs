@@ -1,5 +1,7 @@
 //! [`around`]: the layers that every request passes through, probes and the page included.
 
+use std::sync::Arc;
+
 use axum::{Router, middleware};
 use tower::ServiceBuilder;
 use tower_http::{
@@ -8,16 +10,21 @@ use tower_http::{
 };
 
 use super::{
-    compression, cors, headers,
+    compression, cors, foreign, headers,
     identify::identify,
-    observe, problem_body, refuse,
+    observe, pace, problem_body, refuse,
     request_id::{self, NewRequestId, X_REQUEST_ID},
     settings::HttpSettings,
 };
-use crate::api::state::ApiState;
+use crate::api::{access::Access, state::ApiState};
 
 /// Puts the layers around all routes, the outermost first.
 pub(in crate::api) fn around(routes: Router<ApiState>, state: &ApiState, settings: &HttpSettings) -> Router<ApiState> {
+    let own = foreign::Own {
+        open: matches!(state.access, Access::Open),
+        hosts: settings.hosts.clone(),
+        origins: settings.cors.clone(),
+    };
     routes.layer(
         ServiceBuilder::new()
             .map_request(request_id::drop_unfit)
@@ -35,6 +42,8 @@ pub(in crate::api) fn around(routes: Router<ApiState>, state: &ApiState, setting
             .layer(CatchPanicLayer::custom(problem_body::panicked))
             .layer(middleware::from_fn_with_state(state.clone(), refuse::while_draining))
             .layer(middleware::from_fn(refuse::long_uris))
-            .layer(middleware::from_fn_with_state(state.clone(), identify)),
+            .layer(middleware::from_fn_with_state(Arc::new(own), foreign::pages))
+            .layer(middleware::from_fn_with_state(state.clone(), identify))
+            .layer(middleware::from_fn_with_state(settings.pace, pace::pace)),
     )
 }

@@ -6,15 +6,12 @@ use tower_http::limit::{RequestBodyLimitLayer, ResponseBody};
 
 use crate::api::{error::ApiError, problem::Problem};
 
-/// The largest body, in bytes.
-const LARGEST_BODY: usize = 1 << 20;
-
 type Limited = Response<ResponseBody<axum::body::Body>>;
 type LimitAsProblem = (MapResponseLayer<fn(Limited) -> Response>, RequestBodyLimitLayer);
 
-/// Answers at once to a body that is announced as too large, and stops reading one that turns out to be.
-pub(in crate::api) fn small_bodies() -> LimitAsProblem {
-    (MapResponseLayer::new(as_problem), RequestBodyLimitLayer::new(LARGEST_BODY))
+/// Answers at once to a body that is announced as larger than so many bytes, and stops reading one that turns out to be.
+pub(in crate::api) fn small_bodies(largest: usize) -> LimitAsProblem {
+    (MapResponseLayer::new(as_problem), RequestBodyLimitLayer::new(largest))
 }
 
 /// The layer's own answer to a body that is too large is plain text; a handler's is a problem already.
@@ -35,8 +32,10 @@ mod tests {
 
     use super::*;
 
+    const LARGEST_BODY: usize = 1 << 16;
+
     async fn send(request: Request<Body>) -> (StatusCode, Option<String>) {
-        let router = Router::new().route("/", post(async |_: Bytes| ())).layer(small_bodies());
+        let router = Router::new().route("/", post(async |_: Bytes| ())).layer(small_bodies(LARGEST_BODY));
         let response = router.oneshot(request).await.unwrap();
         (response.status(), response.extensions().get::<Problem>().map(|problem| problem.code.clone()))
     }

@@ -35,6 +35,17 @@ impl CorsOrigins {
     }
 }
 
+impl CorsOrigins {
+    /// Whether the pages of an origin, as a browser sends it, may call the API.
+    pub(super) fn allow(&self, origin: Option<&HeaderValue>) -> bool {
+        match self {
+            CorsOrigins::None => false,
+            CorsOrigins::Any => true,
+            CorsOrigins::These(origins) => origin.is_some_and(|origin| origins.contains(origin)),
+        }
+    }
+}
+
 /// An origin in the form in which browsers send it: compared byte by byte, so what they would never send is refused.
 fn origin(text: &str) -> Result<HeaderValue, OriginError> {
     let wrong = || OriginError { text: text.to_owned() };

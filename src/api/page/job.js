@@ -193,7 +193,7 @@ export function planView({ plan }) {
   const row = (layer) => h("tr", {}, h("td", {}, layer.name), h("td", {}, layer.op_type), h("td", {}, layer.decision),
     h("td", {}, layer.reason), h("td", {}, [layer.weights, layer.activations].filter(Boolean).join(" / ")));
   const quantized = plan.layers.filter((layer) => layer.decision === "quantize").length;
-  return h("details", { open: quantized === 0 }, h("summary", {}, `Plan: ${quantized} of ${plan.layers.length} layers quantized`),
+  return h("details", { open: quantized === 0 }, h("summary", {}, `Plan: ${quantized} of ${plan.layers.length} layers quantized${plan.cut ? `, the first of ${plan.layer_count}` : ""}`),
     h("ul", {}, plan.patterns.map((use) => h("li", {}, h("code", {}, use.pattern ?? use.pointer), ` matches ${use.matches}`))),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Plan" }, h("table", {}, h("thead", {}, h("tr", {},
       ["Layer", "Operator", "Decision", "Reason", "Weights / activations"].map((name) => h("th", { scope: "col" }, name)))),

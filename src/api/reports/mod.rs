@@ -22,6 +22,7 @@ use super::{
     error::ApiError,
     extract::Params,
     path_job::{PathJob, find},
+    plans::cut,
     problem::Problem,
     state::ApiState,
 };
@@ -35,6 +36,9 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 const LARGEST_REPORT: u64 = 256 << 20;
 
 /// The resolved plan: decision and reason for each layer, match count for each pattern.
+///
+/// `layer_count` counts all layers; `cut` says whether there are more than the ten thousand that are listed. The report of a
+/// job that succeeded has all of them.
 #[utoipa::path(get, path = "/v1/jobs/{id}/plan", operation_id = "get_plan", tag = "results",
     params(("id" = String, Path, description = "The job's id.")),
     responses(
@@ -44,7 +48,10 @@ const LARGEST_REPORT: u64 = 256 << 20;
     ))]
 async fn plan(State(state): State<ApiState>, PathJob(job): PathJob) -> Result<Json<Value>, ApiError> {
     let status = job.status.name();
-    state.jobs.plan(&job.tenant, &job.id).await?.map(Json).ok_or(ApiError::NotReady { what: "the plan", status })
+    let mut planned =
+        state.jobs.plan(&job.tenant, &job.id).await?.ok_or(ApiError::NotReady { what: "the plan", status })?;
+    cut(&mut planned);
+    Ok(Json(planned))
 }
 
 /// Get the accuracy report of a job that succeeded.

@@ -1,30 +1,70 @@
-//! [`within`]: files of this machine, and the folders that they must lie in.
+//! [`LocalFiles`]: files of this machine, and the folders that they must lie in.
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use crate::storage::StorageError;
 
-/// The path of a file without links, if it lies in one of these folders; anywhere, without any. Links are resolved before
-/// the folders are compared, so none leads outside.
-pub(super) fn within(roots: &[PathBuf], uri: &str, path: &Path) -> Result<PathBuf, StorageError> {
-    let uri = || uri.to_owned();
-    let outside =
-        || StorageError::NotAllowed { uri: uri(), reason: "it is outside the folders that are open".to_owned() };
-    let is_inside = |path: &Path| roots.is_empty() || roots.iter().any(|root| path.starts_with(root));
-    match path.canonicalize() {
-        Ok(path) if is_inside(&path) => Ok(path),
-        Ok(_) => Err(outside()),
-        // Whether a file outside is there is nobody's business. Inside is what is below a root as it is written, but for
-        // the links of the root itself.
-        Err(_) if !nearest_folder(path).is_some_and(|folder| is_inside(&folder)) => Err(outside()),
-        Err(source) => Err(match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => StorageError::NotFound { uri: uri() },
-            io::ErrorKind::PermissionDenied => StorageError::Denied { uri: uri(), source: source.into() },
-            _ => StorageError::Unreachable { uri: uri(), source: source.into() },
-        }),
+/// Which files of this machine a `file://` URI may name.
+#[derive(Clone, Debug, Default)]
+pub enum LocalFiles {
+    /// Every one: of a person's own command, or of a server that only its own machine can ask.
+    #[default]
+    Every,
+    /// Those below these folders; none without a folder. Each folder stands here as it was given and without links.
+    Below(Vec<PathBuf>),
+}
+
+impl LocalFiles {
+    /// Those below these folders, and no others.
+    pub fn below(folders: impl IntoIterator<Item = PathBuf>) -> Self {
+        let spellings = |folder: PathBuf| {
+            let given = std::path::absolute(&folder).unwrap_or_else(|_| folder.clone());
+            [folder.canonicalize().unwrap_or(folder), given]
+        };
+        LocalFiles::Below(folders.into_iter().flat_map(spellings).collect())
+    }
+
+    /// What is wrong with a path as its text shows. No file is looked at: the answer is the same whether there is one.
+    pub(super) fn admit(&self, uri: &str, path: &Path) -> Result<(), StorageError> {
+        // `%2F` hides a `..` from the reading of the URI.
+        let plain = !path.components().any(|part| part == Component::ParentDir);
+        if plain && self.hold(path) { Ok(()) } else { Err(self.outside(uri)) }
+    }
+
+    /// The path of a file without links, if it is one of these. Links are resolved before the folders are compared, so none
+    /// leads outside.
+    pub(super) fn find(&self, uri: &str, path: &Path) -> Result<PathBuf, StorageError> {
+        let named = || uri.to_owned();
+        match path.canonicalize() {
+            Ok(path) if self.hold(&path) => Ok(path),
+            Ok(_) => Err(self.outside(uri)),
+            // Whether a file outside is there is nobody's business. Inside is what is below a root as it is written, but for
+            // the links of the root itself.
+            Err(_) if !nearest_folder(path).is_some_and(|folder| self.hold(&folder)) => Err(self.outside(uri)),
+            Err(source) => Err(match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => StorageError::NotFound { uri: named() },
+                io::ErrorKind::PermissionDenied => StorageError::Denied { uri: named(), source: source.into() },
+                _ => StorageError::Unreachable { uri: named(), source: source.into() },
+            }),
+        }
+    }
+
+    fn hold(&self, path: &Path) -> bool {
+        match self {
+            LocalFiles::Every => true,
+            LocalFiles::Below(folders) => folders.iter().any(|folder| path.starts_with(folder)),
+        }
+    }
+
+    fn outside(&self, uri: &str) -> StorageError {
+        let reason = match self {
+            LocalFiles::Below(folders) if folders.is_empty() => "no folder of this machine is open",
+            _ => "it is outside the folders that are open",
+        };
+        StorageError::NotAllowed { uri: uri.to_owned(), reason: reason.to_owned() }
     }
 }
 

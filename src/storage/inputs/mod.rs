@@ -18,6 +18,7 @@ mod tries;
 
 pub use cache::Cache;
 pub use companions::{ReadCompanions, ReadHere};
+pub use files::LocalFiles;
 pub use incoming::IncomingShards;
 pub use location::SCHEMES;
 pub use remote::Want;

@@ -9,7 +9,7 @@ use std::{
 use url::Url;
 
 use super::{
-    files::within,
+    files::LocalFiles,
     location::{Location, SCHEMES},
     rules::Rule,
 };
@@ -27,8 +27,8 @@ use crate::{
 /// Which URIs may be read, and how.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// Folders that `file://` URIs must lie in; none for anywhere.
-    pub roots: Vec<PathBuf>,
+    /// The files of this machine that `file://` URIs may name.
+    pub files: LocalFiles,
     /// Places that are open; see [`Sources::remote_open`].
     pub rules: Vec<Rule>,
     /// Without rules: whether every bucket that the server's credentials reach is open. Web servers and the hub are.
@@ -66,7 +66,7 @@ pub(super) enum Origin {
 impl Default for Sources {
     fn default() -> Self {
         Sources {
-            roots: Vec::new(),
+            files: LocalFiles::default(),
             rules: Vec::new(),
             remote_open: true,
             guard: Guard::default(),
@@ -79,13 +79,6 @@ impl Default for Sources {
 }
 
 impl Sources {
-    /// The same with these folders, and no others, open to `file://` URIs; without any, every file is.
-    #[must_use]
-    pub fn with_roots(self, roots: impl IntoIterator<Item = PathBuf>) -> Self {
-        let roots = roots.into_iter().map(|root| root.canonicalize().unwrap_or(root));
-        Sources { roots: roots.collect(), ..self }
-    }
-
     /// The URI of an absolute local path; `None` of a relative one.
     pub fn file_uri(path: &Path) -> Option<String> {
         Url::from_file_path(path).ok().map(String::from)
@@ -110,7 +103,10 @@ impl Sources {
         let location = Location::parse(uri)?;
         let not_allowed = |reason: &str| StorageError::NotAllowed { uri: uri.to_owned(), reason: reason.to_owned() };
         match &location {
-            Location::File(_) => return Ok(location),
+            Location::File(path) => {
+                self.files.admit(uri, path)?;
+                return Ok(location);
+            }
             Location::Upload(_) if self.uploads.is_some() => return Ok(location),
             Location::Upload(_) => return Err(not_allowed("there are no uploads here")),
             Location::Web(url) if !self.trusts(tenant, url) => {
@@ -142,7 +138,7 @@ impl Sources {
     /// The local path of a `file://` input. Local files are used where they are, never copied.
     pub fn locate(&self, uri: &str) -> Result<PathBuf, StorageError> {
         match Location::parse(uri)? {
-            Location::File(path) => within(&self.roots, uri, &path),
+            Location::File(path) => self.files.find(uri, &path),
             _ => Err(StorageError::Scheme { scheme: uri.split(':').next().unwrap_or_default().to_owned() }),
         }
     }
@@ -151,7 +147,7 @@ impl Sources {
     pub(super) async fn open(&self, tenant: &Tenant, uri: &str) -> Result<Origin, StorageError> {
         let remote = |place: Arc<dyn Place>, path: String, uri: String| Ok(Origin::Remote { place, path, uri });
         match self.admit(tenant, uri)? {
-            Location::File(path) => Ok(Origin::Local(within(&self.roots, uri, &path)?)),
+            Location::File(path) => Ok(Origin::Local(self.files.find(uri, &path)?)),
             Location::Bucket { scheme, bucket, key } => {
                 let place = Arc::new(self.bucket(scheme, &bucket)?);
                 remote(place, key.to_string(), uri.to_owned())
@@ -174,7 +170,7 @@ impl Sources {
                 let key = Artifacts::upload_key(tenant, &key);
                 match (uploads.folder(), uploads.bucket()) {
                     // A place of our own: no root need open it.
-                    (Some(folder), _) => within(&[], uri, &folder.join(key.as_ref())).map(Origin::Local),
+                    (Some(folder), _) => LocalFiles::Every.find(uri, &folder.join(key.as_ref())).map(Origin::Local),
                     (None, Some(bucket)) => remote(Arc::new(bucket), key.to_string(), uri.to_owned()),
                     (None, None) => Err(StorageError::NotFound { uri: uri.to_owned() }),
                 }
@@ -209,7 +205,7 @@ mod tests {
             fs::write(dir.join("a b.onnx"), "x").unwrap();
         }
         symlink(&outside, inside.join("link")).unwrap();
-        let sources = Sources::default().with_roots([inside.clone()]);
+        let sources = Sources { files: LocalFiles::below([inside.clone()]), ..Sources::default() };
         let uri = |path: &Path| Sources::file_uri(path).unwrap();
         assert!(sources.locate(&uri(&inside.join("a b.onnx"))).is_ok());
         for hidden in [
@@ -224,6 +220,34 @@ mod tests {
         }
         assert!(matches!(sources.locate(&uri(&inside.join("no"))), Err(StorageError::NotFound { .. })));
         assert!(Sources::default().locate(&uri(&outside.join("a b.onnx"))).is_ok());
+        let none = Sources { files: LocalFiles::below([]), ..Sources::default() };
+        assert!(matches!(none.locate(&uri(&inside.join("a b.onnx"))), Err(StorageError::NotAllowed { .. })));
+    }
+
+    /// The door and the worker agree, and neither tells what is there: by text alone, a link into a root is outside.
+    #[test]
+    fn a_path_outside_the_roots_is_objected_to_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        fs::write(real.join("m.onnx"), "x").unwrap();
+        symlink(&real, &link).unwrap();
+        let tenant: Tenant = "a".parse().unwrap();
+        let objection = |sources: &Sources, path: &Path| {
+            let uri = Sources::file_uri(path).unwrap();
+            sources.objection(&tenant, "/model/uri", &uri).map(|objection| objection.message.replace(&uri, "URI"))
+        };
+        let by_link = Sources { files: LocalFiles::below([link.clone()]), ..Sources::default() };
+        for inside in [link.join("m.onnx"), link.join("missing"), real.join("m.onnx")] {
+            assert_eq!(objection(&by_link, &inside), None, "{}", inside.display());
+        }
+        assert!(by_link.locate(&Sources::file_uri(&link.join("m.onnx")).unwrap()).is_ok());
+        let closed = Sources { files: LocalFiles::below([]), ..Sources::default() };
+        for sources in [closed, by_link] {
+            let there = objection(&sources, Path::new("/etc/passwd")).unwrap();
+            assert!(there.contains("uri_not_allowed"), "{there}");
+            assert_eq!(Some(there), objection(&sources, Path::new("/etc/no-such-file")));
+        }
     }
 
     #[test]

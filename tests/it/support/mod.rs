@@ -21,12 +21,12 @@ pub use cloud::{Cloud, serve_router};
 pub use golden::Golden;
 pub use jobs::{ended_in_the_middle, endless_job, long_job, wait_for_phase};
 pub use local::{data, local_job, run_local};
-pub use process::{Postgres, Process, eventually, program, schema, serve, start_server, work};
+pub use process::{Postgres, Process, eventually, key, program, schema, serve, start_server, work};
 pub use proxy::{Line, OVERLOADED, Proxy};
 pub use python::python;
 pub use quantize::quantize;
 pub use repeated::repeated;
-pub use server::{Client, Server};
+pub use server::{Answer, Client, Server};
 
 /// A file of `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {

@@ -30,6 +30,8 @@ impl Drop for Process {
 pub fn program(command: &str, data: &Path, database: Option<&str>) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_ptqd"));
     program.args([command, "--threads", "1", "--data-dir"]).arg(data);
+    // Fixtures and temporary folders lie anywhere; without this, only a server that is alone reads files.
+    program.env("PTQD_FILE_ROOTS", "/");
     program.env("ORT_DYLIB_PATH", needed("ORT_DYLIB_PATH")).env("PTQD_LOG", "warn").stderr(Stdio::piped());
     match database {
         Some(url) => program.env("PTQD_DATABASE_URL", url),
@@ -57,6 +59,19 @@ pub fn start_server(mut program: Command) -> Process {
         .expect("the address");
     let log = listen("server", lines);
     Process { child, client: Client::new(url), log }
+}
+
+/// A key made by the command.
+pub fn key(url: &str, data: &Path, tenant: &str, scopes: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_ptqd"))
+        .args(["keys", "--data-dir"])
+        .arg(data)
+        .args(["create", "--name", "test", "--tenant", tenant, "--scopes", scopes])
+        .env("PTQD_DATABASE_URL", url)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// Starts workers without an API.

@@ -5,16 +5,31 @@
 //! - `re:` a regular expression that must match the whole name or class name.
 //!
 //! A name is tried in its own spelling, dotted (`a.b.Conv`) and slashed (`/a/b/Conv`).
+//!
+//! Patterns come from strangers: their length, what regular expressions take once compiled, and the time that a match takes
+//! are bounded.
 
-use regex::{Regex, RegexBuilder};
+mod budget;
+mod glob;
+
+use regex_automata::meta::Regex;
 use serde::{Serialize, Serializer};
+
+pub(super) use self::budget::RegexBudget;
+use self::glob::Glob;
 
 /// A pattern that is compiled, and keeps its source for messages and plans.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     source: String,
-    matcher: Regex,
+    matcher: Matcher,
     classes_only: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Matcher {
+    Glob(Glob),
+    Regex(Regex),
 }
 
 /// Why a text is not a pattern.
@@ -23,15 +38,36 @@ pub enum PatternError {
     /// The text is empty, and would match nothing.
     #[error("the pattern is empty")]
     Empty,
-    /// The regular expression does not compile, or is too large.
+    /// The text is longer than a name that anybody writes.
+    #[error("the pattern has {bytes} bytes; at most {most} are allowed", most = Pattern::MOST_BYTES)]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// A range of a class ends before it begins, and would match nothing.
+    #[error("the range `{first}-{last}` is empty: its ends are the wrong way round")]
+    Range {
+        /// Its first character.
+        first: char,
+        /// Its last one.
+        last: char,
+    },
+    /// The regular expression does not compile.
     #[error("the regular expression cannot be used: {reason}")]
     Regex {
         /// What the regular expression library says.
         reason: String,
     },
+    /// The regular expression is too large once compiled, alone or together with those before it in the request.
+    #[error("the regular expression cannot be used: compiled, it takes more than is left of {} KiB for one and {} KiB \
+             for all of a request", RegexBudget::ONE >> 10, RegexBudget::ALL >> 10)]
+    RegexTooLarge,
 }
 
 impl Pattern {
+    /// The longest pattern, in bytes.
+    pub const MOST_BYTES: usize = 512;
+
     /// The pattern that matches this name and no other.
     pub fn literal(name: &str) -> String {
         let plain = |c: char| if "*?[".contains(c) { format!("[{c}]") } else { c.to_string() };
@@ -40,20 +76,24 @@ impl Pattern {
 
     /// Compiles a pattern: `re:` a regular expression, `type:` a class, else a name with wildcards.
     pub fn new(source: &str) -> Result<Self, PatternError> {
-        const MOST_BYTES_COMPILED: usize = 1 << 20;
-        let (expression, classes_only) = match (source.strip_prefix("re:"), source.strip_prefix("type:")) {
-            (Some(expression), _) => (expression.to_owned(), false),
-            (_, Some(class)) => (translate(class), true),
-            _ => (translate(source), false),
+        Pattern::within(&mut RegexBudget::default(), source)
+    }
+
+    /// The same; what a regular expression takes is taken from the budget.
+    pub(super) fn within(budget: &mut RegexBudget, source: &str) -> Result<Self, PatternError> {
+        if source.len() > Self::MOST_BYTES {
+            return Err(PatternError::TooLong { bytes: source.len() });
+        }
+        let (text, classes_only) = match (source.strip_prefix("re:"), source.strip_prefix("type:")) {
+            (Some(expression), _) => (expression, false),
+            (_, Some(class)) => (class, true),
+            _ => (source, false),
         };
-        if expression.is_empty() || source == "type:" {
+        if text.is_empty() {
             return Err(PatternError::Empty);
         }
-        let matcher = RegexBuilder::new(&format!("^(?:{expression})$"))
-            .size_limit(MOST_BYTES_COMPILED)
-            .dot_matches_new_line(true)
-            .build()
-            .map_err(|e| PatternError::Regex { reason: e.to_string().lines().last().unwrap_or_default().to_owned() })?;
+        let regex = source.starts_with("re:");
+        let matcher = if regex { Matcher::Regex(budget.compile(text)?) } else { Matcher::Glob(Glob::new(text)?) };
         Ok(Pattern { source: source.to_owned(), matcher, classes_only })
     }
 
@@ -73,7 +113,10 @@ impl Pattern {
         names: impl IntoIterator<Item = &'a str>,
         classes: impl IntoIterator<Item = &'a str>,
     ) -> bool {
-        let hit = |text: &str| self.matcher.is_match(text);
+        let hit = |text: &str| match &self.matcher {
+            Matcher::Glob(glob) => glob.matches(text),
+            Matcher::Regex(regex) => regex.is_match(text),
+        };
         classes.into_iter().any(hit)
             || (!self.classes_only
                 && names.into_iter().any(|name| hit(name) || hit(&dotted(name)) || hit(&slashed(name))))
@@ -92,54 +135,6 @@ fn dotted(name: &str) -> String {
 
 fn slashed(name: &str) -> String {
     format!("/{}", name.trim_start_matches('/').replace('.', "/"))
-}
-
-/// `fnmatch`'s glob as a regular expression. A `[` that is never closed stands for itself, as in Python.
-fn translate(glob: &str) -> String {
-    let glob: Vec<char> = glob.chars().collect();
-    let mut expression = String::new();
-    let mut at = 0;
-    while at < glob.len() {
-        let c = glob[at];
-        at += 1;
-        match c {
-            '*' => expression.push_str(".*"),
-            '?' => expression.push('.'),
-            '[' => match class_end(&glob, at) {
-                Some(end) => {
-                    expression.push_str(&class(&glob[at..end]));
-                    at = end + 1;
-                }
-                None => expression.push_str("\\["),
-            },
-            _ => expression.push_str(&regex::escape(&c.to_string())),
-        }
-    }
-    expression
-}
-
-/// Where the class that begins at `at` (after its bracket) ends; a `]` in the first place belongs to it.
-fn class_end(glob: &[char], at: usize) -> Option<usize> {
-    let first = at + usize::from(glob.get(at) == Some(&'!'));
-    (first + 1..glob.len()).find(|&i| glob[i] == ']')
-}
-
-fn class(members: &[char]) -> String {
-    let (negated, members) = match members {
-        ['!', rest @ ..] => ("^", rest),
-        _ => ("", members),
-    };
-    // Only a range's minus keeps its meaning; everything else stands for itself.
-    let escaped: String = members
-        .iter()
-        .enumerate()
-        .map(|(i, &c)| match c {
-            '-' if i > 0 && i + 1 < members.len() => "-".to_owned(),
-            c if c.is_alphanumeric() => c.to_string(),
-            c => format!("\\x{{{:x}}}", c as u32),
-        })
-        .collect();
-    format!("[{negated}{escaped}]")
 }
 
 #[cfg(test)]
@@ -184,6 +179,7 @@ mod tests {
         assert!(!Pattern::new("type:fc").unwrap().matches(["fc"], ["Linear"]));
         assert!(hit("re:layer[.]\\d+", "layer.12"));
         assert!(!hit("re:layer", "layer.12"), "a regular expression matches the whole name");
+        assert!(hit("re:a.b", "a\nb"), "a dot matches every character");
         assert!(hit("Conv2d", "anything"), "a plain pattern also matches the class");
     }
 
@@ -193,7 +189,10 @@ mod tests {
         assert_eq!(Pattern::new("re:").unwrap_err(), PatternError::Empty);
         assert_eq!(Pattern::new("type:").unwrap_err(), PatternError::Empty);
         assert!(matches!(Pattern::new("re:("), Err(PatternError::Regex { .. })));
-        assert!(matches!(Pattern::new("re:((a{1000}){1000}){9}"), Err(PatternError::Regex { .. })));
-        assert!(matches!(Pattern::new("[z-a]"), Err(PatternError::Regex { .. })));
+        assert!(matches!(Pattern::new(&format!("re:{}", "(".repeat(200))), Err(PatternError::Regex { .. })));
+        assert_eq!(Pattern::new("re:((a{1000}){1000}){9}").unwrap_err(), PatternError::RegexTooLarge);
+        assert_eq!(Pattern::new("[z-a]").unwrap_err(), PatternError::Range { first: 'z', last: 'a' });
+        assert_eq!(Pattern::new(&"a".repeat(513)).unwrap_err(), PatternError::TooLong { bytes: 513 });
+        assert!(Pattern::new(&"a".repeat(512)).is_ok());
     }
 }

@@ -1,0 +1,132 @@
+//! Connections: accepted, counted, closed when they wait too long, and ended in order. What a server of many strangers needs
+//! and `axum::serve` does not have: half a request must not hold a place for ever.
+
+mod body;
+mod table;
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
+use tower::ServiceExt;
+
+use self::{
+    body::Held,
+    table::{Place, Table},
+};
+
+/// How many connections there may be, and how long they may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// The most at a time.
+    pub total: usize,
+    /// The most of one address.
+    pub per_address: usize,
+    /// How long the head of the first request may take.
+    pub head: Duration,
+    /// How long a connection may wait for the whole head of its next request.
+    pub idle: Duration,
+}
+
+/// The address that a request came from: the client's, or that of a proxy before us.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// Serves until `stop`, then lets the requests in hand end.
+pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, stop: impl Future<Output = ()>) {
+    const LOOK: Duration = Duration::from_secs(1);
+    let table = Arc::new(Table::new(limits));
+    let (stopping, stopped) = watch::channel(false);
+    let (mut connections, mut look, mut stop) = (JoinSet::new(), tokio::time::interval(LOOK), pin!(stop));
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            _ = look.tick() => table.close_overdue(Instant::now()),
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    // One that finds no place is closed at once.
+                    if let Some(place) = table.enter(peer.ip(), Instant::now()) {
+                        connections.spawn(connection(stream, peer, router.clone(), place, stopped.clone()));
+                    }
+                }
+                Err(error) => after_error(&table, &error).await,
+            },
+        }
+    }
+    drop(listener);
+    let _ = stopping.send(true);
+    while connections.join_next().await.is_some() {}
+}
+
+/// A client that went away at once is nobody's trouble. What else there is lasts: no descriptors are left, or no memory.
+async fn after_error(table: &Table, error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    const PAUSE: Duration = Duration::from_millis(50);
+    if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        return;
+    }
+    tracing::warn!(%error, "a connection could not be accepted");
+    table.close_longest_waiting();
+    tokio::time::sleep(PAUSE).await;
+}
+
+/// One connection, until either side closes it.
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    place: Place,
+    mut stopping: watch::Receiver<bool>,
+) {
+    /// What is read ahead of one connection, in bytes: no head of a request is larger.
+    const BUFFER: usize = 128 << 10;
+    let _ = stream.set_nodelay(true);
+    let place = Arc::new(place);
+    let service = service_fn(|request: Request<Incoming>| {
+        let (router, busy) = (router.clone(), place.busy());
+        async move {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(Peer(peer.ip()));
+            let response: Response<Body> = router.oneshot(request).await?;
+            Ok::<_, Infallible>(response.map(|body| Held { body, _busy: busy }))
+        }
+    });
+    // The table has the times.
+    let mut server = http1::Builder::new();
+    server.header_read_timeout(None).max_buf_size(BUFFER);
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection broke off");
+                }
+                return;
+            }
+            () = place.closed() => return,
+            _ = stopping.wait_for(|stop| *stop), if !ending => {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
