@@ -48,6 +48,8 @@ pub struct Claim {
     pub lease: Lease,
     /// The most attempts it gets.
     pub max_attempts: i64,
+    /// Whether nothing else may run in the worker's process meanwhile: an earlier worker was lost with it.
+    pub alone: bool,
     /// Whose job it is.
     pub tenant: Tenant,
     /// What the job asks for.

@@ -14,6 +14,8 @@ mod finish;
 mod fleet;
 mod jobs;
 mod keys;
+mod lost;
+mod next;
 mod queue;
 mod shards;
 mod tasks;

@@ -15,6 +15,9 @@ pub struct Worker {
     pub backends: Vec<&'static str>,
     /// The most tasks of one tenant that may run at a time, over all workers; no limit without it.
     pub tenant_limit: Option<u32>,
+    /// Whether nothing else runs in its process, and nothing will before the worker has said what it took: only so may it
+    /// take a task that has lost a worker before.
+    pub alone: bool,
 }
 
 /// Knows the workers of all processes.
