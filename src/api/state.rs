@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     access::KeyStore,
-    job::{ArtifactReader, JobStore, Planner, Uploads},
+    job::{ArtifactReader, JobStore, Planner, Quotas, Uploads},
     webhook::WebhookStore,
 };
 
@@ -24,6 +24,8 @@ pub struct ApiState {
     pub artifacts: Arc<dyn ArtifactReader>,
     /// Files that clients brought.
     pub uploads: Arc<dyn Uploads>,
+    /// What one tenant may hold.
+    pub quotas: Quotas,
     /// The largest upload, in bytes.
     pub largest_upload: u64,
     /// Webhooks and their deliveries.

@@ -14,7 +14,7 @@ const RATE: u32 = 100;
 
 /// Anybody, if the operator says so or if this machine alone can ask; else the holders of keys and tokens, to a limit.
 pub(super) fn access(config: &ServeConfig, resources: &Resources) -> (Access, Option<Arc<Limits>>) {
-    let AccessConfig { no_auth, oidc_issuer, oidc_audience, oidc_tenant_claim, rate_limit } = &config.access;
+    let AccessConfig { no_auth, oidc_issuer, oidc_audience, oidc_tenant_claim, rate_limit, .. } = &config.access;
     let alone = resources.embedded() && config.listen.ip().is_loopback();
     let tokens = oidc_issuer.as_ref().zip(oidc_audience.as_ref());
     let limit = |per_second: u32| NonZeroU32::new(per_second).map(|limit| Arc::new(Limits::new(limit)));

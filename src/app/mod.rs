@@ -135,6 +135,7 @@ fn api_state(
         jobs: Arc::clone(&resources.database.jobs),
         artifacts: Arc::new(resources.artifacts.clone()),
         uploads: Arc::new(resources.artifacts.clone()),
+        quotas: config.access.tenants.quotas(matches!(access, Access::Keys(..))),
         largest_upload: config.max_upload_mib.saturating_mul(1 << 20),
         webhooks: Arc::clone(&resources.database.webhooks),
         keys: Arc::clone(&resources.database.keys),

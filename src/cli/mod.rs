@@ -10,6 +10,7 @@ mod openapi;
 mod quantize;
 mod serve;
 mod table;
+mod tenants;
 mod version;
 mod watch;
 
@@ -87,6 +88,8 @@ enum Command {
     Health(health::HealthArgs),
     /// Make, list and revoke API keys.
     Keys(keys::KeysArgs),
+    /// Show what each tenant holds, and what it may hold.
+    Tenants(tenants::TenantsArgs),
 }
 
 /// Runs the command that the arguments name. Exit code 0: done; 2: the input is invalid; 1: anything else.
@@ -129,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(&args, cli.config.as_deref(), &program),
         Command::Health(args) => health::run(&args),
         Command::Keys(args) => keys::run(&args),
+        Command::Tenants(args) => tenants::run(&args),
     };
     traces::flush();
     result.unwrap_or_else(|error| {

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::TenantConfig;
+
 /// Who may use the API, and how much.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AccessConfig {
@@ -26,4 +28,8 @@ pub struct AccessConfig {
     /// needed.
     #[arg(long, env = "PTQD_RATE_LIMIT", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate_limit: Option<u32>,
+
+    /// How much each tenant may hold.
+    #[command(flatten)]
+    pub tenants: TenantConfig,
 }

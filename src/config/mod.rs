@@ -10,6 +10,7 @@ mod redact;
 mod retention;
 mod server;
 mod storage;
+mod tenants;
 
 pub use access::AccessConfig;
 pub use compute::ComputeConfig;
@@ -19,3 +20,4 @@ pub use redact::redacted;
 pub use retention::{RetentionConfig, days};
 pub use server::{ServeConfig, WorkerConfig};
 pub use storage::{StorageConfig, hub_token};
+pub use tenants::TenantConfig;

@@ -12,7 +12,7 @@ fn weight_only() -> Value {
 }
 
 /// A key made by the command.
-fn key(url: &str, data: &Path, tenant: &str, scopes: &str) -> String {
+pub fn key(url: &str, data: &Path, tenant: &str, scopes: &str) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_ptqd"))
         .args(["keys", "--data-dir"])
         .arg(data)

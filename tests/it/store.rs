@@ -8,8 +8,9 @@ use ptqd::{
     database::{self, Database},
     fault::{FaultCode, Warning, WarningCode},
     job::{
-        AdmittedJob, Changed, Claim, Created, Cursor, Event, EventKind, Failure, Finish, Held, Idempotency, Job, JobId,
-        JobResult, JobStatus, ListQuery, NewJob, Notification, ShardOutput, Tenant, Update, Work, Worker,
+        AdmittedJob, Changed, Claim, Created, Cursor, Event, EventKind, Exceeded, Failure, Finish, Held, Idempotency,
+        Job, JobId, JobResult, JobStatus, ListQuery, NewJob, Notification, Quotas, ShardOutput, Tenant, Update, Work,
+        Worker,
     },
     webhook::{Attempted, DeliveryStatus, Webhook, new_secret},
 };
@@ -35,7 +36,13 @@ fn new_job_with(fields: Value) -> NewJob {
     request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let mut job = AdmittedJob::restore(serde_json::from_value(request).expect("a job")).expect("a job's rules");
     job.warnings = vec![Warning::new(WarningCode::ModeDefaulted, "told at once")];
-    NewJob { id: JobId::from_uuid(Uuid::now_v7().as_u128()), tenant: Tenant::default(), job, idempotency: None }
+    NewJob {
+        id: JobId::from_uuid(Uuid::now_v7().as_u128()),
+        tenant: Tenant::default(),
+        job,
+        idempotency: None,
+        quotas: Quotas::default(),
+    }
 }
 
 /// What the task of a shard leaves whose file was published under a prefix.
@@ -222,6 +229,44 @@ async fn tenants_take_turns(store: Store) {
     let tenants: Vec<&str> = order.iter().map(|(tenant, _)| tenant.as_str()).collect();
     assert_eq!(tenants, ["many", "one", "many", "one", "many", "many"]);
     assert_eq!([&order[1].1, &order[3].1], [&high, &low], "within a tenant, by priority");
+}
+
+async fn a_tenant_queues_no_more_than_its_quotas(store: Store) {
+    let queued = |limit| Quotas { queued_jobs: Some(limit), ..Quotas::default() };
+    let create = async |quotas| store.jobs.create(NewJob { quotas, ..new_job(0) }).await.unwrap();
+    // Eight at once, where there is room for two.
+    let all = (0..8).map(|_| {
+        let (store, job) = (store.clone(), NewJob { quotas: queued(2), ..new_job(0) });
+        tokio::spawn(async move { matches!(store.jobs.create(job).await.unwrap(), Created::New(_)) })
+    });
+    let mut fresh = 0;
+    for created in all.collect::<Vec<_>>() {
+        fresh += usize::from(created.await.unwrap());
+    }
+    assert_eq!(fresh, 2);
+    let exceeded = Exceeded::QueuedJobs { limit: 2 };
+    assert!(matches!(create(queued(2)).await, Created::Exceeded(why) if why == exceeded));
+    let other = NewJob { tenant: "other".parse().unwrap(), quotas: queued(1), ..new_job(0) };
+    assert!(matches!(store.jobs.create(other).await.unwrap(), Created::New(_)));
+
+    let lease = claim(&store).await.lease;
+    let artifact = json!({"name": "m", "size": 1000, "sha256": null, "media_type": "application/octet-stream"});
+    let result = JobResult { artifacts: vec![serde_json::from_value(artifact).unwrap()], ..result() };
+    assert!(store.queue.finish(&lease, Finish::Succeeded(result)).await.unwrap());
+    let bytes = |limit| Quotas { artifact_bytes: Some(limit), ..Quotas::default() };
+    let held = store.jobs.usage().await.unwrap();
+    assert_eq!(
+        held.iter().map(|usage| (usage.queued_jobs, usage.artifact_bytes)).collect::<Vec<_>>(),
+        [(1, 1000), (1, 0)]
+    );
+    assert!(matches!(
+        create(bytes(1000)).await,
+        Created::Exceeded(Exceeded::ArtifactBytes { used: 1000, limit: 1000 })
+    ));
+    assert!(matches!(create(bytes(1001)).await, Created::New(_)));
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(store.upkeep.expire(Duration::ZERO, 9).await.unwrap().len(), 1);
+    assert!(matches!(create(bytes(1000)).await, Created::New(_)), "what retention removed is not held");
 }
 
 async fn failures_are_kept_and_retries_wait(store: Store) {
@@ -762,6 +807,7 @@ conformance!(
     pages_cover_the_list_once,
     tenants_do_not_see_each_other,
     tenants_take_turns,
+    a_tenant_queues_no_more_than_its_quotas,
     urgent_jobs_come_first_then_old_ones,
     webhooks_get_deliveries_of_the_events_they_chose,
     unknown_ids_are_none_not_errors,

@@ -8,7 +8,10 @@ pub use row::problem_codes;
 
 use std::time::Duration;
 
-use crate::{job::Failure, spec::Objection};
+use crate::{
+    job::{Exceeded, Failure},
+    spec::Objection,
+};
 
 /// Why a request is not answered as it wishes.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +92,9 @@ pub(super) enum ApiError {
         /// How long to wait.
         wait: Duration,
     },
+    /// The tenant holds as much as it may.
+    #[error(transparent)]
+    Exceeded(Exceeded),
     /// As many requests are worked on as may be at a time.
     #[error("the server has as many requests in hand as it takes")]
     Overloaded,

@@ -8,10 +8,16 @@ use axum::{
 };
 
 use super::ApiError;
-use crate::api::problem::{Problem, ProblemError};
+use crate::{
+    api::problem::{Problem, ProblemError},
+    job::Exceeded,
+};
 
 /// `Retry-After` where the service is busy, stopping or cannot reach what it depends on, in seconds.
 const RETRY_SECONDS: u64 = 5;
+
+/// `Retry-After` where jobs of the tenant must begin first, in seconds.
+const QUEUE_SECONDS: u64 = 30;
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
@@ -55,6 +61,7 @@ impl ApiError {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"ptqd\"")))
             }
             ApiError::RateLimited { wait } => Some((header::RETRY_AFTER, whole_seconds(*wait).into())),
+            ApiError::Exceeded(Exceeded::QueuedJobs { .. }) => Some((header::RETRY_AFTER, QUEUE_SECONDS.into())),
             ApiError::Overloaded | ApiError::TimedOut | ApiError::Draining | ApiError::Unavailable { .. } => {
                 Some((header::RETRY_AFTER, RETRY_SECONDS.into()))
             }

@@ -17,6 +17,7 @@ mod keys;
 mod lost;
 mod next;
 mod queue;
+mod quotas;
 mod shards;
 mod tasks;
 mod update;
