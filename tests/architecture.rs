@@ -43,7 +43,7 @@ const MAY_NAME: [(&str, &[&str]); 29] = [
     ("webhook", &["job"]),
     // shell
     ("panics", &[]),
-    ("config", &["engine"]),
+    ("config", &["engine", "job"]),
     ("database", &["access", "config", "job", "webhook"]),
     ("storage", &["config", "job", "model", "outbound", "report", "spec"]),
     ("telemetry", &["config"]),

@@ -3,6 +3,7 @@
 mod access;
 mod disk;
 mod error;
+mod places;
 mod planner;
 mod policies;
 mod resources;
@@ -11,24 +12,20 @@ mod workers;
 
 use std::{fs::File, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 pub use error::AppError;
 
-use self::{disk::Disks, planner::LocalPlanner, resources::Resources, telemetry::ProcessTelemetry, workers::Tasks};
+use self::{
+    disk::Disks, places::PlanPlaces, planner::LocalPlanner, resources::Resources, telemetry::ProcessTelemetry,
+    workers::Tasks,
+};
 use crate::{
     api::{self, Access, ApiState, CorsOrigins, HttpSettings},
     config::{HttpConfig, ServeConfig, WorkerConfig},
     outbound::{Guard, Sender},
     storage::Sources,
 };
-
-/// Plans that are made at a time.
-const PLANS_AT_ONCE: usize = 2;
 
 /// A service that is running.
 #[derive(Debug)]
@@ -144,7 +141,7 @@ fn api_state(
             cache: resources.cache.clone(),
             scratch: resources.scratch.clone(),
             engine: config.worker.compute.engine(),
-            places: Semaphore::new(PLANS_AT_ONCE),
+            places: PlanPlaces::new(usize::try_from(config.http.max_plans).unwrap_or(usize::MAX)),
         }),
         access,
         limits,

@@ -40,6 +40,7 @@ impl Resources {
                 memory_bytes,
                 backends: backends.clone(),
                 tenant_limit: config.tenant_limit,
+                default_timeout: config.default_timeout(),
                 alone: false,
             };
             tasks.spawn(async move {

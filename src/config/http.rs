@@ -16,6 +16,10 @@ pub struct HttpConfig {
     #[arg(long, env = "PTQD_MAX_REQUESTS", value_name = "N", default_value_t = Self::MAX_REQUESTS, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_requests: u32,
 
+    /// The most plans (`POST /v1/plans`) that are made at a time, and half as many, rounded up, for one tenant; more wait.
+    #[arg(long, env = "PTQD_MAX_PLANS", value_name = "N", default_value_t = Self::MAX_PLANS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_plans: u32,
+
     /// The most seconds that a request is worked on before its answer begins, uploads excepted; one that takes longer is
     /// answered 503. At least 31, since `Prefer: wait` may ask for 30.
     #[arg(long, env = "PTQD_REQUEST_TIMEOUT_SECONDS", value_name = "N", default_value_t = Self::TIMEOUT_SECONDS, value_parser = clap::value_parser!(u32).range(31..))]
@@ -24,6 +28,7 @@ pub struct HttpConfig {
 
 impl HttpConfig {
     const MAX_REQUESTS: u32 = 4096;
+    const MAX_PLANS: u32 = 4;
     const TIMEOUT_SECONDS: u32 = 300;
 
     /// The longest that a request is worked on.
@@ -37,6 +42,7 @@ impl Default for HttpConfig {
         HttpConfig {
             cors_origins: Vec::new(),
             max_requests: Self::MAX_REQUESTS,
+            max_plans: Self::MAX_PLANS,
             request_timeout_seconds: Self::TIMEOUT_SECONDS,
         }
     }

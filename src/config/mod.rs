@@ -9,6 +9,7 @@ mod http;
 mod redact;
 mod retention;
 mod server;
+mod staging;
 mod storage;
 mod tenants;
 
@@ -19,5 +20,6 @@ pub use http::HttpConfig;
 pub use redact::redacted;
 pub use retention::{RetentionConfig, days};
 pub use server::{ServeConfig, WorkerConfig};
+pub use staging::StagingConfig;
 pub use storage::{StorageConfig, hub_token};
 pub use tenants::TenantConfig;

@@ -56,6 +56,8 @@ pub struct Claim {
     pub spec: JobSpec,
     /// What is to be done of it.
     pub work: Work,
+    /// How long an attempt at the whole job may take, by the request or by default.
+    pub limit: Option<Duration>,
     /// How long it may take still.
     pub time_left: Option<Duration>,
 }

@@ -19,6 +19,7 @@ mod uploads;
 pub use artifacts::Artifacts;
 pub use error::StorageError;
 pub use inputs::{
-    Cache, IncomingShards, OpenBuckets, ParseRuleError, RemoteShards, Rule, SCHEMES, Sources, Staged, Stager, Want,
+    Cache, IncomingShards, OpenBuckets, ParseRuleError, Patience, RemoteShards, Rule, SCHEMES, Sources, Staged, Stager,
+    Want,
 };
-pub use places::HubConfig;
+pub use places::{HubConfig, Pace};

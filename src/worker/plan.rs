@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     compute::failure,
     scratch::{Scratch, unusable_scratch},
-    stage::stage,
+    stage::stage_within,
 };
 use crate::{
     control::{Canceller, Control, MemoryBudget, Notice},
@@ -30,7 +30,7 @@ pub async fn dry_run(
     let (notify, never) = (|_: Notice| (), Canceller::default());
     let control = Control::new(&notify, &never);
     let stager = Stager { sources, tenant, folder: scratch.path(), cache, control: &control };
-    let planned = match stage(&stager, &job.spec, Want::Plan).await {
+    let planned = match stage_within(sources.patience.plan, &stager, &job.spec, Want::Plan).await {
         Ok((files, _)) => {
             let memory = Arc::new(MemoryBudget::new(MemoryBudget::DEFAULT));
             let statistics = cache.map(Cache::statistics);

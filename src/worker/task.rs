@@ -12,7 +12,7 @@ use super::{
     output::TaskError,
     publish::Publisher,
     scratch::unusable_scratch,
-    stage::stage,
+    stage::stage_within,
 };
 use crate::{
     backend,
@@ -56,7 +56,8 @@ impl Task {
         };
         let unstaged = |error: StorageError| Failure::new(&error, Some(Phase::Staging));
         let job = restore(spec)?;
-        let (files, shards) = stage(&stager, &job.spec, Want::Model).await.map_err(unstaged)?;
+        let staged = stage_within(ctx.sources.patience.job, &stager, &job.spec, Want::Model).await;
+        let (files, shards) = staged.map_err(unstaged)?;
         let memory = Arc::new(MemoryBudget::new(ctx.memory_bytes));
         let statistics = ctx.cache.as_ref().map(Cache::statistics);
         let job = job.local(files, Machine { engine, memory, statistics, digests: true });

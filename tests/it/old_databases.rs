@@ -75,8 +75,14 @@ async fn opened_by_this_version(database: Database) {
     assert_eq!(done.keys(), ["p/q/model.onnx"]);
     assert_eq!(database.jobs.events(&tenant, &all[3].id, 0, 9).await.unwrap()[0].data, json!({"status": "queued"}));
     // The one whose worker is gone comes first, alone and uncounted; then the one that waits.
-    let worker =
-        Worker { name: "w".into(), memory_bytes: None, backends: vec!["modelopt"], tenant_limit: None, alone: true };
+    let worker = Worker {
+        name: "w".into(),
+        memory_bytes: None,
+        backends: vec!["modelopt"],
+        tenant_limit: None,
+        default_timeout: None,
+        alone: true,
+    };
     let lease = Duration::from_secs(60);
     let first = database.queue.claim(&worker, lease).await.unwrap().unwrap().lease;
     assert_eq!((&first.job, first.attempt), (&all[2].id, 1));

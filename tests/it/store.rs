@@ -64,6 +64,7 @@ fn worker(name: &str) -> Worker {
         memory_bytes: None,
         backends: vec!["modelopt", "torchao"],
         tenant_limit: None,
+        default_timeout: None,
         alone: true,
     }
 }

@@ -1,12 +1,29 @@
 //! Tenants that are strangers to each other: whose turn it is, and what each may hold.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::{
     access::key,
-    support::{Process, fixture, program, schema, start_server, uri},
+    support::{Client, Process, eventually, fixture, program, schema, serve_router, start_server, uri},
 };
 
 fn weight_only() -> Value {
@@ -64,7 +81,7 @@ fn a_tenant_cannot_hold_more_than_its_quotas() {
     full.submit(&weight_only());
     assert_eq!(full.send("POST", &format!("/v1/jobs/{first}/retry"), &[], None).status, 429);
 
-    let put = |client: &crate::support::Client, name: &str, bytes: usize| {
+    let put = |client: &Client, name: &str, bytes: usize| {
         let request = ureq::put(format!("{}/v1/uploads/{name}", client.url))
             .header("authorization", format!("Bearer {}", client.key.as_deref().unwrap()));
         let mut answer = request.config().http_status_as_error(false).build().send(&vec![1_u8; bytes][..]).unwrap();
@@ -85,4 +102,59 @@ fn a_tenant_cannot_hold_more_than_its_quotas() {
     let line = text.lines().find(|line| line.starts_with("full ")).unwrap_or_else(|| panic!("{text}"));
     let columns: Vec<&str> = line.split("  ").map(str::trim).filter(|column| !column.is_empty()).collect();
     assert_eq!(columns, ["full", "2 of 2", "0", "921.6 kB of 1.0 MB", "0.0 B"]);
+}
+
+/// A file that is large by its own account, and comes a byte at a time.
+async fn drips(State(asked): State<Arc<AtomicUsize>>) -> Response {
+    asked.fetch_add(1, Ordering::Relaxed);
+    let drops = futures_util::stream::repeat(()).then(|()| async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Ok::<_, std::io::Error>(Bytes::from_static(b"\0"))
+    });
+    let range = [(header::CONTENT_RANGE, "bytes 0-0/100000000")];
+    (StatusCode::PARTIAL_CONTENT, range, Body::from_stream(drops)).into_response()
+}
+
+#[test]
+fn plans_from_a_server_that_drips_end_in_time_and_hold_up_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = schema("drips");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let slow = serve_router(Router::new().route("/{name}", get(drips)).with_state(Arc::clone(&asked)));
+    let limits =
+        ["--sources-private", "--file-root", fixture("").to_str().unwrap(), "--plan-seconds", "5"].map(String::from);
+    let rates = ["--input-rate-seconds", "2", "--max-plans", "4"].map(String::from);
+    let arguments: Vec<&str> = limits.iter().chain(&rates).map(String::as_str).collect();
+    let server = start(&database, folder.path(), &arguments);
+    let full = server.client.with_key(&key(&database, folder.path(), "full", "jobs:write"));
+    let other = server.client.with_key(&key(&database, folder.path(), "other", "jobs:write"));
+    let plan = |client: &Client, uri: &str| {
+        let mut job = weight_only();
+        job["model"]["uri"] = json!(uri);
+        let began = Instant::now();
+        let answer = client.send("POST", "/v1/plans", &[], Some(&job));
+        (answer.status, answer.json(), began.elapsed())
+    };
+    let dripping: Vec<_> = (0..4)
+        .map(|n| {
+            let (client, uri) = (full.clone(), format!("{slow}/{n}.safetensors"));
+            std::thread::spawn(move || plan(&client, &uri))
+        })
+        .collect();
+    // Two are under way, and two wait: none of these is in anybody else's way.
+    eventually("two plans are under way", Duration::from_secs(10), || asked.load(Ordering::Relaxed) >= 2);
+    let (status, planned, took) = plan(&other, &uri(&fixture("vit.safetensors")));
+    assert_eq!(status, 200, "{planned:#}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    for thread in dripping {
+        let (status, problem, took) = thread.join().unwrap();
+        assert_eq!((status, &problem["code"]), (503, &json!("input_too_slow")), "{problem:#}");
+        assert!(took < Duration::from_secs(12), "{took:?}");
+    }
+    // A job from there ends likewise, and leaves the worker to others.
+    let mut job = weight_only();
+    job["model"]["uri"] = json!(format!("{slow}/job.safetensors"));
+    job["max_attempts"] = json!(1);
+    let failed = full.wait(&full.submit(&job));
+    assert_eq!(failed["error"]["code"], "input_too_slow", "{failed:#}");
 }

@@ -42,7 +42,7 @@ impl Store {
         Self::take(&mut tx, &next, worker, &token, lease).await?;
         let work = Self::work(&mut tx, &next).await?;
         self.commit(tx).await?;
-        Ok(Look::Taken(Box::new(next.claim(token, work)?)))
+        Ok(Look::Taken(Box::new(next.claim(token, work, worker.default_timeout)?)))
     }
 
     /// Whether a tenant has a place left for one more task, so that none of two claims at once goes beyond.
