@@ -43,7 +43,7 @@ const MAY_NAME: [(&str, &[&str]); 30] = [
     ("webhook", &["job"]),
     // shell
     ("panics", &[]),
-    ("config", &["engine"]),
+    ("config", &["engine", "job"]),
     ("compute", &["engine", "job", "model", "pipeline", "report", "storage"]),
     ("database", &["access", "config", "job", "webhook"]),
     ("storage", &["config", "job", "model", "outbound", "report", "spec"]),

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 /// The SHA-256 of every migration shipped so far, in both dialects. A new migration is a new line; a changed line is a
 /// mistake: databases out there have run the old text.
-const SHIPPED: [(&str, &str, &str); 3] = [
+const SHIPPED: [(&str, &str, &str); 4] = [
     (
         "0001_jobs",
         "861dd22da692206f00908cc102e0514111480a393f376c6325b0e9c72358f846",
@@ -22,6 +22,11 @@ const SHIPPED: [(&str, &str, &str); 3] = [
         "0003_effective_config",
         "3304af1408a0fbf11ad50f6399a2561f93fb1c6d14c5be0cf5834ca7c05764f5",
         "bb8355661b0e2745086122289ef99597561ca2ec6ffb97850ef4dd3f4ee3c671",
+    ),
+    (
+        "0004_fair_queue",
+        "34c60766fa5d7db0c6ca7659a39c05d3162d479bc5091b80fb24d921eeb7f026",
+        "ac0cf7127512931dbd0cd12d9cc52b0976af1236f5c63b58c185e348c247b862",
     ),
 ];
 

@@ -41,6 +41,7 @@ pub(super) fn admit(
 }
 
 /// A job to be queued, under a new id.
-pub(super) fn new_job(tenant: &Tenant, job: AdmittedJob, idempotency: Option<Idempotency>) -> NewJob {
-    NewJob { id: JobId::from_uuid(Uuid::now_v7().as_u128()), tenant: tenant.clone(), job, idempotency }
+pub(super) fn new_job(state: &ApiState, tenant: &Tenant, job: AdmittedJob, idempotency: Option<Idempotency>) -> NewJob {
+    let id = JobId::from_uuid(Uuid::now_v7().as_u128());
+    NewJob { id, tenant: tenant.clone(), job, idempotency, quotas: state.quotas }
 }

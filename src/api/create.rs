@@ -88,6 +88,7 @@ enum Answer {
     (status = 202, description = "The job is queued; `Location` names it.", body = JobView, headers(
         ("Location" = String, description = "The job."), ("ETag" = String, description = "The job's version."))),
     (status = 400, description = "The body is not JSON, or a header or parameter cannot be read.", body = Problem),
+    (status = 403, description = "The tenant's artifacts have used up their quota.", body = Problem),
     (status = 409, description = "Another job has this name.", body = Problem),
     (status = 413, description = "The body is too large.", body = Problem),
     (status = 415, description = "The body is not JSON.", body = Problem),
@@ -108,11 +109,12 @@ async fn create(
         let warnings = job.warnings.iter().map(WarningView::from).collect();
         return Ok(Json(Validated { valid: true, effective_config: job.effective_config, warnings }).into_response());
     }
-    let new = new_job(writer.tenant(), job, idempotency);
+    let new = new_job(&state, writer.tenant(), job, idempotency);
     let (mut job, replayed) = match state.jobs.create(new).await? {
         Created::New(job) => (job, false),
         Created::Replayed(job) => (job, true),
         Created::KeyReused => return Err(ApiError::KeyReused),
+        Created::Exceeded(quota) => return Err(ApiError::Exceeded(quota)),
         Created::NameTaken(id) => return Err(ApiError::NameTaken { id: id.to_string() }),
     };
     let waited = wait::preferred(&headers);

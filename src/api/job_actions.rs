@@ -36,6 +36,7 @@ fn outcome(changed: Changed, needed: &'static str) -> Result<Job, ApiError> {
     match changed {
         Changed::Done(job) => Ok(*job),
         Changed::Missing => Err(ApiError::NotFound { what: "such job" }),
+        Changed::Exceeded(quota) => Err(ApiError::Exceeded(quota)),
         Changed::Stale => Err(ApiError::Stale),
         Changed::Refused(status) => Err(ApiError::Refused { status: status.name(), needed }),
     }
@@ -109,7 +110,7 @@ async fn retry(
         let objection = Objection::new("/name", ObjectionCode::OutOfRange, "a job keeps its name");
         return Err(ApiError::Invalid(vec![objection.hint("submit a new job instead")]));
     }
-    let new = new_job(writer.tenant(), admit(&state, writer.tenant(), request, Purpose::Run)?, None);
+    let new = new_job(&state, writer.tenant(), admit(&state, writer.tenant(), request, Purpose::Run)?, None);
     let changed = state.jobs.retry(writer.tenant(), &job.id, if_match(&headers)?, new).await?;
     let job = outcome(changed, "only one that failed, timed out or was cancelled can be tried again")?;
     Ok(answer(StatusCode::ACCEPTED, job))

@@ -89,8 +89,9 @@ pub(super) struct JobSchema {
     /// Labels to find the job by: at most 64, keys and values of at most 512 characters.
     #[serde(default)]
     labels: BTreeMap<String, String>,
-    /// Waiting jobs with a higher number run first; 0 without it.
+    /// Of a tenant's waiting jobs, those with a higher number run first; 0 without it.
     #[serde(default)]
+    #[schema(minimum = -100, maximum = 100)]
     priority: i32,
     /// The longest an attempt may run.
     #[schema(minimum = 1, maximum = 604_800)]

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     access::KeyStore,
-    job::{ArtifactReader, JobStore, Planner, Uploads},
+    job::{ArtifactReader, JobStore, Planner, Quotas, Uploads},
     webhook::WebhookStore,
 };
 
@@ -30,6 +30,8 @@ pub struct ApiState {
     pub uploads: Arc<dyn Uploads>,
     /// The largest request of a job, in bytes.
     pub largest_body: usize,
+    /// What one tenant may hold.
+    pub quotas: Quotas,
     /// The largest upload, in bytes.
     pub largest_upload: u64,
     /// Webhooks and their deliveries.

@@ -68,6 +68,13 @@ impl From<UploadError> for ApiError {
                 Failure::plain(FaultCode::EmptyUpload, error.to_string()).with_hint("send the file as the body"),
             )),
             UploadError::TooLarge { .. } => ApiError::TooLarge,
+            UploadError::Quota(exceeded) => ApiError::Exceeded(*exceeded),
+            UploadError::NoRoom { .. } => {
+                let failure = Failure::plain(FaultCode::DiskFull, error.to_string());
+                ApiError::Failed(Box::new(
+                    failure.with_hint("delete uploads and jobs that are done with, or try later"),
+                ))
+            }
             UploadError::Digest { .. } => {
                 let failure = Failure::plain(FaultCode::DigestMismatch, error.to_string());
                 ApiError::Failed(Box::new(failure.with_hint("send the file again; the digest is that of its bytes")))
@@ -108,6 +115,7 @@ fn check(name: &str) -> Result<(), ApiError> {
     (status = 201, description = "The file is stored.", body = UploadView),
     (status = 400, description = "The upload broke off.", body = Problem),
     (status = 409, description = "The name is that of a folder of uploads, or its folder's name that of a file.", body = Problem),
+    (status = 403, description = "The tenant's uploads have used up their quota.", body = Problem),
     (status = 413, description = "The file is larger than the server takes.", body = Problem),
     (status = 422, description = "The name or the digest is not acceptable.", body = Problem),
 ))]
@@ -129,7 +137,7 @@ async fn put(
         let unreadable = "the digest is not `sha-256=:…:` (RFC 9530)";
         digest.ok_or_else(|| ApiError::Failed(Box::new(Failure::plain(FaultCode::InvalidDigest, unreadable))))
     });
-    let new = NewUpload { name, limit, sha256: sha256.transpose()? };
+    let new = NewUpload { name, limit, quota: state.quotas.upload_bytes, sha256: sha256.transpose()? };
     let body = Box::pin(body.into_data_stream().map_err(std::io::Error::other));
     let stored = state.uploads.put(writer.tenant(), new, body).await?;
     Ok((StatusCode::CREATED, Json(stored.into())))

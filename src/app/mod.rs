@@ -5,6 +5,7 @@ mod compute;
 mod disk;
 mod error;
 mod http;
+mod places;
 mod planner;
 mod policies;
 mod resources;
@@ -13,17 +14,14 @@ mod workers;
 
 use std::{fs::File, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 pub use compute::make as make_compute;
 pub use error::AppError;
 
 use self::{
     disk::Disks,
+    places::PlanPlaces,
     planner::LocalPlanner,
     resources::{Open, Resources},
     telemetry::ProcessTelemetry,
@@ -36,9 +34,6 @@ use crate::{
     outbound::{Guard, Sender},
     storage::Sources,
 };
-
-/// Plans that are made at a time.
-const PLANS_AT_ONCE: usize = 2;
 
 /// A service that is running.
 #[derive(Debug)]
@@ -148,6 +143,7 @@ fn api_state(
         artifacts: Arc::new(resources.artifacts.clone()),
         uploads: Arc::new(resources.artifacts.clone()),
         largest_body: config.http.largest_body(),
+        quotas: config.access.tenants.quotas(matches!(access, Access::Keys(..))),
         largest_upload: config.max_upload_mib.saturating_mul(1 << 20),
         webhooks: Arc::clone(&resources.database.webhooks),
         keys: Arc::clone(&resources.database.keys),
@@ -157,7 +153,7 @@ fn api_state(
             cache: resources.cache.clone(),
             scratch: resources.scratch.clone(),
             engine: config.worker.compute.engine(),
-            places: Semaphore::new(PLANS_AT_ONCE),
+            places: PlanPlaces::new(usize::try_from(config.http.max_plans).unwrap_or(usize::MAX)),
         }),
         failures: access::failures(config, &access),
         streams: Arc::new(Streams::new(http::count(config.http.max_streams))),

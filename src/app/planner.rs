@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use async_trait::async_trait;
-use tokio::sync::Semaphore;
-
+use super::places::PlanPlaces;
 use crate::{
     compute::Compute,
     engine::EngineConfig,
@@ -13,6 +11,7 @@ use crate::{
     storage::{Cache, Sources},
     worker,
 };
+use async_trait::async_trait;
 
 /// Makes plans in this process, a few at a time: a graph is read into memory for each.
 #[derive(Debug)]
@@ -22,15 +21,14 @@ pub(super) struct LocalPlanner {
     pub(super) cache: Option<Cache>,
     pub(super) scratch: PathBuf,
     pub(super) engine: EngineConfig,
-    /// One permit for each plan that may be made at a time.
-    pub(super) places: Semaphore,
+    pub(super) places: PlanPlaces,
 }
 
 #[async_trait]
 impl Planner for LocalPlanner {
     async fn plan(&self, tenant: &Tenant, job: AdmittedJob) -> Result<DryRun, Failure> {
         let busy = || Failure::plain(FaultCode::PlanUnavailable, "the plan could not be made");
-        let _place = self.places.acquire().await.map_err(|_| busy())?;
+        let _place = self.places.take(tenant).await.ok_or_else(busy)?;
         let LocalPlanner { compute, sources, cache, scratch, engine, .. } = self;
         worker::dry_run(compute, sources, cache.as_ref(), scratch, tenant, job, engine).await
     }

@@ -11,7 +11,7 @@ use crate::{
     config::{StorageConfig, WorkerConfig, hub_token},
     database::{self, Database},
     outbound::Guard,
-    storage::{Artifacts, Cache, HubConfig, LocalFiles, Rule, Sources},
+    storage::{Artifacts, Cache, HubConfig, LocalFiles, Pace, Patience, Rule, Sources},
     worker,
 };
 
@@ -78,6 +78,11 @@ impl Resources {
             hub: HubConfig { endpoint: config.hub_endpoint.clone(), token: hub_token() },
             uploads: Some(self.artifacts.clone()),
             max_bytes: config.max_input_mib.saturating_mul(1 << 20),
+            patience: Patience {
+                job: Some(config.staging.job()),
+                plan: Some(config.staging.plan()),
+                pace: Pace { least: config.staging.input_rate, window: config.staging.window() },
+            },
             ..Sources::default()
         })
     }

@@ -13,7 +13,7 @@ use crate::{
     fault::chain,
     job::{RetryPolicy, Worker},
     storage::Sources,
-    worker::{Janitor, Retention, WorkerContext},
+    worker::{Janitor, Places, Retention, WorkerContext},
 };
 
 /// The tasks of the process, which end when it stops or when one fails.
@@ -37,7 +37,14 @@ impl Resources {
         for n in 0..count {
             let (ctx, stop) = (Arc::clone(&context), stop.clone());
             let name = format!("{}-{}-{n}", host(), std::process::id());
-            let who = Worker { name, memory_bytes, backends: backends.clone(), tenant_limit: config.tenant_limit };
+            let who = Worker {
+                name,
+                memory_bytes,
+                backends: backends.clone(),
+                tenant_limit: config.tenant_limit,
+                default_timeout: config.default_timeout(),
+                alone: false,
+            };
             tasks.spawn(async move {
                 ctx.work(who, stop).await;
                 Ok(())
@@ -72,6 +79,7 @@ impl Resources {
             fan_out_bytes: config.fan_out_mib.saturating_mul(1 << 20),
             lease: config.lease(),
             poll: config.poll(),
+            places: Places::default(),
             retry: RetryPolicy::default(),
         })
     }

@@ -56,6 +56,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode, Box<dyn Error>> {
             lease_seconds: 30,
             poll_milliseconds: 500,
             tenant_limit: None,
+            default_timeout_seconds: WorkerConfig::DEFAULT_TIMEOUT_SECONDS,
             fan_out_mib: 1024,
             retention: RetentionConfig::default(),
             compute: args.compute.clone(),

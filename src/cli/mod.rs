@@ -12,6 +12,7 @@ mod openapi;
 mod quantize;
 mod serve;
 mod table;
+mod tenants;
 mod version;
 mod watch;
 
@@ -94,6 +95,8 @@ enum Command {
     /// Compute one request of a parent process.
     #[command(hide = true)]
     Compute(compute::ComputeArgs),
+    /// Show what each tenant holds, and what it may hold.
+    Tenants(tenants::TenantsArgs),
 }
 
 /// Runs the command that the arguments name. Exit code 0: done; 2: the input is invalid; 1: anything else.
@@ -138,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Keys(args) => keys::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Compute(args) => compute::run(&args),
+        Command::Tenants(args) => tenants::run(&args),
     };
     traces::flush();
     result.unwrap_or_else(|error| {

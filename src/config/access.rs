@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::TenantConfig;
+
 /// Who may use the API, and how much.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AccessConfig {
@@ -31,4 +33,7 @@ pub struct AccessConfig {
     /// for those that were right before.
     #[arg(long, env = "PTQD_AUTH_FAILURES", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub auth_failures: Option<u32>,
+    /// How much each tenant may hold.
+    #[command(flatten)]
+    pub tenants: TenantConfig,
 }

@@ -55,6 +55,9 @@ pub struct HttpConfig {
     /// The most kibibytes of a request's body, uploads excepted: a job is a description, what it works on comes by URI.
     #[arg(long, env = "PTQD_MAX_REQUEST_KIB", value_name = "N", default_value_t = Self::MAX_REQUEST_KIB, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub max_request_kib: u32,
+    /// The most plans (`POST /v1/plans`) that are made at a time, and half as many, rounded up, for one tenant; more wait.
+    #[arg(long, env = "PTQD_MAX_PLANS", value_name = "N", default_value_t = Self::MAX_PLANS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_plans: u32,
 
     /// The most seconds that a request is worked on before its answer begins, uploads excepted; one that takes longer is
     /// answered 503. At least 31, since `Prefer: wait` may ask for 30.
@@ -72,6 +75,7 @@ impl HttpConfig {
     const BODY_BYTES_PER_SECOND: u32 = 4096;
     const MAX_REQUESTS: u32 = 4096;
     const MAX_REQUEST_KIB: u32 = 64;
+    const MAX_PLANS: u32 = 4;
     const TIMEOUT_SECONDS: u32 = 300;
 
     /// The largest body of a request, in bytes.
@@ -99,6 +103,7 @@ impl Default for HttpConfig {
             body_bytes_per_second: Self::BODY_BYTES_PER_SECOND,
             max_requests: Self::MAX_REQUESTS,
             max_request_kib: Self::MAX_REQUEST_KIB,
+            max_plans: Self::MAX_PLANS,
             request_timeout_seconds: Self::TIMEOUT_SECONDS,
         }
     }

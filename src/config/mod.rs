@@ -9,7 +9,9 @@ mod http;
 mod redact;
 mod retention;
 mod server;
+mod staging;
 mod storage;
+mod tenants;
 
 pub use access::AccessConfig;
 pub use compute::{ComputeConfig, Isolation};
@@ -18,4 +20,6 @@ pub use http::HttpConfig;
 pub use redact::redacted;
 pub use retention::{RetentionConfig, days};
 pub use server::{ServeConfig, WorkerConfig};
+pub use staging::StagingConfig;
 pub use storage::{StorageConfig, hub_token};
+pub use tenants::TenantConfig;

@@ -21,6 +21,10 @@ pub struct WorkerConfig {
     #[arg(long, env = "PTQD_TENANT_LIMIT", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub tenant_limit: Option<u32>,
 
+    /// The most seconds that an attempt may run whose job gives no `timeout_seconds`; 0 for no limit.
+    #[arg(long, env = "PTQD_DEFAULT_TIMEOUT_SECONDS", value_name = "N", default_value_t = Self::DEFAULT_TIMEOUT_SECONDS)]
+    pub default_timeout_seconds: u32,
+
     /// Sharded checkpoints of at least so many mebibytes are shared among workers, where there is more than one.
     #[arg(long, env = "PTQD_FAN_OUT_MIB", value_name = "N", default_value_t = 1024)]
     pub fan_out_mib: u64,
@@ -39,6 +43,15 @@ pub struct WorkerConfig {
 }
 
 impl WorkerConfig {
+    /// Six hours.
+    pub const DEFAULT_TIMEOUT_SECONDS: u32 = 6 * 3600;
+
+    /// How long an attempt may run by default.
+    pub fn default_timeout(&self) -> Option<Duration> {
+        let seconds = u64::from(self.default_timeout_seconds);
+        (seconds > 0).then(|| Duration::from_secs(seconds))
+    }
+
     /// How long a lease lasts.
     pub fn lease(&self) -> Duration {
         Duration::from_secs(u64::from(self.lease_seconds))

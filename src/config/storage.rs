@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::StagingConfig;
+
 /// Where things are kept.
 #[derive(Args, Clone, Debug)]
 pub struct StorageConfig {
@@ -58,6 +60,10 @@ pub struct StorageConfig {
     /// folder, the service gives them the bytes.
     #[arg(long, env = "PTQD_PRESIGN_SECONDS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=604_800))]
     pub presign_seconds: Option<u32>,
+
+    /// How long bringing inputs may take.
+    #[command(flatten)]
+    pub staging: StagingConfig,
 }
 
 /// The token for the model hub. From the environment alone: it is no setting that may stand in a file.
@@ -80,6 +86,7 @@ impl StorageConfig {
             max_input_mib: 1 << 20,
             input_cache_mib: 4096,
             presign_seconds: None,
+            staging: StagingConfig::default(),
         }
     }
 

@@ -29,6 +29,7 @@ migrations! {
     1 "0001_jobs",
     2 "0002_service",
     3 "0003_effective_config",
+    4 "0004_fair_queue",
 }
 
 fn migrator(files: Vec<(i64, &'static str, &'static str)>) -> Migrator {

@@ -102,6 +102,8 @@ codes! {
         InputNotFound("input_not_found", "Compare the name with that of the file, letter by letter.", FaultKind::Invalid);
         /// The input is larger than this server takes.
         InputTooLarge("input_too_large", "The operator sets the limit with `--max-input-mib`.", FaultKind::Invalid);
+        /// An input comes too slowly: its server sends next to nothing, or all inputs together take too long.
+        InputTooSlow("input_too_slow", "Bring it closer, to a bucket or by an upload; the operator sets the limits.", FaultKind::Environment);
         /// The source does not answer, or breaks off.
         InputUnreachable("input_unreachable", "See that the address is right, and reachable from the server.", FaultKind::Environment);
         /// A file cannot be read again for its digest.

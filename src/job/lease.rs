@@ -48,12 +48,16 @@ pub struct Claim {
     pub lease: Lease,
     /// The most attempts it gets.
     pub max_attempts: i64,
+    /// Whether nothing else may run in the worker's process meanwhile: an earlier worker was lost with it.
+    pub alone: bool,
     /// Whose job it is.
     pub tenant: Tenant,
     /// What the job asks for.
     pub spec: JobSpec,
     /// What is to be done of it.
     pub work: Work,
+    /// How long an attempt at the whole job may take, by the request or by default.
+    pub limit: Option<Duration>,
     /// How long it may take still.
     pub time_left: Option<Duration>,
 }

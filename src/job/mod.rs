@@ -10,6 +10,7 @@ mod lease;
 mod local;
 mod ports;
 mod preprocess;
+mod quota;
 mod record;
 mod request;
 mod retry;
@@ -30,6 +31,7 @@ pub use ports::{
     StoreError, Update, Upkeep, Upload, UploadError, Uploads, Worker, wait_for,
 };
 pub use preprocess::read as read_preprocess;
+pub use quota::{Exceeded, Quotas, TenantUsage};
 pub use record::{Job, JobResult, StoredArtifact};
 pub use request::{BATCH_SIZES, CALIBRATION_SAMPLES, JobRequest};
 pub use retry::RetryPolicy;

@@ -38,6 +38,11 @@ impl JobResult {
         self.artifacts.iter().map(|stored| self.key(stored)).collect()
     }
 
+    /// The bytes of all artifacts.
+    pub fn bytes(&self) -> u64 {
+        self.artifacts.iter().fold(0, |sum, stored| sum.saturating_add(stored.artifact.size))
+    }
+
     /// The key of an artifact in the store.
     pub fn key(&self, stored: &StoredArtifact) -> String {
         format!("{}/{}", stored.prefix.as_ref().unwrap_or(&self.prefix), stored.artifact.name)

@@ -89,7 +89,7 @@ impl JobRequest {
         spec.max_attempts = reader.integer(job, "max_attempts", 1..=20);
         reader.not_null(job, "priority", "an integer");
         reader.not_null(job, "labels", "an object");
-        spec.priority = reader.integer(job, "priority", i32::MIN.into()..=i32::MAX.into()).unwrap_or_default();
+        spec.priority = reader.integer(job, "priority", JobSpec::PRIORITIES).unwrap_or_default();
         spec.name = reader.text(job, "name").map(str::to_owned);
         if let Some(name) = &spec.name {
             reader.length("/name", name.chars().count(), 1..=200, "characters");

@@ -1,6 +1,6 @@
 //! [`JobSpec`]: what a client asks for, in the form in which it is stored.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -58,7 +58,7 @@ pub struct JobSpec {
     /// Labels to find the job by: at most 64, keys and values of at most 512 characters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Waiting jobs with a higher number run first; 0 without it.
+    /// Of a tenant's waiting jobs, those with a higher number run first; 0 without it. At most 100 either way.
     #[serde(default)]
     pub priority: i32,
     /// The longest an attempt may run.
@@ -86,7 +86,10 @@ impl JobSpec {
         }
     }
 
-    /// The most attempts by default: a job may outlive two lost workers.
+    /// The priorities that a job may have.
+    pub const PRIORITIES: RangeInclusive<i64> = -100..=100;
+
+    /// The most attempts by default: what fails for a reason outside of the job is tried twice more.
     pub const DEFAULT_MAX_ATTEMPTS: u32 = 3;
 
     /// The most attempts it gets, by the request or by default.

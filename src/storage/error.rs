@@ -49,6 +49,12 @@ pub enum StorageError {
         #[source]
         source: Cause,
     },
+    /// The place sends, but as good as nothing.
+    #[error("`{uri}` is too slow: {bytes} bytes came in {seconds} s")]
+    Slow { uri: String, bytes: u64, seconds: u64 },
+    /// All of it takes too long.
+    #[error("the inputs had not come after {seconds} s")]
+    Overdue { seconds: u64 },
     /// The file was replaced while it was being read.
     #[error("`{uri}` changed while it was being read")]
     Changed { uri: String },
@@ -145,6 +151,9 @@ impl Fault for StorageError {
             StorageError::Unreachable { .. } => {
                 InputUnreachable.hint("is the address right, and reachable from the server?")
             }
+            StorageError::Slow { .. } => InputTooSlow.hint("the operator sets the least rate with --input-rate"),
+            StorageError::Overdue { .. } => InputTooSlow
+                .hint("bring them closer; the operator sets the limits with --staging-seconds and --plan-seconds"),
             StorageError::Changed { .. } => InputChanged.hint("try again once nobody writes there"),
             StorageError::Damaged { .. } => InputDamaged.hint("try again once nobody writes there"),
             StorageError::TooLarge { .. } => InputTooLarge.hint("the operator sets the limit with --max-input-mib"),

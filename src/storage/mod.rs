@@ -19,7 +19,7 @@ mod uploads;
 pub use artifacts::Artifacts;
 pub use error::StorageError;
 pub use inputs::{
-    Cache, IncomingShards, LocalFiles, OpenBuckets, ParseRuleError, ReadCompanions, ReadHere, RemoteShards, Rule,
-    SCHEMES, Sources, Staged, Stager, Want,
+    Cache, IncomingShards, LocalFiles, OpenBuckets, ParseRuleError, Patience, ReadCompanions, ReadHere, RemoteShards,
+    Rule, SCHEMES, Sources, Staged, Stager, Want,
 };
-pub use places::HubConfig;
+pub use places::{HubConfig, Pace};

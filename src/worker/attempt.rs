@@ -20,9 +20,9 @@ use crate::{
 
 /// Runs the attempt to its end and records how it ended.
 pub(super) async fn run(ctx: &WorkerContext, claim: Claim, shutdown: watch::Receiver<bool>) {
-    let Claim { lease, tenant, max_attempts, spec, work, time_left, .. } = claim;
+    let Claim { lease, tenant, max_attempts, spec, work, limit, time_left, .. } = claim;
     tracing::info!("task started");
-    let ending = Ending { lease: lease.clone(), max_attempts, timeout_seconds: spec.timeout_seconds };
+    let ending = Ending { lease: lease.clone(), max_attempts, limit };
     let is_part = work != Work::Whole;
     let stop = Stop::default();
     let heartbeat = Heartbeat {

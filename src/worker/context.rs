@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use super::Places;
 use crate::{
     compute::Compute,
     engine::EngineConfig,
@@ -41,6 +42,8 @@ pub struct WorkerContext {
     pub lease: Duration,
     /// How long an idle worker waits before it asks again.
     pub poll: Duration,
+    /// Which tasks may run beside each other.
+    pub places: Places,
     /// When failed jobs are tried again.
     pub retry: RetryPolicy,
 }

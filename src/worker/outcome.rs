@@ -1,5 +1,7 @@
 //! How an attempt ends, and recording it.
 
+use std::time::Duration;
+
 use super::{WorkerContext, cancel::StopReason};
 use crate::{
     backend::BACKENDS,
@@ -15,7 +17,7 @@ pub(super) struct Ending {
     pub(super) lease: Lease,
     pub(super) max_attempts: i64,
     /// The longest an attempt of the job may run; no limit without it.
-    pub(super) timeout_seconds: Option<u32>,
+    pub(super) limit: Option<Duration>,
 }
 
 impl Ending {
@@ -34,7 +36,7 @@ impl Ending {
             Some(StopReason::Cancelled | StopReason::LeaseLost) => Finish::Cancelled,
             Some(StopReason::Shutdown) => Finish::Released,
             Some(StopReason::Deadline) => {
-                let limit = self.timeout_seconds.unwrap_or_default();
+                let limit = self.limit.unwrap_or_default().as_secs();
                 let message = format!("the job ran longer than its limit of {limit} s");
                 let failure = Failure::plain(FaultCode::TimedOut, message).with_phase(failure.phase);
                 Finish::TimedOut(failure.with_hint("raise `timeout_seconds`, or use fewer samples"))

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     scratch::{Scratch, unusable_scratch},
-    stage::stage,
+    stage::stage_within,
 };
 use crate::{
     compute::{Compute, Output, Request, Work},
@@ -33,7 +33,7 @@ pub async fn dry_run(
     let (notify, canceller) = (|_: Notice| (), Canceller::default());
     let control = Control::new(&notify, &canceller);
     let stager = Stager { sources, tenant, folder: scratch.path(), companions: compute, cache, control: &control };
-    let planned = match stage(&stager, &job.spec, Want::Plan).await {
+    let planned = match stage_within(sources.patience.plan, &stager, &job.spec, Want::Plan).await {
         Ok((files, _)) => {
             let request = Request {
                 spec: job.spec,

@@ -1,12 +1,26 @@
 //! [`stage`]: a job's inputs from their URIs to local paths.
 
+use std::time::Duration;
+
 use crate::{
     job::{InputFiles, JobSpec},
     storage::{RemoteShards, Stager, StorageError, Want},
 };
 
+/// The same within so long.
+pub(super) async fn stage_within(
+    limit: Option<Duration>,
+    stager: &Stager<'_>,
+    spec: &JobSpec,
+    want: Want,
+) -> Result<(InputFiles, Option<RemoteShards>), StorageError> {
+    let Some(limit) = limit else { return stage(stager, spec, want).await };
+    let overdue = |_| StorageError::Overdue { seconds: limit.as_secs() };
+    tokio::time::timeout(limit, stage(stager, spec, want)).await.map_err(overdue)?
+}
+
 /// Brings the inputs of a job. Of a checkpoint of several shards that are elsewhere, these are still to be brought.
-pub(super) async fn stage(
+async fn stage(
     stager: &Stager<'_>,
     spec: &JobSpec,
     want: Want,

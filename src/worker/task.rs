@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{
     WorkerContext, cancel::Stop, compute::Computation, context::prefix, publish::Publisher, scratch::unusable_scratch,
-    stage::stage,
+    stage::stage_within,
 };
 use crate::{
     backend,
@@ -50,7 +50,8 @@ impl Task {
             control: &control,
         };
         let unstaged = |error: StorageError| Failure::new(&error, Some(Phase::Staging));
-        let (files, shards) = stage(&stager, &spec, Want::Model).await.map_err(unstaged)?;
+        let staged = stage_within(ctx.sources.patience.job, &stager, &spec, Want::Model).await;
+        let (files, shards) = staged.map_err(unstaged)?;
         if let (Work::Shard { index, .. }, Some(shards)) = (&work, &shards) {
             // In the same order everywhere: by name.
             let name = shards.names().nth(*index).ok_or(PipelineError::PlanChanged);

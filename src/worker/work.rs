@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use super::{WorkerContext, attempt};
+use super::{WorkerContext, attempt, place::Place};
 use crate::{
     fault::chain,
-    job::{Notification, Worker, wait_for},
+    job::{Claim, Notification, StoreError, Worker, wait_for},
 };
 
 /// How often a worker that is busy says that it is alive.
@@ -20,8 +20,8 @@ impl WorkerContext {
         let mut notifications = self.jobs.notifications();
         self.announce(&who).await;
         while !*stop.borrow() {
-            match self.queue.claim(&who, self.lease).await {
-                Ok(Some(claim)) => {
+            match self.claim(&who).await {
+                Ok(Some((claim, _place))) => {
                     let announcing = self.keep_announcing(&who);
                     // Every line of the log that the attempt writes carries these.
                     let (job, task, attempt) = (&claim.lease.job, claim.lease.task, claim.lease.attempt);
@@ -52,6 +52,15 @@ impl WorkerContext {
         if let Err(error) = self.fleet.unregister(&who.name).await {
             tracing::warn!(error = chain(&error), "the worker could not say that it stops");
         }
+    }
+
+    /// The next task, with the place that it runs in; none if there is none, or if another one in the process must be alone.
+    async fn claim(&self, who: &Worker) -> Result<Option<(Claim, Place)>, StoreError> {
+        // Not for longer than an idle worker sleeps: then it says that it is alive, and sees whether it is to stop.
+        let Ok(place) = tokio::time::timeout(self.poll, Place::take(&self.places)).await else { return Ok(None) };
+        let who = Worker { alone: place.is_alone(), ..who.clone() };
+        let claim = self.queue.claim(&who, self.lease).await?;
+        Ok(claim.map(|claim| if claim.alone { (claim, place) } else { (claim, place.shared()) }))
     }
 
     /// Says that a worker is alive. Nothing depends on it at once.

@@ -46,6 +46,7 @@ mod static_ptq;
 mod store;
 mod study;
 mod support;
+mod tenants;
 mod upgrade;
 mod webs;
 mod weights_only;

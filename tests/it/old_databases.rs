@@ -74,11 +74,18 @@ async fn opened_by_this_version(database: Database) {
     let done = all[1].result.as_ref().unwrap();
     assert_eq!(done.keys(), ["p/q/model.onnx"]);
     assert_eq!(database.jobs.events(&tenant, &all[3].id, 0, 9).await.unwrap()[0].data, json!({"status": "queued"}));
-    // The one whose worker is gone comes first, as its second attempt; then the one that waits.
-    let worker = Worker { name: "w".into(), memory_bytes: None, backends: vec!["modelopt"], tenant_limit: None };
+    // The one whose worker is gone comes first, alone and uncounted; then the one that waits.
+    let worker = Worker {
+        name: "w".into(),
+        memory_bytes: None,
+        backends: vec!["modelopt"],
+        tenant_limit: None,
+        default_timeout: None,
+        alone: true,
+    };
     let lease = Duration::from_secs(60);
     let first = database.queue.claim(&worker, lease).await.unwrap().unwrap().lease;
-    assert_eq!((&first.job, first.attempt), (&all[2].id, 2));
+    assert_eq!((&first.job, first.attempt), (&all[2].id, 1));
     let second = database.queue.claim(&worker, lease).await.unwrap().unwrap().lease;
     assert_eq!((&second.job, second.attempt), (&all[3].id, 1));
     assert!(database.queue.claim(&worker, lease).await.unwrap().is_none());

@@ -8,8 +8,9 @@ use ptqd::{
     database::{self, Database},
     fault::{FaultCode, Warning, WarningCode},
     job::{
-        AdmittedJob, Changed, Claim, Created, Cursor, Event, EventKind, Failure, Finish, Held, Idempotency, Job, JobId,
-        JobResult, JobStatus, ListQuery, NewJob, Notification, ShardOutput, Tenant, Update, Work, Worker,
+        AdmittedJob, Changed, Claim, Created, Cursor, Event, EventKind, Exceeded, Failure, Finish, Held, Idempotency,
+        Job, JobId, JobResult, JobStatus, ListQuery, NewJob, Notification, Quotas, ShardOutput, Tenant, Update, Work,
+        Worker,
     },
     webhook::{Attempted, DeliveryStatus, Webhook, new_secret},
 };
@@ -35,7 +36,13 @@ fn new_job_with(fields: Value) -> NewJob {
     request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let mut job = AdmittedJob::restore(serde_json::from_value(request).expect("a job")).expect("a job's rules");
     job.warnings = vec![Warning::new(WarningCode::ModeDefaulted, "told at once")];
-    NewJob { id: JobId::from_uuid(Uuid::now_v7().as_u128()), tenant: Tenant::default(), job, idempotency: None }
+    NewJob {
+        id: JobId::from_uuid(Uuid::now_v7().as_u128()),
+        tenant: Tenant::default(),
+        job,
+        idempotency: None,
+        quotas: Quotas::default(),
+    }
 }
 
 /// What the task of a shard leaves whose file was published under a prefix.
@@ -52,7 +59,14 @@ fn result() -> JobResult {
 }
 
 fn worker(name: &str) -> Worker {
-    Worker { name: name.to_owned(), memory_bytes: None, backends: vec!["modelopt", "torchao"], tenant_limit: None }
+    Worker {
+        name: name.to_owned(),
+        memory_bytes: None,
+        backends: vec!["modelopt", "torchao"],
+        tenant_limit: None,
+        default_timeout: None,
+        alone: true,
+    }
 }
 
 /// Those that tests ask for.
@@ -142,7 +156,7 @@ async fn a_lost_lease_is_taken_over_and_its_holder_fenced_off(store: Store) {
     let first = store.next(SHORT).await.unwrap().lease;
     tokio::time::sleep(Duration::from_millis(20)).await;
     let second = claim(&store).await.lease;
-    assert_eq!((second.attempt, &second.job), (2, &job.id));
+    assert_eq!((second.attempt, &second.job), (1, &job.id), "the loss is not counted");
     let before = events(&store, &job.id).await;
     assert_eq!(store.queue.heartbeat(&first, LEASE).await.unwrap(), Held::Lost);
     assert_eq!(store.queue.watch(&first).await.unwrap(), Held::Lost);
@@ -154,16 +168,106 @@ async fn a_lost_lease_is_taken_over_and_its_holder_fenced_off(store: Store) {
     assert_eq!(status(&store, &job.id).await, JobStatus::Succeeded);
 }
 
+/// Takes the next task and loses its worker.
+async fn lose(store: &Store) {
+    store.next(SHORT).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
 async fn a_job_that_loses_every_worker_fails(store: Store) {
     let job = store.add(new_job(0)).await;
-    for _ in 0..2 {
-        store.next(SHORT).await.unwrap();
+    for losses in 0..4 {
+        let claim = store.next(SHORT).await.unwrap();
+        assert_eq!((claim.lease.attempt, claim.alone), (1, losses > 0), "losses do not count as attempts");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(store.next(LEASE).await.is_none());
     let dead = store.job(&job.id).await;
     assert_eq!((dead.status, dead.error.map(|e| e.code)), (JobStatus::Failed, Some(FaultCode::WorkerLost.into())));
     assert_eq!(events(&store, &job.id).await.last().unwrap().data["status"], "failed");
+}
+
+async fn a_task_that_lost_its_worker_runs_alone(store: Store) {
+    let suspect = store.add(new_job(0)).await.id;
+    lose(&store).await;
+    let other = store.add(new_job(5)).await.id;
+    let busy = Worker { alone: false, ..worker("busy") };
+    let beside = store.queue.claim(&busy, LEASE).await.unwrap().unwrap();
+    assert_eq!((&beside.lease.job, beside.alone), (&other, false));
+    let waiting = store.job(&suspect).await;
+    assert_eq!((waiting.status, waiting.attempt), (JobStatus::Queued, 0));
+    assert_eq!(waiting.error.map(|error| error.code), Some(FaultCode::WorkerLost.into()));
+    assert!(store.queue.claim(&busy, LEASE).await.unwrap().is_none(), "not beside another");
+    let alone = claim(&store).await;
+    assert_eq!((&alone.lease.job, alone.alone), (&suspect, true));
+    assert!(store.queue.finish(&alone.lease, Finish::Succeeded(result())).await.unwrap());
+}
+
+async fn tenants_take_turns(store: Store) {
+    let tenant = |name: &str| name.parse::<Tenant>().unwrap();
+    let add =
+        async |name: &str, priority: i32| store.add(NewJob { tenant: tenant(name), ..new_job(priority) }).await.id;
+    for _ in 0..150 {
+        add("many", 100).await;
+    }
+    let one = add("one", -100).await;
+    let first = claim(&store).await;
+    assert_eq!(first.tenant, tenant("many"), "nobody had a turn: the oldest task comes first");
+    let second = claim(&store).await.lease;
+    assert_eq!(second.job, one, "the other tenant has nothing running");
+    assert!(store.queue.finish(&first.lease, Finish::Succeeded(result())).await.unwrap());
+    assert!(store.queue.finish(&second, Finish::Succeeded(result())).await.unwrap());
+
+    // One worker, which has nothing running whenever it asks: whose last turn is longest ago.
+    let (low, high) = (add("one", 0).await, add("one", 1).await);
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let Claim { lease, tenant, .. } = claim(&store).await;
+        assert!(store.queue.finish(&lease, Finish::Succeeded(result())).await.unwrap());
+        order.push((tenant.to_string(), lease.job));
+    }
+    let tenants: Vec<&str> = order.iter().map(|(tenant, _)| tenant.as_str()).collect();
+    assert_eq!(tenants, ["many", "one", "many", "one", "many", "many"]);
+    assert_eq!([&order[1].1, &order[3].1], [&high, &low], "within a tenant, by priority");
+}
+
+async fn a_tenant_queues_no_more_than_its_quotas(store: Store) {
+    let queued = |limit| Quotas { queued_jobs: Some(limit), ..Quotas::default() };
+    let create = async |quotas| store.jobs.create(NewJob { quotas, ..new_job(0) }).await.unwrap();
+    // Eight at once, where there is room for two.
+    let all = (0..8).map(|_| {
+        let (store, job) = (store.clone(), NewJob { quotas: queued(2), ..new_job(0) });
+        tokio::spawn(async move { matches!(store.jobs.create(job).await.unwrap(), Created::New(_)) })
+    });
+    let mut fresh = 0;
+    for created in all.collect::<Vec<_>>() {
+        fresh += usize::from(created.await.unwrap());
+    }
+    assert_eq!(fresh, 2);
+    let exceeded = Exceeded::QueuedJobs { limit: 2 };
+    assert!(matches!(create(queued(2)).await, Created::Exceeded(why) if why == exceeded));
+    let other = NewJob { tenant: "other".parse().unwrap(), quotas: queued(1), ..new_job(0) };
+    assert!(matches!(store.jobs.create(other).await.unwrap(), Created::New(_)));
+
+    let lease = claim(&store).await.lease;
+    let artifact = json!({"name": "m", "size": 1000, "sha256": null, "media_type": "application/octet-stream"});
+    let result = JobResult { artifacts: vec![serde_json::from_value(artifact).unwrap()], ..result() };
+    assert!(store.queue.finish(&lease, Finish::Succeeded(result)).await.unwrap());
+    let bytes = |limit| Quotas { artifact_bytes: Some(limit), ..Quotas::default() };
+    let held = store.jobs.usage().await.unwrap();
+    assert_eq!(
+        held.iter().map(|usage| (usage.queued_jobs, usage.artifact_bytes)).collect::<Vec<_>>(),
+        [(1, 1000), (1, 0)]
+    );
+    assert!(matches!(
+        create(bytes(1000)).await,
+        Created::Exceeded(Exceeded::ArtifactBytes { used: 1000, limit: 1000 })
+    ));
+    assert!(matches!(create(bytes(1001)).await, Created::New(_)));
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(store.upkeep.expire(Duration::ZERO, 9).await.unwrap().len(), 1);
+    assert!(matches!(create(bytes(1000)).await, Created::New(_)), "what retention removed is not held");
 }
 
 async fn failures_are_kept_and_retries_wait(store: Store) {
@@ -199,7 +303,7 @@ async fn a_released_attempt_is_not_counted(store: Store) {
     let lease = claim(&store).await.lease;
     assert_eq!(lease.attempt, 1);
     store.upkeep.end_all_leases().await.unwrap();
-    assert_eq!(claim(&store).await.lease.attempt, 2, "a lease that was ended can be taken over at once");
+    assert_eq!(claim(&store).await.lease.job, job.id, "a lease that was ended can be taken over at once");
 }
 
 async fn urgent_jobs_come_first_then_old_ones(store: Store) {
@@ -425,7 +529,7 @@ async fn tenants_do_not_see_each_other(store: Store) {
     }
     assert_eq!(taken.len(), 3);
     assert_eq!(taken.iter().filter(|claim| claim.tenant == mine).count(), 2);
-    assert_eq!(taken.last().unwrap().lease.job, theirs.id);
+    assert_eq!(taken[1].lease.job, theirs.id, "it has nothing running");
     store.queue.finish(&taken[0].lease, Finish::Succeeded(result())).await.unwrap();
     assert!(store.queue.claim(&limited, LEASE).await.unwrap().is_some());
 }
@@ -531,14 +635,15 @@ async fn a_failed_shard_fails_its_job_with_the_cause(store: Store) {
     assert!(!store.queue.finish(&second, Finish::ShardDone(shard_output("p"))).await.unwrap());
     assert!(store.next(LEASE).await.is_none());
 
-    // A shard that loses its worker each time; its job may have two attempts.
+    // A shard that loses its worker each time, whatever it did before.
     let (id, first, second) = take_apart().await;
     store.queue.finish(&second, Finish::ShardDone(shard_output("p"))).await.unwrap();
     let failure = Failure::plain(FaultCode::DiskFull, "no space");
     assert!(store.queue.finish(&first, Finish::Retry(failure, Duration::ZERO)).await.unwrap());
     assert_eq!(status(&store, &id).await, JobStatus::Running);
-    store.next(SHORT).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    for _ in 0..4 {
+        lose(&store).await;
+    }
     assert!(store.next(LEASE).await.is_none());
     let dead = store.job(&id).await;
     assert_eq!((dead.status, dead.error.unwrap().code), (JobStatus::Failed, FaultCode::WorkerLost.into()));
@@ -690,6 +795,7 @@ conformance!(
     a_job_is_cancelled_from_every_status,
     the_join_of_a_fanned_out_job_waits_for_all_shards,
     a_job_that_loses_every_worker_fails,
+    a_task_that_lost_its_worker_runs_alone,
     a_lost_lease_is_taken_over_and_its_holder_fenced_off,
     a_released_attempt_is_not_counted,
     a_request_sent_twice_makes_one_job,
@@ -701,6 +807,8 @@ conformance!(
     listeners_get_notifications,
     pages_cover_the_list_once,
     tenants_do_not_see_each_other,
+    tenants_take_turns,
+    a_tenant_queues_no_more_than_its_quotas,
     urgent_jobs_come_first_then_old_ones,
     webhooks_get_deliveries_of_the_events_they_chose,
     unknown_ids_are_none_not_errors,

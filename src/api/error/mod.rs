@@ -8,7 +8,10 @@ pub use row::problem_codes;
 
 use std::time::Duration;
 
-use crate::{job::Failure, spec::Objection};
+use crate::{
+    job::{Exceeded, Failure},
+    spec::Objection,
+};
 
 /// Why a request is not answered as it wishes.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +118,9 @@ pub(super) enum ApiError {
     /// A page of another site asks.
     #[error("a page of another site may not do this; --cors-origin names those that may")]
     CrossSite,
+    /// The tenant holds as much as it may.
+    #[error(transparent)]
+    Exceeded(Exceeded),
     /// As many requests are worked on as may be at a time.
     #[error("the server works on as many requests as it may at a time")]
     Overloaded,

@@ -8,10 +8,16 @@ use axum::{
 };
 
 use super::ApiError;
-use crate::api::problem::{Problem, ProblemError};
+use crate::{
+    api::problem::{Problem, ProblemError},
+    job::Exceeded,
+};
 
 /// `Retry-After` where the service is busy, stopping or cannot reach what it depends on, in seconds.
 const RETRY_SECONDS: u64 = 5;
+
+/// `Retry-After` where jobs of the tenant must begin first, in seconds.
+const QUEUE_SECONDS: u64 = 30;
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
@@ -57,6 +63,7 @@ impl ApiError {
             ApiError::RateLimited { wait } | ApiError::Throttled { wait } => {
                 Some((header::RETRY_AFTER, whole_seconds(*wait).into()))
             }
+            ApiError::Exceeded(Exceeded::QueuedJobs { .. }) => Some((header::RETRY_AFTER, QUEUE_SECONDS.into())),
             ApiError::Overloaded
             | ApiError::Streams
             | ApiError::TimedOut

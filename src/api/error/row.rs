@@ -3,7 +3,10 @@
 use axum::http::StatusCode;
 
 use super::ApiError;
-use crate::fault::{Entry, codes, entries_with};
+use crate::{
+    fault::{Entry, codes, entries_with},
+    job::Exceeded,
+};
 
 /// How an error is answered.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +58,10 @@ codes! {
         Overloaded("overloaded", "Ask again after the time in `Retry-After`.", row(StatusCode::SERVICE_UNAVAILABLE, "Overloaded", true));
         /// The job has changed since the version that `If-Match` names.
         PreconditionFailed("precondition_failed", "Read the job anew, and decide again.", row(StatusCode::PRECONDITION_FAILED, "Precondition failed", false));
+        /// As many jobs of the tenant wait as may.
+        QueueFull("queue_full", "Submit it again after the time in `Retry-After`, once others have begun; or cancel some that wait.", row(StatusCode::TOO_MANY_REQUESTS, "Queue full", true));
+        /// The tenant's uploads or artifacts have as many bytes as they may.
+        QuotaExceeded("quota_exceeded", "Delete uploads, or jobs with their artifacts, or let the operator raise the quota.", row(StatusCode::FORBIDDEN, "Quota exceeded", false));
         /// The file has no such range of bytes.
         RangeNotSatisfiable("range_not_satisfiable", "See in `Content-Range` how large the file is.", row(StatusCode::RANGE_NOT_SATISFIABLE, "Range not satisfiable", false));
         /// More requests came than this client may send.
@@ -116,6 +123,8 @@ impl ApiError {
             ApiError::Slow => ProblemCode::BodyTimeout,
             ApiError::Host => ProblemCode::HostNotAllowed,
             ApiError::CrossSite => ProblemCode::CrossSite,
+            ApiError::Exceeded(Exceeded::QueuedJobs { .. }) => ProblemCode::QueueFull,
+            ApiError::Exceeded(_) => ProblemCode::QuotaExceeded,
             ApiError::Overloaded => ProblemCode::Overloaded,
             ApiError::TimedOut => ProblemCode::RequestTimeout,
             ApiError::Draining => ProblemCode::Draining,

@@ -11,11 +11,10 @@ row! {
         job: String,
         n: i64,
         kind: String,
-        status: String,
         attempt: i64,
         max_attempts: i64,
+        losses: i64,
         tenant: String,
-        job_status: String,
         spec: String,
         plan: Option<String>,
         started_at: i64,
@@ -25,10 +24,15 @@ row! {
 
 impl NextTask {
     /// What its new worker is given.
-    pub(in crate::database) fn claim(self, token: String, work: Work) -> Result<Claim, StoreError> {
+    pub(in crate::database) fn claim(
+        self,
+        token: String,
+        work: Work,
+        default_timeout: Option<Duration>,
+    ) -> Result<Claim, StoreError> {
         let corrupt = |column| StoreError::Corrupt { row: self.job.clone(), column };
         let spec: JobSpec = from_json(&self.spec).ok_or_else(|| corrupt("spec"))?;
-        let whole = spec.timeout_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        let limit = spec.timeout_seconds.map(|seconds| Duration::from_secs(u64::from(seconds))).or(default_timeout);
         // Parts of a job have together what is left since the job began.
         let gone = match work {
             Work::Whole => Duration::ZERO,
@@ -42,10 +46,12 @@ impl NextTask {
                 attempt: self.attempt + 1,
             },
             max_attempts: self.max_attempts,
+            alone: self.losses > 0,
             tenant: self.tenant.parse().map_err(|_| corrupt("tenant"))?,
             spec,
             work,
-            time_left: whole.map(|whole| whole.saturating_sub(gone)),
+            limit,
+            time_left: limit.map(|limit| limit.saturating_sub(gone)),
         })
     }
 }

@@ -89,6 +89,9 @@ impl Store {
             Ok(begun) => begun,
             Err(why) => return Ok(why),
         };
+        if let Some(exceeded) = Self::exceeded(&mut tx, tenant, &with.quotas).await? {
+            return rolled_back(tx, Changed::Exceeded(exceeded)).await;
+        }
         sqlx::query(sql!(
             "update jobs
              set status = 'queued', spec = $2, backend = $3, warnings = $4, priority = $5, max_attempts = $6,

@@ -1,4 +1,4 @@
-//! Claiming a task: which one a worker gets next, and its lease on it.
+//! Claiming a task: a worker's lease on it. Which one it gets is in `next.rs`.
 
 use std::time::Duration;
 
@@ -9,10 +9,9 @@ use crate::{
     database::{
         dialect::sql,
         rows::{NextTask, from_json},
-        tx::{bytes, milliseconds, rolled_back},
+        tx::{milliseconds, rolled_back},
     },
-    fault::FaultCode,
-    job::{Claim, EventKind, Failure, JobStatus, StoreError, Work, Worker},
+    job::{Claim, EventKind, JobStatus, StoreError, Work, Worker},
 };
 
 /// What came of one look at the queue.
@@ -29,22 +28,11 @@ impl Store {
     /// Looks at the next task of a worker, and takes it if it may be done.
     pub(super) async fn look(&self, worker: &Worker, lease: Duration) -> Result<Look, StoreError> {
         let mut tx = self.begin().await?;
+        if Self::put_away_lost(&mut tx).await? {
+            self.commit(tx).await?;
+            return Ok(Look::Again);
+        }
         let Some(next) = Self::next_task(&mut tx, worker).await? else { return rolled_back(tx, Look::Empty).await };
-        let lost = next.status == "running";
-        if next.job_status == JobStatus::Cancelling.name() {
-            // Its worker died before it knew.
-            Self::stop_task(&mut tx, &next.job, next.n).await?;
-            self.commit(tx).await?;
-            return Ok(Look::Again);
-        }
-        if lost && next.attempt >= next.max_attempts {
-            let message = format!("the worker was lost in each of {} attempts", next.attempt);
-            let failure = Failure::plain(FaultCode::WorkerLost, message)
-                .with_hint("it may need more memory than its workers have; their logs tell more");
-            Self::end(&mut tx, &next.job, JobStatus::Failed, Some(&failure), None).await?;
-            self.commit(tx).await?;
-            return Ok(Look::Again);
-        }
         if let Some(limit) = worker.tenant_limit
             && !Self::has_place(&mut tx, &next.tenant, limit).await?
         {
@@ -54,47 +42,7 @@ impl Store {
         Self::take(&mut tx, &next, worker, &token, lease).await?;
         let work = Self::work(&mut tx, &next).await?;
         self.commit(tx).await?;
-        Ok(Look::Taken(Box::new(next.claim(token, work)?)))
-    }
-
-    /// The next task that a worker may take: one that lost its worker, else the first that waits.
-    async fn next_task(tx: &mut Tx, worker: &Worker) -> Result<Option<NextTask>, StoreError> {
-        /// `$1` is the worker's memory, `$2` its backends, `$3` the limit of tasks of a tenant.
-        macro_rules! next {
-            ($condition:literal) => {
-                sql!(concat!(
-                    "select t.job_id, t.n, t.kind, t.status, t.attempt, t.max_attempts, t.tenant,
-                            j.status, j.spec, j.plan, coalesce(j.started_at, 0), {now}
-                     from tasks t
-                     join jobs j on j.id = t.job_id
-                     where ",
-                    $condition,
-                    "  and (t.needs_bytes is null or cast($1 as bigint) is null or t.needs_bytes <= $1)
-                       and $2 like '%,' || t.backend || ',%'
-                       and (cast($3 as bigint) is null
-                            or (select count(*) from tasks r
-                                where r.tenant = t.tenant and r.status = 'running' and r.lease_until >= {now}) < $3)
-                     order by t.priority desc, t.created_at, t.job_id, t.n
-                     limit 1
-                     {for update of t skip locked}"
-                ))
-            };
-        }
-        let lost = next!("t.status = 'running' and t.lease_until < {now}");
-        let waiting = next!("t.status = 'waiting' and t.run_after <= {now}");
-        let backends = format!(",{},", worker.backends.join(","));
-        for statement in [lost, waiting] {
-            let next = sqlx::query_as(statement)
-                .bind(worker.memory_bytes.map(bytes))
-                .bind(&backends)
-                .bind(worker.tenant_limit.map(i64::from))
-                .fetch_optional(tx.conn())
-                .await?;
-            if next.is_some() {
-                return Ok(next);
-            }
-        }
-        Ok(None)
+        Ok(Look::Taken(Box::new(next.claim(token, work, worker.default_timeout)?)))
     }
 
     /// Whether a tenant has a place left for one more task, so that none of two claims at once goes beyond.
@@ -129,6 +77,14 @@ impl Store {
         .bind(&worker.name)
         .bind(token)
         .bind(milliseconds(lease))
+        .execute(tx.conn())
+        .await?;
+        sqlx::query(sql!(
+            "insert into turns (tenant, at)
+             values ($1, {now})
+             on conflict (tenant) do update set at = excluded.at"
+        ))
+        .bind(&next.tenant)
         .execute(tx.conn())
         .await?;
         if next.kind != "whole" {

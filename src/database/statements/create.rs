@@ -19,6 +19,9 @@ impl Store {
         if let Some(known) = Self::known(&mut tx, new).await? {
             return rolled_back(tx, Some(known)).await;
         }
+        if let Some(exceeded) = Self::exceeded(&mut tx, &new.tenant, &new.quotas).await? {
+            return rolled_back(tx, Some(Created::Exceeded(exceeded))).await;
+        }
         let inserted: Result<JobRow, sqlx::Error> = sqlx::query_as(sql!(
             "insert into jobs
                (id, tenant, name, status, spec, backend, warnings, priority, attempt, max_attempts, effective_config,

@@ -17,15 +17,24 @@ use crate::{
 
 /// How a task goes back to the queue.
 #[derive(Default)]
-struct Requeue<'a> {
+pub(super) struct Requeue<'a> {
     /// Before it may be taken again.
-    wait: Duration,
+    pub(super) wait: Duration,
     /// The attempt is not counted.
-    uncounted: bool,
+    pub(super) uncounted: bool,
+    /// Its worker was lost.
+    pub(super) lost: bool,
     /// The memory that its next worker needs.
-    needs_bytes: Option<u64>,
+    pub(super) needs_bytes: Option<u64>,
     /// Why it did not succeed.
-    error: Option<&'a Failure>,
+    pub(super) error: Option<&'a Failure>,
+}
+
+/// A task, by its key.
+#[derive(Clone, Copy)]
+pub(super) struct TaskOf<'a> {
+    pub(super) job: &'a str,
+    pub(super) n: i64,
 }
 
 impl Store {
@@ -33,6 +42,7 @@ impl Store {
     pub(super) async fn end_attempt(&self, lease: &Lease, how: Finish) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let job = lease.job.as_str();
+        let task = TaskOf { job, n: lease.task };
         let tasks = Self::lock_tasks(&mut tx, job).await?;
         let mine = |token: Option<&String>| token == Some(&lease.token);
         if !tasks.iter().any(|task| task.n == lease.task && mine(task.lease_token.as_ref())) {
@@ -50,17 +60,17 @@ impl Store {
             // What would go on ends here, if it was asked to.
             _ if cancelled => Self::stop_task(&mut tx, job, lease.task).await?,
             // By a worker that was stopped by something else than the job's status.
-            Finish::Cancelled => Self::requeue(&mut tx, lease, Requeue::default()).await?,
+            Finish::Cancelled => Self::requeue(&mut tx, task, Requeue::default()).await?,
             Finish::Retry(failure, wait) => {
                 let requeue = Requeue { wait: *wait, error: Some(failure), ..Requeue::default() };
-                Self::requeue(&mut tx, lease, requeue).await?;
+                Self::requeue(&mut tx, task, requeue).await?;
             }
             Finish::Released => {
-                Self::requeue(&mut tx, lease, Requeue { uncounted: true, ..Requeue::default() }).await?;
+                Self::requeue(&mut tx, task, Requeue { uncounted: true, ..Requeue::default() }).await?;
             }
             Finish::TooSmall { needs_bytes } => {
                 let requeue = Requeue { uncounted: true, needs_bytes: Some(*needs_bytes), ..Requeue::default() };
-                Self::requeue(&mut tx, lease, requeue).await?;
+                Self::requeue(&mut tx, task, requeue).await?;
             }
             Finish::FanOut(shards) => Self::fan_out(&mut tx, lease, shards).await?,
             Finish::ShardDone(output) => Self::shard_done(&mut tx, lease, output, &tasks).await?,
@@ -70,27 +80,28 @@ impl Store {
     }
 
     /// Puts a task back to be taken again; with a job's only task, the job is queued.
-    async fn requeue(tx: &mut Tx, lease: &Lease, how: Requeue<'_>) -> Result<(), StoreError> {
-        let job = lease.job.as_str();
+    pub(super) async fn requeue(tx: &mut Tx, task: TaskOf<'_>, how: Requeue<'_>) -> Result<(), StoreError> {
+        let TaskOf { job, n } = task;
         let (kind,): (String,) = sqlx::query_as(sql!(
             "update tasks
              set status = 'waiting', run_after = {now} + $3, attempt = attempt - $4,
                  worker = null, lease_token = null, lease_until = null,
-                 units_done = 0, needs_bytes = coalesce($5, needs_bytes)
+                 units_done = 0, needs_bytes = coalesce($5, needs_bytes), losses = losses + $6
              where job_id = $1 and n = $2
              returning kind"
         ))
         .bind(job)
-        .bind(lease.task)
+        .bind(n)
         .bind(milliseconds(how.wait))
         .bind(i64::from(how.uncounted))
         .bind(how.needs_bytes.map(bytes))
+        .bind(i64::from(how.lost))
         .fetch_one(tx.conn())
         .await?;
         tx.notifications.push(Notification::Queued);
         if kind != "whole" {
             let Some(failure) = how.error else { return Ok(()) };
-            let note = format!("part {} is tried again: {}", lease.task, failure.message);
+            let note = format!("part {n} is tried again: {}", failure.message);
             let data = json!(Warning::new(failure.code.clone(), note));
             return Self::append(tx, job, EventKind::Warning, &data).await;
         }

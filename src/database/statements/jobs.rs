@@ -12,7 +12,7 @@ use crate::{
     },
     job::{
         Changed, Created, Event, Job, JobId, JobStatus, JobStore, ListQuery, NewJob, NotificationStream, QueueStats,
-        StoreError, Tenant,
+        StoreError, Tenant, TenantUsage,
     },
 };
 
@@ -130,6 +130,10 @@ impl JobStore for Store {
             .await?;
         let jobs = jobs.into_iter().collect();
         Ok(QueueStats { jobs, tasks_waiting, tasks_running, oldest_wait: oldest_wait.max(0), workers })
+    }
+
+    async fn usage(&self) -> Result<Vec<TenantUsage>, StoreError> {
+        self.tenants().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

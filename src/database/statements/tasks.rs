@@ -7,6 +7,7 @@ use crate::{
     database::{
         dialect::sql,
         rows::{JobRow, TaskRow, job, to_json},
+        tx::bytes,
     },
     job::{EventKind, Failure, Job, JobResult, JobStatus, Notification, StoreError},
 };
@@ -57,13 +58,14 @@ impl Store {
         sqlx::query(sql!("delete from tasks where job_id = $1")).bind(job).execute(tx.conn()).await?;
         sqlx::query(sql!(
             "update jobs
-             set status = $2, error = $3, result = $4, finished_at = {now}
+             set status = $2, error = $3, result = $4, artifact_bytes = $5, finished_at = {now}
              where id = $1"
         ))
         .bind(job)
         .bind(status.name())
         .bind(error.map(to_json).transpose()?)
         .bind(result.map(to_json).transpose()?)
+        .bind(bytes(result.map_or(0, JobResult::bytes)))
         .execute(tx.conn())
         .await?;
         let mut data = json!({"status": status});

@@ -1,5 +1,7 @@
 //! [`Fleet`]: the port to which workers are alive.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::StoreError;
@@ -15,6 +17,11 @@ pub struct Worker {
     pub backends: Vec<&'static str>,
     /// The most tasks of one tenant that may run at a time, over all workers; no limit without it.
     pub tenant_limit: Option<u32>,
+    /// How long an attempt may run whose job gives no limit; as long as it takes without it.
+    pub default_timeout: Option<Duration>,
+    /// Whether nothing else runs in its process, and nothing will before the worker has said what it took: only so may it
+    /// take a task that has lost a worker before.
+    pub alone: bool,
 }
 
 /// Knows the workers of all processes.

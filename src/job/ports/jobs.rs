@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{NotificationStream, StoreError};
-use crate::job::{AdmittedJob, Event, Job, JobId, JobStatus, Tenant};
+use crate::job::{AdmittedJob, Event, Exceeded, Job, JobId, JobStatus, Quotas, Tenant, TenantUsage};
 
 /// What makes a request unique for a client that may send it twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct NewJob {
     pub job: AdmittedJob,
     /// What makes the request unique.
     pub idempotency: Option<Idempotency>,
+    /// What the tenant may hold.
+    pub quotas: Quotas,
 }
 
 /// What came of creating a job.
@@ -41,6 +43,8 @@ pub enum Created {
     KeyReused,
     /// Another job of the tenant has this name.
     NameTaken(JobId),
+    /// The tenant has used up a quota.
+    Exceeded(Exceeded),
 }
 
 /// What came of changing a job.
@@ -54,6 +58,8 @@ pub enum Changed {
     Stale,
     /// A job that stands like this cannot be changed so.
     Refused(JobStatus),
+    /// The tenant has used up a quota.
+    Exceeded(Exceeded),
 }
 
 /// A place in the list of jobs, which is sorted by creation, newest first.
@@ -137,6 +143,9 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
 
     /// Figures of the queue, over all tenants.
     async fn stats(&self) -> Result<QueueStats, StoreError>;
+
+    /// What each tenant holds, sorted by name.
+    async fn usage(&self) -> Result<Vec<TenantUsage>, StoreError>;
 
     /// Whether the database answers.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -56,8 +56,10 @@ pub enum Finish {
 /// Hands tasks to workers, each to one at a time.
 #[async_trait]
 pub trait Queue: std::fmt::Debug + Send + Sync {
-    /// Takes the next task that the worker is able to do: highest priority, then oldest job. One whose lease has run out
-    /// counts as waiting; if it has used up its attempts its job is failed, so a job that kills its workers comes to an end.
+    /// Takes the next task that the worker is able to do. Tenants take turns: the one with the fewest running tasks comes
+    /// first, then the one whose last turn is longest ago; within a tenant, the highest priority, then the oldest job. A task
+    /// whose lease has run out waits again, uncounted, for a worker that is alone in its process; when it has lost some of
+    /// these too, its job is failed, so a job that kills its workers comes to an end.
     async fn claim(&self, worker: &Worker, lease: Duration) -> Result<Option<Claim>, StoreError>;
 
     /// Renews a lease for `length` from now, if it still holds.

@@ -5,7 +5,7 @@ use std::error::Error;
 use async_trait::async_trait;
 
 use super::ArtifactBody;
-use crate::job::Tenant;
+use crate::job::{Exceeded, Tenant};
 
 /// A file that is to be uploaded.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct NewUpload {
     pub name: String,
     /// The most bytes that it may have; a longer body is refused.
     pub limit: u64,
+    /// The most bytes that the tenant's uploads may have together; no limit without it.
+    pub quota: Option<u64>,
     /// The SHA-256 that it must have, in hexadecimal, if the client says.
     pub sha256: Option<String>,
 }
@@ -50,6 +52,12 @@ pub enum UploadError {
     /// It is larger than the server takes.
     #[error("the upload has more than {limit} bytes")]
     TooLarge { limit: u64 },
+    /// The tenant's uploads would have too many bytes together.
+    #[error(transparent)]
+    Quota(Exceeded),
+    /// The disk would be left with too little room for everybody else.
+    #[error("the disk that uploads are kept on has {free} bytes left")]
+    NoRoom { free: u64 },
     /// It is not what the client said it would be.
     #[error("the SHA-256 of what arrived is {found}")]
     Digest { found: String },

@@ -9,7 +9,7 @@ use std::{
 
 use object_store::{ObjectStore, local::LocalFileSystem};
 
-use crate::storage::{StorageError, error::Cause, places::Bucket};
+use crate::storage::{StorageError, error::Cause, places::Bucket, uploads::Accounts};
 
 /// The store of results. Keys are `<prefix>/<name>`.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Artifacts {
     pub(super) kind: Kind,
     /// For how long clients are given URLs of the store's own; they are given the bytes without it.
     pub(super) links: Option<Duration>,
+    /// What tenants upload at the moment.
+    pub(in crate::storage) accounts: Accounts,
 }
 
 #[derive(Clone, Debug)]
@@ -36,7 +38,7 @@ impl Artifacts {
             Some((scheme @ ("s3" | "gs" | "az"), rest)) => {
                 let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
                 let bucket = Bucket::open(scheme, bucket, prefix.trim_matches('/'))?;
-                Ok(Artifacts { kind: Kind::Bucket(bucket), links: None })
+                Ok(Artifacts { kind: Kind::Bucket(bucket), links: None, accounts: Accounts::default() })
             }
             Some((scheme, _)) => Err(StorageError::Scheme { scheme: scheme.to_owned() }),
         }
@@ -78,6 +80,10 @@ impl Artifacts {
         let folder = folder.canonicalize().map_err(|e| failed(e.into()))?;
         let store =
             LocalFileSystem::new_with_prefix(&folder).map_err(|e| failed(e.into()))?.with_automatic_cleanup(true);
-        Ok(Artifacts { kind: Kind::Local { store: Arc::new(store), folder }, links: None })
+        Ok(Artifacts {
+            kind: Kind::Local { store: Arc::new(store), folder },
+            links: None,
+            accounts: Accounts::default(),
+        })
     }
 }

@@ -24,5 +24,5 @@ pub use location::SCHEMES;
 pub use remote::Want;
 pub use rules::{ParseRuleError, Rule};
 pub use shards::RemoteShards;
-pub use sources::{OpenBuckets, Sources};
+pub use sources::{OpenBuckets, Patience, Sources};
 pub use stage::{Staged, Stager};

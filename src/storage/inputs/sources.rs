@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use url::Url;
@@ -20,7 +21,7 @@ use crate::{
     spec::{Objection, ObjectionCode},
     storage::{
         Artifacts, HubConfig, StorageError,
-        places::{Bucket, Hub, Place, Web},
+        places::{Bucket, Hub, Pace, Place, Web},
     },
 };
 
@@ -41,8 +42,21 @@ pub struct Sources {
     pub uploads: Option<Artifacts>,
     /// The most bytes of one input.
     pub max_bytes: u64,
+    /// How long they may take to come.
+    pub patience: Patience,
     /// Buckets that were opened: each keeps its connections and the credentials of a role.
     pub buckets: OpenBuckets,
+}
+
+/// How long inputs may take to come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Patience {
+    /// All of a job, before it computes; no limit without it.
+    pub job: Option<Duration>,
+    /// What a plan needs; no limit without it.
+    pub plan: Option<Duration>,
+    /// How fast they must come.
+    pub pace: Pace,
 }
 
 /// Buckets by scheme and name, each opened once. Clones are one.
@@ -73,6 +87,7 @@ impl Default for Sources {
             hub: HubConfig::default(),
             uploads: None,
             max_bytes: u64::MAX,
+            patience: Patience::default(),
             buckets: OpenBuckets::default(),
         }
     }

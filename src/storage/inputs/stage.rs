@@ -17,7 +17,11 @@ use super::{
     shards::RemoteShards,
     sources::{Origin, Sources},
 };
-use crate::{control::Control, job::Tenant, storage::StorageError};
+use crate::{
+    control::Control,
+    job::Tenant,
+    storage::{StorageError, places::Paced},
+};
 
 /// An input on this machine.
 #[derive(Debug)]
@@ -56,6 +60,7 @@ impl Stager<'_> {
             Origin::Local(path) => return Ok(Staged { path, origin: None, digests: BTreeMap::new(), shards: None }),
             Origin::Remote { place, path, uri } => (place, path, uri),
         };
+        let place = Arc::new(Paced { inner: place, pace: self.sources.patience.pace });
         let folder = self.folder.join("inputs").join(role);
         // What an earlier attempt left may be of another version; what is not comes back from where it arrived.
         let _ = fs::remove_dir_all(&folder);

@@ -36,6 +36,11 @@ pub(in crate::storage) enum ReadError {
     /// The content is not that of the object any more.
     Changed,
     Failed(Cause),
+    /// So few bytes came in so long.
+    Slow {
+        bytes: u64,
+        seconds: u64,
+    },
     /// By an error of ours.
     Panicked(Panicked),
 }
@@ -59,6 +64,7 @@ impl ReadError {
             ReadError::Address(reason) => StorageError::Address { uri, reason },
             ReadError::Changed => StorageError::Changed { uri },
             ReadError::Failed(source) => StorageError::Unreachable { uri, source },
+            ReadError::Slow { bytes, seconds } => StorageError::Slow { uri, bytes, seconds },
             ReadError::Panicked(panicked) => panicked.into(),
         }
     }

@@ -1,7 +1,11 @@
 //! [`Web`]: files on web servers, over HTTP. Every address on the way, redirects included, is looked at before anything is
 //! sent to it.
 
-use std::{io::Read, ops::Range, time::Duration};
+use std::{
+    io::Read,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -116,7 +120,18 @@ impl Web {
         let (web, url) = (self.clone(), url.to_string());
         let get = move || {
             let mut response = web.get(&url, &[])?;
-            response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(read_failed)
+            let mut reader = response.body_mut().with_config().limit(LARGEST).reader();
+            let (began, mut text, mut part) = (Instant::now(), Vec::new(), vec![0; CHUNK]);
+            loop {
+                match reader.read(&mut part).map_err(ReadError::failed)? {
+                    0 => return Ok(text),
+                    read => text.extend(part.iter().take(read)),
+                }
+                // One that drips would keep this thread.
+                if began.elapsed() > 2 * SILENCE {
+                    return Err(ReadError::Slow { bytes: text.len() as u64, seconds: began.elapsed().as_secs() });
+                }
+            }
         };
         blocking(get).await.map_err(ReadError::Panicked)?
     }

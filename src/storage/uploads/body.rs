@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -9,10 +10,14 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
+use super::account::Arriving;
 use crate::{
     digest::hex,
     job::{ArtifactBody, UploadError},
 };
+
+/// Bytes of a disk that uploads leave free, for the work of everybody else; of a small disk a tenth.
+const SPARE: u64 = 1 << 30;
 
 /// What a body was that is stored.
 #[derive(Debug)]
@@ -66,29 +71,57 @@ pub(super) struct Gathered {
     part: BytesMut,
     hasher: Sha256,
     size: u64,
-    limit: u64,
     /// The digest that it must have.
     sha256: Option<String>,
     /// Whether all of it has arrived.
     pub(super) ended: bool,
+    room: Room,
+}
+
+/// What a body may take.
+pub(super) struct Room {
+    /// The most bytes of this upload.
+    pub(super) limit: u64,
+    /// The tenant's account, if there is a quota.
+    pub(super) arriving: Option<Arc<Arriving>>,
+    /// The folder that it goes to, if it stays on this machine.
+    pub(super) folder: Option<PathBuf>,
+}
+
+impl Room {
+    /// Whether bytes that make the upload so large may be taken.
+    fn take(&self, bytes: u64, size: u64) -> Result<(), UploadError> {
+        if size > self.limit {
+            return Err(UploadError::TooLarge { limit: self.limit });
+        }
+        self.arriving.as_ref().map_or(Ok(()), |arriving| arriving.take(bytes))
+    }
+
+    /// Whether the disk takes another part, and has room left for everybody else.
+    fn check_disk(&self) -> Result<(), UploadError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        // A disk that does not answer will say so when it is written to.
+        let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
+        let [free, size] = [disk.f_bavail, disk.f_blocks].map(|blocks| blocks.saturating_mul(disk.f_frsize));
+        if free < SPARE.min(size / 10) { Err(UploadError::NoRoom { free }) } else { Ok(()) }
+    }
 }
 
 impl Gathered {
-    /// A body that may have `limit` bytes, and must have this digest if there is one.
-    pub(super) fn new(body: ArtifactBody, limit: u64, sha256: Option<String>) -> Self {
-        Gathered { body, part: BytesMut::new(), hasher: Sha256::new(), size: 0, limit, sha256, ended: false }
+    /// A body that may take this room, and must have this digest if there is one.
+    pub(super) fn new(body: ArtifactBody, room: Room, sha256: Option<String>) -> Self {
+        Gathered { body, part: BytesMut::new(), hasher: Sha256::new(), size: 0, sha256, ended: false, room }
     }
 
     /// The next part: whole, unless it is the last.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, UploadError> {
         const LENGTH: usize = 8 << 20;
+        self.room.check_disk()?;
         while self.part.len() < LENGTH && !self.ended {
             match self.body.next().await {
                 Some(Ok(bytes)) => {
                     self.size += bytes.len() as u64;
-                    if self.size > self.limit {
-                        return Err(UploadError::TooLarge { limit: self.limit });
-                    }
+                    self.room.take(bytes.len() as u64, self.size)?;
                     self.hasher.update(&bytes);
                     self.part.extend_from_slice(&bytes);
                 }

@@ -1,6 +1,7 @@
 //! Files that clients bring to the service itself, each tenant's apart: `uploads/<tenant>/<name>` in the artifact store.
 
 use std::{
+    path::Path,
     sync::{Arc, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use object_store::{ObjectMeta, ObjectStoreExt, path::Path as Key};
 
-use super::body::{End, Gathered, Parts, Received};
+use super::body::{End, Gathered, Parts, Received, Room};
 use crate::{
     control::Canceller,
     job::{ArtifactBody, NewUpload, Tenant, Upload, UploadError, Uploads},
@@ -25,6 +26,19 @@ impl Artifacts {
     /// Where an upload of a tenant is.
     pub(in crate::storage) fn upload_key(tenant: &Tenant, name: &Key) -> Key {
         [UPLOADS, tenant.as_str()].into_iter().map(Into::into).chain(name.parts()).collect()
+    }
+
+    /// The bytes of all uploads of a tenant.
+    pub async fn upload_bytes(&self, tenant: &Tenant) -> Result<u64, UploadError> {
+        let root = Self::upload_key(tenant, &Key::default());
+        let sum = async |sum: u64, meta: ObjectMeta| Ok(sum.saturating_add(meta.size));
+        self.store().list(Some(&root)).try_fold(0, sum).await.map_err(failed)
+    }
+
+    /// The tenants that have uploads.
+    pub async fn uploading_tenants(&self) -> Result<Vec<Tenant>, UploadError> {
+        let found = self.store().list_with_delimiter(Some(&Key::from(UPLOADS))).await.map_err(failed)?;
+        Ok(found.common_prefixes.iter().filter_map(|prefix| prefix.filename()?.parse().ok()).collect())
     }
 
     /// Removes uploads older than this, and what is left of those that broke off.
@@ -82,11 +96,16 @@ fn failed(error: object_store::Error) -> UploadError {
 #[async_trait]
 impl Uploads for Artifacts {
     async fn put(&self, tenant: &Tenant, new: NewUpload, body: ArtifactBody) -> Result<Upload, UploadError> {
-        let NewUpload { name, limit, sha256 } = new;
+        let NewUpload { name, limit, quota, sha256 } = new;
         let path = Key::parse(&name).map_err(|_| UploadError::Name)?;
         let key = Self::upload_key(tenant, &path);
         self.check_place(tenant, &path).await?;
-        let mut body = Gathered::new(body, limit, sha256);
+        let arriving = match quota {
+            Some(quota) => Some(Arc::new(self.accounts.begin(tenant, quota, self.upload_bytes(tenant).await?))),
+            None => None,
+        };
+        let room = Room { limit, arriving: arriving.clone(), folder: self.folder().map(Path::to_owned) };
+        let mut body = Gathered::new(body, room, sha256);
         let first = body.next().await?.ok_or(UploadError::Empty)?;
         let Received { sha256, size } = if body.ended {
             let received = body.finish()?;
@@ -104,6 +123,9 @@ impl Uploads for Artifacts {
                 (Ok(_), None) => return Err(UploadError::Broken("it has no end".into())),
             }
         };
+        if let Some(arriving) = arriving {
+            arriving.keep();
+        }
         Ok(Upload { name, size, sha256: Some(sha256), modified: None })
     }
 
@@ -137,7 +159,7 @@ mod tests {
     use super::*;
 
     async fn put(store: &Artifacts, name: &str) -> Result<Upload, UploadError> {
-        let new = NewUpload { name: name.to_owned(), limit: 100, sha256: None };
+        let new = NewUpload { name: name.to_owned(), limit: 100, quota: None, sha256: None };
         store.put(&Tenant::default(), new, Box::pin(stream::iter([Ok(Bytes::from_static(b"x"))]))).await
     }
 

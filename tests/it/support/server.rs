@@ -37,6 +37,7 @@ pub fn config(data_dir: PathBuf, workers: usize) -> ServeConfig {
             lease_seconds: 5,
             poll_milliseconds: 50,
             tenant_limit: None,
+            default_timeout_seconds: WorkerConfig::DEFAULT_TIMEOUT_SECONDS,
             fan_out_mib: 1024,
             retention: RetentionConfig::default(),
             compute: ComputeConfig {
