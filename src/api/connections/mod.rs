@@ -2,6 +2,7 @@
 //! and `axum::serve` does not have: half a request must not hold a place for ever.
 
 mod body;
+mod limits;
 mod table;
 
 use std::{
@@ -27,23 +28,11 @@ use tokio::{
 };
 use tower::ServiceExt;
 
+pub use self::limits::ConnectionLimits;
 use self::{
     body::Held,
     table::{Place, Table},
 };
-
-/// How many connections there may be, and how long they may wait.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectionLimits {
-    /// The most at a time.
-    pub total: usize,
-    /// The most of one address.
-    pub per_address: usize,
-    /// How long the head of the first request may take.
-    pub head: Duration,
-    /// How long a connection may wait for the whole head of its next request.
-    pub idle: Duration,
-}
 
 /// The address that a request came from: the client's, or that of a proxy before us.
 #[derive(Clone, Copy, Debug)]

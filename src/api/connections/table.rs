@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::ConnectionLimits;
+use super::limits::ConnectionLimits;
 
 /// The connections that are open.
 #[derive(Debug)]

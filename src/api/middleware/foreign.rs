@@ -43,10 +43,8 @@ impl Own {
     fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
         let host = headers.get(header::HOST);
         // Browsers always name one.
-        if let Some(host) = host.filter(|_| self.open && !PROBES.contains(&path)) {
-            if !self.names(host) {
-                return Err(ApiError::Host);
-            }
+        if self.open && !PROBES.contains(&path) && host.is_some_and(|host| !self.names(host)) {
+            return Err(ApiError::Host);
         }
         let writes = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
         if writes && self.cross_site(host, headers) && !self.origins.allow(headers.get(header::ORIGIN)) {

@@ -6,7 +6,7 @@ use regex_automata::{
     util::syntax,
 };
 
-use super::PatternError;
+use super::error::{ALL_REGEXES, ONE_REGEX, PatternError};
 
 /// Bytes that regular expressions may still take once compiled.
 #[derive(Debug)]
@@ -16,16 +16,11 @@ pub(in crate::spec) struct RegexBudget {
 
 impl Default for RegexBudget {
     fn default() -> Self {
-        RegexBudget { left: Self::ALL }
+        RegexBudget { left: ALL_REGEXES }
     }
 }
 
 impl RegexBudget {
-    /// Bytes for all expressions of a request.
-    pub(super) const ALL: usize = 8 << 20;
-    /// Bytes for one of them.
-    pub(super) const ONE: usize = 1 << 20;
-
     /// An expression that matches whole texts. One that is too large costs what compiling it was allowed to take.
     pub(super) fn compile(&mut self, expression: &str) -> Result<Regex, PatternError> {
         /// Groups in groups, and other nesting.
@@ -33,7 +28,7 @@ impl RegexBudget {
         if self.left == 0 {
             return Err(PatternError::RegexTooLarge);
         }
-        let most = self.left.min(Self::ONE);
+        let most = self.left.min(ONE_REGEX);
         let built = Regex::builder()
             .configure(Config::new().nfa_size_limit(Some(most)))
             .syntax(syntax::Config::new().dot_matches_new_line(true).nest_limit(DEEPEST))
@@ -78,6 +73,6 @@ mod tests {
         let mut budget = RegexBudget::default();
         let Err(PatternError::Regex { reason }) = budget.compile("a(") else { panic!("it compiles") };
         assert_eq!(reason, "unclosed group");
-        assert_eq!(budget.left, RegexBudget::ALL);
+        assert_eq!(budget.left, ALL_REGEXES);
     }
 }

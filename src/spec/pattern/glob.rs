@@ -1,7 +1,7 @@
 //! [`Glob`]: Python's `fnmatch`, matched without a regular expression: nothing is compiled that is larger than the text, and
 //! a match takes at most pattern times name steps whatever stars there are.
 
-use super::PatternError;
+use super::error::PatternError;
 
 /// A name with wildcards.
 #[derive(Clone, Debug)]

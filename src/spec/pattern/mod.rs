@@ -10,13 +10,15 @@
 //! are bounded.
 
 mod budget;
+mod error;
 mod glob;
 
 use regex_automata::meta::Regex;
 use serde::{Serialize, Serializer};
 
 pub(super) use self::budget::RegexBudget;
-use self::glob::Glob;
+pub use self::error::PatternError;
+use self::{error::MOST_BYTES, glob::Glob};
 
 /// A pattern that is compiled, and keeps its source for messages and plans.
 #[derive(Clone, Debug)]
@@ -32,42 +34,7 @@ enum Matcher {
     Regex(Regex),
 }
 
-/// Why a text is not a pattern.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PatternError {
-    /// The text is empty, and would match nothing.
-    #[error("the pattern is empty")]
-    Empty,
-    /// The text is longer than a name that anybody writes.
-    #[error("the pattern has {bytes} bytes; at most {most} are allowed", most = Pattern::MOST_BYTES)]
-    TooLong {
-        /// How long it is.
-        bytes: usize,
-    },
-    /// A range of a class ends before it begins, and would match nothing.
-    #[error("the range `{first}-{last}` is empty: its ends are the wrong way round")]
-    Range {
-        /// Its first character.
-        first: char,
-        /// Its last one.
-        last: char,
-    },
-    /// The regular expression does not compile.
-    #[error("the regular expression cannot be used: {reason}")]
-    Regex {
-        /// What the regular expression library says.
-        reason: String,
-    },
-    /// The regular expression is too large once compiled, alone or together with those before it in the request.
-    #[error("the regular expression cannot be used: compiled, it takes more than is left of {} KiB for one and {} KiB \
-             for all of a request", RegexBudget::ONE >> 10, RegexBudget::ALL >> 10)]
-    RegexTooLarge,
-}
-
 impl Pattern {
-    /// The longest pattern, in bytes.
-    pub const MOST_BYTES: usize = 512;
-
     /// The pattern that matches this name and no other.
     pub fn literal(name: &str) -> String {
         let plain = |c: char| if "*?[".contains(c) { format!("[{c}]") } else { c.to_string() };
@@ -81,7 +48,7 @@ impl Pattern {
 
     /// The same; what a regular expression takes is taken from the budget.
     pub(super) fn within(budget: &mut RegexBudget, source: &str) -> Result<Self, PatternError> {
-        if source.len() > Self::MOST_BYTES {
+        if source.len() > MOST_BYTES {
             return Err(PatternError::TooLong { bytes: source.len() });
         }
         let (text, classes_only) = match (source.strip_prefix("re:"), source.strip_prefix("type:")) {
