@@ -1,4 +1,4 @@
-.PHONY: demo test quick test-interop bench check setup openapi
+.PHONY: demo test quick test-interop bench fuzz check setup openapi
 
 # Quantizes two small trained models through a real server and shows the reports.
 demo:
@@ -33,6 +33,11 @@ bench:
 	@tests/tools/setup interop
 	@. .tools/env && cargo bench --bench checkpoint -- --peers "$$PTQD_INTEROP_PYTHON"
 	cargo bench --bench kernels
+
+# Mutated inputs for every parser, SECONDS of each. A finding is saved in target/fuzz.
+SECONDS ?= 5
+fuzz:
+	cargo bench --quiet --bench fuzz -- --seconds $(SECONDS)
 
 # What CI checks besides: formatting, lints, documentation, links, the core without the service, licences.
 check:

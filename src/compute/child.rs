@@ -43,6 +43,15 @@ pub fn serve(library: &Path) -> io::Result<()> {
     parent.say(&FromChild::Ended(parent.compute(&request)))
 }
 
+/// How many messages of either side these bytes are, up to the first that is none. For tests: what comes over the border is
+/// a stranger's.
+pub fn understands(bytes: &[u8]) -> usize {
+    fn count<T: serde::de::DeserializeOwned>(mut bytes: &[u8]) -> usize {
+        std::iter::from_fn(|| frame::read::<T>(&mut bytes).ok().flatten()).count()
+    }
+    count::<FromChild>(bytes).max(count::<ToChild>(bytes))
+}
+
 /// What could not be given up, if nothing less will do.
 fn unconfined(limits: &Confinement) -> Option<String> {
     let missing = confine(limits).missing;
