@@ -33,14 +33,13 @@ pub async fn dry_run(
     let planned = match stage_within(sources.patience.plan, &stager, &job.spec, Want::Plan).await {
         Ok((files, _)) => {
             let memory = Arc::new(MemoryBudget::new(MemoryBudget::DEFAULT));
-            let statistics = cache.map(Cache::statistics);
+            let statistics = cache.map(|cache| cache.statistics(tenant));
             let job = job.local(files, Machine { engine, memory, statistics, digests: true });
             let planned = blocking(move || plan(&job)).await;
             planned.unwrap_or_else(|panicked| Err(Failure::new(&panicked, None)))
         }
         Err(error) => Err(Failure::new(&error, None)),
     };
-    scratch.remove();
     planned
 }
 

@@ -20,7 +20,7 @@ use crate::{
     engine::EngineConfig,
     job::{AdmittedJob, Failure, Finish, JobSpec, Lease, Machine, Tenant, Work},
     pipeline::{LocalJob, PipelineError},
-    storage::{Cache, Stager, StorageError, Want},
+    storage::{Stager, StorageError, Want},
 };
 
 /// What an attempt works on, once its task was claimed.
@@ -59,7 +59,7 @@ impl Task {
         let staged = stage_within(ctx.sources.patience.job, &stager, &job.spec, Want::Model).await;
         let (files, shards) = staged.map_err(unstaged)?;
         let memory = Arc::new(MemoryBudget::new(ctx.memory_bytes));
-        let statistics = ctx.cache.as_ref().map(Cache::statistics);
+        let statistics = ctx.cache.as_ref().map(|cache| cache.statistics(&tenant));
         let job = job.local(files, Machine { engine, memory, statistics, digests: true });
         if let (Work::Shard { index, .. }, Some(shards)) = (&work, &shards) {
             // In the same order everywhere: by name.

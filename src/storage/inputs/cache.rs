@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use crate::{digest::sha256_hex, files::write_whole, storage::places::Object};
+use crate::{digest::sha256_hex, files::write_whole, job::Tenant, storage::places::Object};
 
 /// The cache of a data folder. Any number of processes may share it.
 #[derive(Clone, Debug)]
@@ -37,9 +37,13 @@ impl Cache {
         Ok(cache)
     }
 
-    /// The folder for what calibrations saw. What is written there counts.
-    pub fn statistics(&self) -> PathBuf {
-        self.statistics.clone()
+    /// The folder for what a tenant's calibrations saw. What is written there counts. Each tenant has its own: that somebody
+    /// calibrated the same is nobody else's business.
+    pub fn statistics(&self, tenant: &Tenant) -> PathBuf {
+        let folder = self.statistics.join(sha256_hex(tenant.as_str().as_bytes()));
+        // Without it nothing is kept there, which whoever writes finds out.
+        let _ = fs::create_dir_all(&folder);
+        folder
     }
 
     /// The name that a version of a file has here; none of one whose versions look the same.
@@ -79,7 +83,9 @@ impl Cache {
     /// Removes what was used longest ago, until the rest is within the limit.
     pub(super) fn trim(&self) -> io::Result<()> {
         let mut files = Vec::new();
-        for entry in fs::read_dir(&self.objects)?.chain(fs::read_dir(&self.statistics)?) {
+        // The statistics lie in a folder for each tenant.
+        let tenants = fs::read_dir(&self.statistics)?.filter_map(|folder| fs::read_dir(folder.ok()?.path()).ok());
+        for entry in fs::read_dir(&self.objects)?.chain(tenants.flatten()) {
             let entry = entry?;
             // Another process may be trimming as well.
             if let Ok(metadata) = entry.metadata() {
@@ -138,5 +144,22 @@ mod tests {
         fs::write(&file, [0; 30]).unwrap();
         cache.keep("s3://b/3", &object(Some("v1")), &file, "large");
         assert!(!cache.objects.join("large").exists());
+    }
+
+    #[test]
+    fn statistics_are_a_tenants_own_and_are_trimmed_with_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache"), 25).unwrap();
+        let [mine, other] = ["mine", ".."].map(|name| cache.statistics(&name.parse().unwrap()));
+        assert_ne!(mine, other);
+        for (n, folder) in [&mine, &other].into_iter().enumerate() {
+            assert_eq!(folder.parent(), Some(&*cache.statistics));
+            let record = folder.join("x.json");
+            fs::write(&record, [0; 20]).unwrap();
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(n as u64);
+            File::options().write(true).open(record).unwrap().set_modified(time).unwrap();
+        }
+        cache.trim().unwrap();
+        assert_eq!((mine.join("x.json").exists(), other.join("x.json").exists()), (false, true));
     }
 }
