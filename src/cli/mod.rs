@@ -69,7 +69,7 @@ impl From<LogFormatArg> for LogFormat {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the API, with workers in the same process.
-    Serve(crate::config::ServeConfig),
+    Serve(Box<crate::config::ServeConfig>),
     /// Run workers alone, on the same database and store as a server.
     Worker(serve::WorkerArgs),
     /// Quantize one model here and now, without a server.

@@ -30,7 +30,7 @@ pub async fn dry_run(
     let (notify, never) = (|_: Notice| (), Canceller::default());
     let control = Control::new(&notify, &never);
     let stager = Stager { sources, tenant, folder: scratch.path(), cache, control: &control };
-    let planned = match stage_within(sources.patience.plan, &stager, &job.spec, Want::Plan).await {
+    match stage_within(sources.patience.plan, &stager, &job.spec, Want::Plan).await {
         Ok((files, _)) => {
             let memory = Arc::new(MemoryBudget::new(MemoryBudget::DEFAULT));
             let statistics = cache.map(|cache| cache.statistics(tenant));
@@ -39,8 +39,7 @@ pub async fn dry_run(
             planned.unwrap_or_else(|panicked| Err(Failure::new(&panicked, None)))
         }
         Err(error) => Err(Failure::new(&error, None)),
-    };
-    planned
+    }
 }
 
 fn plan(job: &LocalJob) -> Result<DryRun, Failure> {

@@ -123,7 +123,7 @@ const LONGEST_HEADER: u64 = 32 << 20;
 /// Where the header of a file ends, told by its first bytes; `None` if no header is so long.
 pub fn header_end(first: [u8; 8]) -> Option<u64> {
     let length = u64::from_le_bytes(first);
-    (length <= LONGEST_HEADER).then_some(length + 8)
+    (length <= LONGEST_HEADER).then(|| length + 8)
 }
 
 /// The shard of each tensor. The shards are names of files and nothing else.
