@@ -1,6 +1,8 @@
 //! The log and the figures, and the functions that everyone counts with.
 
 use std::{
+    borrow::Cow,
+    io::{self, Write},
     sync::{OnceLock, atomic::AtomicU64},
     time::Duration,
 };
@@ -38,7 +40,7 @@ pub fn start(
     traces: Option<Box<dyn Layer<tracing_subscriber::Registry> + Send + Sync>>,
 ) {
     let filter = filter.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| OneLine(std::io::stderr()));
     let lines: Box<dyn Layer<tracing_subscriber::Registry> + Send + Sync> = match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).boxed(),
@@ -49,6 +51,41 @@ pub fn start(
         .with(filter)
         .try_init();
     log_panics();
+}
+
+/// Writes each event as one line, whatever names it tells of: a line break in a name must not begin a line that was never
+/// logged. An event comes in one piece.
+#[derive(Debug)]
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.0.write_all(&one_line(event))?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// An event without line breaks but the last; a terminal's colours are left.
+fn one_line(event: &[u8]) -> Cow<'_, [u8]> {
+    let breaks = |text: &[u8]| text.iter().any(|&byte| matches!(byte, b'\n' | b'\r'));
+    let (text, end) = event.strip_suffix(b"\n").map_or((event, &b""[..]), |text| (text, &b"\n"[..]));
+    if !breaks(text) {
+        return Cow::Borrowed(event);
+    }
+    let mut line = Vec::with_capacity(event.len() + 16);
+    for &byte in text {
+        match byte {
+            b'\n' => line.extend(b"\\n"),
+            b'\r' => line.extend(b"\\r"),
+            byte => line.push(byte),
+        }
+    }
+    line.extend(end);
+    Cow::Owned(line)
 }
 
 /// Labels of a series: name and value.
@@ -132,6 +169,9 @@ pub fn job_succeeded(summary: &Value) {
 
 /// A request was answered. `route` is the path's template, so that ids do not multiply the series.
 pub fn answered(method: &str, route: &str, status: u16, took: Duration) {
+    // A request may name any method, and each would be a series of its own.
+    const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let method = if METHODS.contains(&method) { method } else { "other" };
     let mut labels = vec![("method", method.to_owned()), ("route", route.to_owned())];
     figures().request_seconds.get_or_create(&labels).observe(took.as_secs_f64());
     labels.push(("status", status.to_string()));
@@ -174,4 +214,17 @@ pub fn render(queue: &QueueFigures<'_>) -> String {
     // Writing to a string does not fail.
     let _ = encode(&mut text, &figures.registry);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line() {
+        let forged = b"WARN node `x\n{\"level\":\"ERROR\"}\r` is left\n";
+        assert_eq!(&*one_line(forged), b"WARN node `x\\n{\"level\":\"ERROR\"}\\r` is left\n");
+        assert_eq!(&*one_line(b"plain\n"), b"plain\n");
+        assert_eq!(&*one_line(b"a\nb"), b"a\\nb");
+    }
 }

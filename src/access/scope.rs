@@ -12,13 +12,18 @@ pub enum Scope {
     JobsRead,
     /// Plan, create, cancel, retry and delete jobs, and manage webhooks.
     JobsWrite,
-    /// Everything, keys and metrics included.
+    /// Everything of the tenant, keys included.
     Admin,
+    /// Besides, what is of all tenants: the metrics. Given by the command alone.
+    Operator,
 }
 
 impl Scope {
     /// Every scope, each including those before it.
-    pub const ALL: [Scope; 3] = [Scope::JobsRead, Scope::JobsWrite, Scope::Admin];
+    pub const ALL: [Scope; 4] = [Scope::JobsRead, Scope::JobsWrite, Scope::Admin, Scope::Operator];
+
+    /// Those that a tenant may give, and a token may have.
+    pub const OF_TENANT: [Scope; 3] = [Scope::JobsRead, Scope::JobsWrite, Scope::Admin];
 
     /// The name that users type.
     pub fn name(self) -> &'static str {
@@ -26,6 +31,7 @@ impl Scope {
             Scope::JobsRead => "jobs:read",
             Scope::JobsWrite => "jobs:write",
             Scope::Admin => "admin",
+            Scope::Operator => "operator",
         }
     }
 }
@@ -63,6 +69,12 @@ impl Scopes {
         self.0.iter().any(|&scope| scope >= wanted)
     }
 
+    /// The same without what is of all tenants.
+    #[must_use]
+    pub fn of_tenant(self) -> Self {
+        Scopes(self.0.into_iter().filter(|scope| Scope::OF_TENANT.contains(scope)).collect())
+    }
+
     /// The names, sorted as in [`Scope::ALL`].
     pub fn names(&self) -> Vec<&'static str> {
         self.0.iter().map(|scope| scope.name()).collect()
@@ -96,7 +108,8 @@ mod tests {
         assert!(write.allow(Scope::JobsRead) && write.allow(Scope::JobsWrite) && !write.allow(Scope::Admin));
         assert!(!Scopes::known("jobs:read").allow(Scope::JobsWrite));
         assert!(!Scopes::default().allow(Scope::JobsRead));
-        assert_eq!(Scopes::all().to_string(), "jobs:read jobs:write admin");
+        assert_eq!(Scopes::all().to_string(), "jobs:read jobs:write admin operator");
+        assert!(!Scopes::known("admin operator").of_tenant().allow(Scope::Operator));
         assert!("root".parse::<Scope>().is_err());
     }
 }

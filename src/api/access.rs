@@ -82,6 +82,18 @@ extractors! {
     Reader: Scope::JobsRead;
     /// One who may make and change jobs.
     Writer: Scope::JobsWrite;
-    /// One who may do everything.
+    /// One who may do everything of a tenant.
     Admin: Scope::Admin;
+}
+
+/// One who may look at what is of all tenants.
+#[derive(Debug)]
+pub(super) struct Operator;
+
+impl<S: Sync> FromRequestParts<S> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        allowed(parts, Scope::Operator).map(|_| Operator)
+    }
 }

@@ -76,7 +76,7 @@ async fn download(
     let sha256 = artifact.sha256.as_deref().unwrap_or_default();
     let tag = format!("\"{sha256}\"");
     let value = |text: &str| HeaderValue::from_str(text).map_err(|_| ApiError::Internal);
-    let disposition = format!("attachment; filename=\"{}\"", artifact.name.replace(['"', '\\'], "_"));
+    let disposition = disposition(&artifact.name);
     let mut head = HeaderMap::from_iter([
         // Whatever it is: a part of JSON is no JSON, and generated clients would parse what they are to store.
         (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
@@ -152,6 +152,22 @@ fn repr_digest(sha256: &str) -> Option<String> {
     (bytes.len() == 32).then(|| format!("sha-256=:{}:", STANDARD.encode(bytes)))
 }
 
+/// The name that clients save a file under: in ASCII, and, where that is not all of it, as it is (RFC 6266). A shard's name is
+/// the model's.
+fn disposition(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\') || c == ' ';
+    let ascii: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    if name.is_ascii() {
+        return format!("attachment; filename=\"{ascii}\"");
+    }
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let encoded: String = name
+        .bytes()
+        .map(|byte| if unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect();
+    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,5 +194,12 @@ mod tests {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(repr_digest(empty).unwrap(), "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:");
         assert_eq!(repr_digest("xy"), None);
+    }
+
+    #[test]
+    fn a_name_is_one_header_whatever_is_in_it() {
+        assert_eq!(disposition("model.onnx"), "attachment; filename=\"model.onnx\"");
+        assert_eq!(disposition("a\"b\r\nc: d"), "attachment; filename=\"a_b__c: d\"");
+        assert_eq!(disposition("gewichte-ä"), "attachment; filename=\"gewichte-_\"; filename*=UTF-8''gewichte-%C3%A4");
     }
 }

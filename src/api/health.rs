@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{access::Admin, error::ApiError, extract::Params, state::ApiState};
+use super::{access::Operator, error::ApiError, extract::Params, state::ApiState};
 use crate::fault::chain;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -84,11 +84,11 @@ async fn readyz(State(state): State<ApiState>, Params(params): Params<ReadinessP
     (status, Json(Readiness { ready, ..readiness })).into_response()
 }
 
-/// Figures for Prometheus.
+/// Figures of all tenants, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses(
     (status = 200, description = "The figures.", body = String, content_type = "application/openmetrics-text"),
 ))]
-async fn metrics(State(state): State<ApiState>, _: Admin) -> Result<Response, ApiError> {
+async fn metrics(State(state): State<ApiState>, _: Operator) -> Result<Response, ApiError> {
     let stats =
         state.jobs.stats().await.inspect_err(|e| tracing::warn!(error = chain(e), "no figures of the queue"))?;
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -40,6 +40,8 @@ enum ScopeView {
     Write,
     #[serde(rename = "admin")]
     Admin,
+    #[serde(rename = "operator")]
+    Operator,
 }
 
 /// A key to be made.
@@ -83,9 +85,12 @@ fn scope(reader: &mut Reader, pointer: String, name: &Value) -> Option<Scope> {
         reader.wrong_type(pointer, "a string", name);
         return None;
     };
-    let scope = name.parse::<Scope>();
+    let scope = name.parse::<Scope>().and_then(|scope| match scope {
+        Scope::Operator => Err("`operator` is given by `ptqd keys create` alone".to_owned()),
+        scope => Ok(scope),
+    });
     if let Err(why) = &scope {
-        let names = Scope::ALL.map(Scope::name);
+        let names = Scope::OF_TENANT.map(Scope::name);
         let objection = Objection::new(pointer, ObjectionCode::OutOfRange, why);
         reader.objections.push(objection.near(name, names).allowed(names));
     }

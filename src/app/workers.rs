@@ -13,7 +13,7 @@ use crate::{
     fault::chain,
     job::{RetryPolicy, Worker},
     storage::Sources,
-    worker::{Janitor, Places, Retention, WorkerContext},
+    worker::{Janitor, ProcessLock, Retention, WorkerContext},
 };
 
 /// The tasks of the process, which end when it stops or when one fails.
@@ -79,7 +79,7 @@ impl Resources {
             fan_out_bytes: config.fan_out_mib.saturating_mul(1 << 20),
             lease: config.lease(),
             poll: config.poll(),
-            places: Places::default(),
+            lock: ProcessLock::default(),
             retry: RetryPolicy::default(),
         })
     }

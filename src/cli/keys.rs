@@ -31,7 +31,7 @@ enum KeysCommand {
         /// Whose jobs it opens.
         #[arg(long, default_value = "default")]
         tenant: Tenant,
-        /// What it may do: jobs:read, jobs:write, admin. Each includes those before it.
+        /// What it may do: jobs:read, jobs:write, admin, operator (the metrics of all tenants). Each includes those before it.
         #[arg(long, value_delimiter = ',', default_value = "jobs:write")]
         scopes: Vec<Scope>,
         /// Days until it ends; never without it.

@@ -122,6 +122,14 @@ impl Array {
         Array::new(images.shape()?, Element::F32, Source::Images(images.into())).ok_or(DatasetError::Empty)
     }
 
+    /// The bytes of its values that are in memory.
+    pub(super) fn owned_bytes(&self) -> u64 {
+        match &self.source {
+            Source::Owned(bytes) => bytes.len() as u64,
+            _ => 0,
+        }
+    }
+
     /// The shape, samples first.
     pub fn shape(&self) -> &Shape {
         &self.shape

@@ -21,6 +21,12 @@ use crate::tensor::Shape;
 /// The most memory that one array may take, where it cannot be read from the file as it lies there.
 const MOST_BYTES: u64 = 4 << 30;
 
+/// How much larger an archive may become than it is. Compressed floats are seldom a tenth of themselves; a bomb is a
+/// thousandth.
+const MOST_RATIO: u64 = 100;
+/// What any archive may become.
+const LEAST_BUDGET: u64 = 256 << 20;
+
 /// All arrays of a file.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Array>, DatasetError> {
     let unreadable = |source| DatasetError::Read { path: path.to_owned(), source };
@@ -30,7 +36,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Array>, DatasetError>
     match known {
         Ok((true, _)) => read_npz(&file),
         Ok((_, true)) => {
-            let array = read_npy(UNNAMED, BufReader::new(&*file), Some((&file, 0)))?;
+            let array = read_npy(UNNAMED, BufReader::new(&*file), Some((&file, 0)), MOST_BYTES)?;
             Ok(BTreeMap::from([(UNNAMED.to_owned(), array)]))
         }
         _ => Err(DatasetError::Format { path: path.to_owned() }),
@@ -40,6 +46,10 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Array>, DatasetError>
 fn read_npz(file: &Arc<File>) -> Result<BTreeMap<String, Array>, DatasetError> {
     let corrupt = |array: &str, reason: String| DatasetError::Corrupt { array: array.to_owned(), reason };
     let mut archive = ZipArchive::new(BufReader::new(&**file)).map_err(|e| corrupt("*", zip_words(&e)))?;
+    let size = file.metadata().map_err(|e| corrupt("*", e.to_string()))?.len();
+    // What all arrays together may take that are not read from the file as they lie there.
+    let whole = size.saturating_mul(MOST_RATIO).clamp(LEAST_BUDGET, MOST_BYTES);
+    let mut budget = whole;
     let mut arrays = BTreeMap::new();
     for i in 0..archive.len() {
         let entry = archive.by_index(i).map_err(|e| corrupt("*", zip_words(&e)))?;
@@ -47,7 +57,13 @@ fn read_npz(file: &Arc<File>) -> Result<BTreeMap<String, Array>, DatasetError> {
         let Some(name) = name.strip_suffix(".npy") else { continue };
         // What is not compressed stays where it is.
         let place = entry.data_start().filter(|_| entry.compression() == CompressionMethod::Stored);
-        let array = read_npy(name, entry, place.map(|start| (file, start)))?;
+        let array = read_npy(name, entry, place.map(|start| (file, start)), budget).map_err(|error| match error {
+            DatasetError::TooLarge { array, bytes, .. } => {
+                DatasetError::TooLarge { array, bytes: bytes.saturating_add(whole - budget), limit: whole }
+            }
+            error => error,
+        })?;
+        budget = budget.saturating_sub(array.owned_bytes());
         if arrays.insert(name.to_owned(), array).is_some() {
             let reason = "it stands twice in the archive".to_owned();
             return Err(DatasetError::Malformed { array: name.to_owned(), reason });
@@ -67,8 +83,14 @@ fn zip_words(error: &ZipError) -> String {
     }
 }
 
-/// An array of which `reader` gives the file. `place` is where its bytes lie, if they do as they are.
-fn read_npy(name: &str, mut reader: impl Read, place: Option<(&Arc<File>, u64)>) -> Result<Array, DatasetError> {
+/// An array of which `reader` gives the file. `place` is where its bytes lie, if they do as they are; else they are read
+/// into memory, if they are no more than `limit`.
+fn read_npy(
+    name: &str,
+    mut reader: impl Read,
+    place: Option<(&Arc<File>, u64)>,
+    limit: u64,
+) -> Result<Array, DatasetError> {
     let corrupt = |error: io::Error| {
         let array = name.to_owned();
         match error.kind() {
@@ -89,8 +111,8 @@ fn read_npy(name: &str, mut reader: impl Read, place: Option<(&Arc<File>, u64)>)
     if let Some((file, start)) = place.filter(|_| header.endian == Endian::Little && !header.fortran) {
         return Array::new(shape, element, Source::File(file.clone(), start + offset as u64)).ok_or_else(disagree);
     }
-    if length as u64 > MOST_BYTES {
-        return Err(DatasetError::TooLarge { array: name.to_owned(), bytes: length as u64, limit: MOST_BYTES });
+    if length as u64 > limit {
+        return Err(DatasetError::TooLarge { array: name.to_owned(), bytes: length as u64, limit });
     }
     // Memory grows with what is there, not with what a header claims.
     let mut bytes = Vec::new();
@@ -231,5 +253,24 @@ mod tests {
         let read = |samples| data.arrays()[UNNAMED].read(UNNAMED, samples);
         assert!(read(0..2).is_ok());
         assert!(matches!(read(1..3), Err(DatasetError::NotFinite { sample: 2, .. })));
+    }
+
+    #[test]
+    fn an_archive_that_unpacks_to_a_thousand_times_its_size_is_refused() {
+        use std::io::Write;
+        use zip::write::SimpleFileOptions;
+        let zeros = npy("|u1", false, "(104857600,)", &vec![0; 100 << 20]);
+        let archive = |count: usize| {
+            let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+            let deflated = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+            for n in 0..count {
+                archive.start_file(format!("{n}.npy"), deflated).unwrap();
+                archive.write_all(&zeros).unwrap();
+            }
+            archive.finish().unwrap().into_inner()
+        };
+        assert!(open(&archive(2)).is_ok(), "within what any archive may become");
+        let error = open(&archive(3)).unwrap_err();
+        assert!(matches!(error, DatasetError::TooLarge { limit: LEAST_BUDGET, .. }), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ort::environment::Environment;
 
-use super::{EngineConfig, EngineError};
+use super::{EngineConfig, EngineError, log};
 
 /// The process's environment. A failed attempt is not kept: the library may be there for the next job.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
@@ -25,7 +25,9 @@ pub(super) fn environment(config: &EngineConfig) -> Result<Environment, EngineEr
         .map_err(|e| failed(e.to_string()))?
         .with_name("ptqd")
         .with_telemetry(false)
+        .with_logger(log::logger())
         .build()
         .map_err(|e| failed(e.to_string()))?;
+    environment.set_log_level(log::LEVEL);
     Ok(slot.insert(environment).clone())
 }

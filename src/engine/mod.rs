@@ -10,6 +10,7 @@ mod error;
 mod failure;
 mod insert;
 mod library;
+mod log;
 mod observer;
 mod operator;
 mod prefetch;

@@ -13,6 +13,7 @@ use ort::{
 
 use super::{
     Batch, EngineConfig, EngineError, Gates, InputInfo, Slots, domain::domain, failure::During, library::environment,
+    log,
 };
 use crate::{
     calibration::Observer,
@@ -94,6 +95,8 @@ impl Session {
                 Optimisation::Extended => GraphOptimizationLevel::Level2,
                 Optimisation::Full => GraphOptimizationLevel::All,
             })
+            .map_err(|e| setup(e.into()))?
+            .with_log_level(log::LEVEL)
             .map_err(|e| setup(e.into()))?
             .with_intra_threads(config.threads)
             .map_err(|e| setup(e.into()))?;

@@ -40,6 +40,8 @@ impl Guard {
         let address = match url.host() {
             None => return Err("the URL has no host".to_owned()),
             Some(Host::Domain(name)) => {
+                // A dot at the end makes a name absolute, and no other one of it.
+                let name = name.trim_end_matches('.');
                 let local =
                     name == "localhost" || [".localhost", ".local", ".internal"].iter().any(|end| name.ends_with(end));
                 return if local && !self.private { Err(format!("`{name}` is not a public host")) } else { Ok(()) };
@@ -101,7 +103,9 @@ fn is_public(address: IpAddr) -> bool {
                 // Shared by carriers (RFC 6598), benchmarks (RFC 2544), protocol assignments (RFC 6890).
                 || (a == 100 && (64..128).contains(&b))
                 || (a == 198 && (18..20).contains(&b))
-                || (v4.octets()[..3] == [192, 0, 0]))
+                || (v4.octets()[..3] == [192, 0, 0])
+                // Relays of 6to4, which are no more (RFC 7526).
+                || (v4.octets()[..3] == [192, 88, 99]))
         }
         IpAddr::V6(v6) => {
             let s = v6.segments();
@@ -116,8 +120,9 @@ fn is_public(address: IpAddr) -> bool {
                 let [c, d] = low.to_be_bytes();
                 return is_public(IpAddr::from([a, b, c, d]));
             }
-            // Global unicast alone, without documentation and Teredo.
-            (s[0] & 0xe000) == 0x2000 && !(s[0] == 0x2001 && (s[1] == 0xdb8 || s[1] == 0))
+            // Global unicast alone, without documentation (RFC 3849, RFC 9637) and Teredo.
+            let documentation = (s[0] == 0x2001 && s[1] == 0xdb8) || (s[0] == 0x3fff && s[1] < 0x1000);
+            (s[0] & 0xe000) == 0x2000 && !documentation && !(s[0] == 0x2001 && s[1] == 0)
         }
     }
 }
@@ -153,6 +158,9 @@ mod tests {
 
     #[test]
     fn only_public_addresses_are_public() {
+        for local in ["https://localhost./", "https://LOCALHOST../x", "https://a.internal./"] {
+            assert!(Guard::default().check(local).is_err(), "{local}");
+        }
         for public in ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:8.8.8.8"] {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
@@ -167,6 +175,7 @@ mod tests {
             "172.31.255.255",
             "192.0.0.192",
             "192.0.2.1",
+            "192.88.99.1",
             "192.168.1.1",
             "198.18.0.1",
             "224.0.0.1",
@@ -183,6 +192,8 @@ mod tests {
             "ff02::1",
             "2001:db8::1",
             "2001::1",
+            "3fff::1",
+            "3fff:fff:ffff::1",
             "64:ff9b::7f00:1",
             "2002:7f00:1::",
         ] {

@@ -113,7 +113,7 @@ impl OpenId {
         }
         let tenant = claims[&self.tenant_claim].as_str().and_then(|tenant| tenant.parse().ok());
         let tenant = tenant.ok_or_else(|| format!("the token's claim `{}` names no tenant", self.tenant_claim))?;
-        let scopes = claims["scope"].as_str().map(Scopes::known).unwrap_or_default();
+        let scopes = claims["scope"].as_str().map(Scopes::known).unwrap_or_default().of_tenant();
         Ok(Identity { tenant, scopes, subject: claims["sub"].as_str().unwrap_or("token").to_owned() })
     }
 }

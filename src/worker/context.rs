@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::Places;
+use super::ProcessLock;
 use crate::{
     compute::Compute,
     engine::EngineConfig,
@@ -43,7 +43,7 @@ pub struct WorkerContext {
     /// How long an idle worker waits before it asks again.
     pub poll: Duration,
     /// Which tasks may run beside each other.
-    pub places: Places,
+    pub lock: ProcessLock,
     /// When failed jobs are tried again.
     pub retry: RetryPolicy,
 }

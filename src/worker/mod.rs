@@ -23,7 +23,7 @@ mod task;
 mod work;
 
 pub use context::WorkerContext;
-pub use place::Places;
+pub use place::ProcessLock;
 pub use plan::dry_run;
 pub use retention::{Janitor, Retention};
 pub use scratch::sweep;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// The places that the workers of a process share.
-pub type Places = Arc<RwLock<()>>;
+/// Held for writing by a task that is alone in its process, and for reading by those that are not.
+pub type ProcessLock = Arc<RwLock<()>>;
 
 /// The place of one worker, from before it asks for a task until the task has ended.
 #[derive(Debug)]
@@ -21,10 +21,10 @@ pub(super) enum Place {
 
 impl Place {
     /// A place alone if nothing runs, else one beside the others, once none of them is alone.
-    pub(super) async fn take(places: &Places) -> Self {
-        match Arc::clone(places).try_write_owned() {
+    pub(super) async fn take(lock: &ProcessLock) -> Self {
+        match Arc::clone(lock).try_write_owned() {
             Ok(alone) => Place::Alone(alone),
-            Err(_) => Place::Shared { _guard: Arc::clone(places).read_owned().await },
+            Err(_) => Place::Shared { _guard: Arc::clone(lock).read_owned().await },
         }
     }
 
@@ -49,16 +49,16 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_alone_stays_so_until_it_shares() {
-        let places = Places::default();
-        let first = Place::take(&places).await;
+        let lock = ProcessLock::default();
+        let first = Place::take(&lock).await;
         assert!(first.is_alone());
-        assert!(Place::take(&places).now_or_never().is_none(), "another one waits");
+        assert!(Place::take(&lock).now_or_never().is_none(), "another one waits");
         let first = first.shared();
-        let second = Place::take(&places).now_or_never().expect("there is room beside it");
+        let second = Place::take(&lock).now_or_never().expect("there is room beside it");
         assert!(!first.is_alone() && !second.is_alone());
         drop(first);
-        assert!(!Place::take(&places).await.is_alone(), "the second is still there");
+        assert!(!Place::take(&lock).await.is_alone(), "the second is still there");
         drop(second);
-        assert!(Place::take(&places).await.is_alone());
+        assert!(Place::take(&lock).await.is_alone());
     }
 }

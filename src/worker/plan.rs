@@ -33,7 +33,7 @@ pub async fn dry_run(
     let (notify, canceller) = (|_: Notice| (), Canceller::default());
     let control = Control::new(&notify, &canceller);
     let stager = Stager { sources, tenant, folder: scratch.path(), companions: compute, cache, control: &control };
-    let planned = match stage_within(sources.patience.plan, &stager, &job.spec, Want::Plan).await {
+    match stage_within(sources.patience.plan, &stager, &job.spec, Want::Plan).await {
         Ok((files, _)) => {
             let request = Request {
                 spec: job.spec,
@@ -59,7 +59,5 @@ pub async fn dry_run(
             }
         }
         Err(error) => Err(Failure::new(&error, None)),
-    };
-    scratch.remove();
-    planned
+    }
 }

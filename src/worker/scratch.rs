@@ -18,7 +18,18 @@ use crate::{
 pub(super) struct Scratch {
     path: PathBuf,
     lock: PathBuf,
+    /// Whether it goes with this.
+    once: bool,
     _locked: File,
+}
+
+/// A plan whose client went away is dropped wherever it is.
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.once {
+            self.erase();
+        }
+    }
 }
 
 impl Scratch {
@@ -31,11 +42,13 @@ impl Scratch {
         Self::take(root, format!("{}-{}", lease.job, lease.token))?.ok_or_else(|| io::ErrorKind::ResourceBusy.into())
     }
 
-    /// A new folder for something that no attempt takes up.
+    /// A new folder for something that no attempt takes up. It is removed when this is dropped.
     pub(super) fn once(root: &Path) -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = format!("plan-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        Self::take(root, name)?.ok_or_else(|| io::ErrorKind::ResourceBusy.into())
+        let mut scratch = Self::take(root, name)?.ok_or(io::ErrorKind::ResourceBusy)?;
+        scratch.once = true;
+        Ok(scratch)
     }
 
     /// A folder, unless it is another's.
@@ -48,7 +61,7 @@ impl Scratch {
             Err(fs::TryLockError::Error(error)) => return Err(error),
         }
         fs::create_dir_all(&path)?;
-        Ok(Some(Scratch { path, lock, _locked: file }))
+        Ok(Some(Scratch { path, lock, once: false, _locked: file }))
     }
 
     /// The folder of the job's attempts, which other processes leave alone while this lives.
@@ -58,6 +71,10 @@ impl Scratch {
 
     /// Removes the folder: no attempt will follow.
     pub(super) fn remove(self) {
+        self.erase();
+    }
+
+    fn erase(&self) {
         let _ = fs::remove_dir_all(&self.path);
         let _ = fs::remove_file(&self.lock);
     }
@@ -88,4 +105,18 @@ pub async fn sweep(root: &Path, upkeep: &dyn Upkeep) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_a_plan_goes_with_it() {
+        let root = tempfile::tempdir().unwrap();
+        let scratch = Scratch::once(root.path()).unwrap();
+        fs::write(scratch.path().join("x"), "x").unwrap();
+        drop(scratch);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
 }

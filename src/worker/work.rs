@@ -57,7 +57,7 @@ impl WorkerContext {
     /// The next task, with the place that it runs in; none if there is none, or if another one in the process must be alone.
     async fn claim(&self, who: &Worker) -> Result<Option<(Claim, Place)>, StoreError> {
         // Not for longer than an idle worker sleeps: then it says that it is alive, and sees whether it is to stop.
-        let Ok(place) = tokio::time::timeout(self.poll, Place::take(&self.places)).await else { return Ok(None) };
+        let Ok(place) = tokio::time::timeout(self.poll, Place::take(&self.lock)).await else { return Ok(None) };
         let who = Worker { alone: place.is_alone(), ..who.clone() };
         let claim = self.queue.claim(&who, self.lease).await?;
         Ok(claim.map(|claim| if claim.alone { (claim, place) } else { (claim, place.shared()) }))

@@ -59,7 +59,11 @@ fn a_shared_database_needs_keys() {
     }
 
     let admin = nobody.with_key(&key(&url, folder.path(), "vision", "admin"));
-    assert_eq!(admin.get("/metrics").0, 200);
+    assert_eq!(admin.get("/metrics").0, 403, "figures of all tenants are no tenant's");
+    let operator = nobody.with_key(&key(&url, folder.path(), "operations", "operator"));
+    assert_eq!(operator.get("/metrics").0, 200);
+    let more = json!({"name": "more", "scopes": ["operator"]});
+    assert_eq!(admin.send("POST", "/v1/keys", &[], Some(&more)).status, 422);
     let body = json!({"name": "made over HTTP", "scopes": ["jobs:read"], "expires_in_days": 1});
     let fresh = admin.send("POST", "/v1/keys", &[], Some(&body));
     assert_eq!(fresh.status, 201, "{:#}", fresh.json());

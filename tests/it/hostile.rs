@@ -211,6 +211,51 @@ fn weights_outside_a_models_folder_are_refused_by_name() {
 }
 
 #[test]
+fn a_name_of_a_model_is_no_line_of_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    python("foreign_names.py", &[folder.path()]);
+    for format in ["json", "text"] {
+        let mut program = program("serve", &folder.path().join(format), None);
+        program.env("PTQD_LOG", "info").args(["--log-format", format]);
+        let server = serve(program);
+        let uri = |name: &str| crate::support::uri(&folder.path().join(name));
+        let int8 = json!({"dtype": "int8"});
+        let job = json!({"model": {"uri": uri("forged.onnx")}, "calibration": {"uri": uri("samples.npz")},
+            "quantize": {"backend": "modelopt", "layers": [{"module_name": "*", "weights": int8, "activations": int8}]}});
+        let failed = server.client.wait(&server.client.submit(&job));
+        assert_eq!(failed["error"]["code"], "model_run_failed", "{failed:#}");
+        let log = server.log.lock().unwrap().clone();
+        assert!(log.contains("onnxruntime") && log.contains("Gather"), "the engine logs through us: {log}");
+        assert!(!log.lines().any(|line| line.starts_with("{\"level\":\"ERROR\",\"message\":\"forged\"")), "{log}");
+        if format == "json" {
+            for line in log.lines().filter(|line| !line.starts_with("ptqd: ")) {
+                let event: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+                assert_ne!(event["message"], "forged");
+            }
+        }
+    }
+}
+
+#[test]
+fn functions_and_sparse_tensors_are_looked_at_like_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    fs::create_dir(&models).unwrap();
+    fs::write(folder.path().join("secret.bin"), [0; 64]).unwrap();
+    python("foreign_names.py", &[&models]);
+    let server = Server::start();
+    let refused = [
+        ("nested.onnx", "model_invalid"),
+        ("function.onnx", "external_data_invalid"),
+        ("sparse.onnx", "external_data_invalid"),
+    ];
+    for (name, code) in refused {
+        let failed = server.client.wait(&server.client.submit(&int8(&crate::support::uri(&models.join(name)))));
+        assert_eq!(failed["error"]["code"], code, "{name}: {failed:#}");
+    }
+}
+
+#[test]
 fn names_of_files_that_lead_elsewhere_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let names = ["../x.json", "a/../../x", "/etc/x", "a\\b", "..", "a//b", "x\u{7f}", ".", "\u{0}"];

@@ -1,4 +1,4 @@
-//! Claiming a task: a worker's lease on it. Which one it gets is in `next.rs`.
+//! Claiming a task: a worker's lease on it. Which one it gets is in `turns.rs`.
 
 use std::time::Duration;
 

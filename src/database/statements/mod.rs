@@ -15,11 +15,12 @@ mod fleet;
 mod jobs;
 mod keys;
 mod lost;
-mod next;
+
 mod queue;
 mod quotas;
 mod shards;
 mod tasks;
+mod turns;
 mod update;
 mod upkeep;
 mod webhooks;

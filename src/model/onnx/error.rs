@@ -81,6 +81,9 @@ pub enum OnnxError {
         /// What is wrong with the other file.
         reason: String,
     },
+    /// The model's own functions are too many, too deep, or stand for too many nodes.
+    #[error("the model's functions cannot be carried out: {reason}")]
+    Functions { reason: String },
     /// An operator has no equal in the operator set that the result needs.
     #[error("node `{node}` ({op_type}) cannot be carried from opset {found} to {needed}: {reason}")]
     Upgrade { node: String, op_type: String, found: i64, needed: i64, reason: &'static str },
@@ -129,6 +132,7 @@ impl Fault for OnnxError {
             OnnxError::External { .. } => {
                 ExternalDataInvalid.hint("keep the data files below the folder of the model, as plain files")
             }
+            OnnxError::Functions { .. } => ModelInvalid.hint("inline the functions before, with onnx.inliner"),
             OnnxError::Upgrade { needed, .. } => OpsetUpgradeUnsupported.hint(export_again(*needed)),
             OnnxError::Opset { needed, .. } => OpsetTooOld.hint(export_again(*needed)),
             OnnxError::Float16 { .. } => HalfPrecisionUnsupported.hint("leave high_precision_dtype at fp32"),

@@ -9,25 +9,25 @@ use std::{
 
 use super::{
     Bytes, OnnxError,
-    proto::{GraphProto, TensorProto, data_type},
+    proto::{GraphProto, ModelProto, NodeProto, TensorProto, data_type},
 };
 use crate::tensor::{Mapped, Shape};
 
 /// ONNX's number for data in another file.
 pub(super) const EXTERNAL: i32 = 1;
 
-/// Brings the data of every external tensor of a graph and its subgraphs in, without reading it. Returns the bytes of the
-/// files used. A location may be a plain file below the model's folder and nothing else.
-pub(super) fn bring_in(graph: &mut GraphProto, folder: &Path) -> Result<u64, OnnxError> {
+/// Brings the data of every external tensor of a model in, without reading it. Returns the bytes of the files used. A
+/// location may be a plain file below the model's folder and nothing else.
+pub(super) fn bring_in(model: &mut ModelProto, folder: &Path) -> Result<u64, OnnxError> {
     let mut files = Files { folder, mapped: BTreeMap::new() };
-    each_tensor(graph, &mut |tensor| files.tensor(tensor))?;
+    each_of_model(model, &mut |tensor| files.tensor(tensor))?;
     Ok(files.mapped.values().map(|bytes| bytes.len() as u64).sum())
 }
 
-/// The files that a graph's external tensors lie in, by their names relative to the model's folder, sorted.
-pub(super) fn locations(graph: &mut GraphProto) -> Result<Vec<String>, OnnxError> {
+/// The files that a model's external tensors lie in, by their names relative to the model's folder, sorted.
+pub(super) fn locations(model: &mut ModelProto) -> Result<Vec<String>, OnnxError> {
     let mut found = BTreeSet::new();
-    each_tensor(graph, &mut |tensor| {
+    each_of_model(model, &mut |tensor| {
         if tensor.data_location == Some(EXTERNAL) {
             let wrong = |reason| OnnxError::External { tensor: tensor.name.clone().unwrap_or_default(), reason };
             let location = location(tensor).map_err(wrong)?;
@@ -39,15 +39,43 @@ pub(super) fn locations(graph: &mut GraphProto) -> Result<Vec<String>, OnnxError
     Ok(found.into_iter().collect())
 }
 
+/// Visits every tensor of a model: of its graph, with those of branches and loops, and of its functions.
+fn each_of_model(
+    model: &mut ModelProto,
+    visit: &mut impl FnMut(&mut TensorProto) -> Result<(), OnnxError>,
+) -> Result<(), OnnxError> {
+    if let Some(graph) = model.graph.as_option_mut() {
+        each_tensor(graph, visit)?;
+    }
+    model.functions.iter_mut().try_for_each(|function| each_of_nodes(&mut function.node, visit))
+}
+
 /// Visits every tensor of a graph and its subgraphs.
 fn each_tensor(
     graph: &mut GraphProto,
     visit: &mut impl FnMut(&mut TensorProto) -> Result<(), OnnxError>,
 ) -> Result<(), OnnxError> {
-    for tensor in &mut graph.initializer {
+    let sparse = graph.sparse_initializer.iter_mut();
+    let sparse =
+        sparse.flat_map(|sparse| sparse.values.as_option_mut().into_iter().chain(sparse.indices.as_option_mut()));
+    for tensor in graph.initializer.iter_mut().chain(sparse) {
         visit(tensor)?;
     }
-    for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
+    each_of_nodes(&mut graph.node, visit)
+}
+
+/// Visits every tensor of some nodes and their subgraphs.
+fn each_of_nodes(
+    nodes: &mut [NodeProto],
+    visit: &mut impl FnMut(&mut TensorProto) -> Result<(), OnnxError>,
+) -> Result<(), OnnxError> {
+    for attribute in nodes.iter_mut().flat_map(|node| &mut node.attribute) {
+        let sparse = attribute.sparse_tensor.as_option_mut().into_iter().chain(&mut attribute.sparse_tensors);
+        let sparse =
+            sparse.flat_map(|sparse| sparse.values.as_option_mut().into_iter().chain(sparse.indices.as_option_mut()));
+        for tensor in sparse {
+            visit(tensor)?;
+        }
         for tensor in attribute.t.as_option_mut().into_iter().chain(&mut attribute.tensors) {
             visit(tensor)?;
         }

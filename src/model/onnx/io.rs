@@ -8,6 +8,7 @@ use super::{
     Graph, OnnxError,
     check::check,
     external::{bring_in, locations},
+    functions,
     node::is_own_domain,
     proto::{ModelProto, OperatorSetIdProto},
 };
@@ -44,17 +45,14 @@ fn decode(path: &Path) -> Result<(ModelProto, usize), OnnxError> {
 /// The files beside a model that its tensors lie in, by their names relative to its folder, sorted. They need not be there.
 pub fn external_files(path: &Path) -> Result<Vec<String>, OnnxError> {
     let (mut proto, _) = decode(path)?;
-    locations(proto.graph.get_or_insert_default())
+    locations(&mut proto)
 }
 
 impl Model {
     /// Reads a file and checks its graph. Nothing is allocated for sizes that the file only claims.
     pub fn read(path: &Path) -> Result<Self, OnnxError> {
         let (mut proto, file_bytes) = decode(path)?;
-        let data_bytes = match proto.graph.as_option_mut() {
-            Some(graph) => bring_in(graph, path.parent().unwrap_or(Path::new("")))?,
-            None => 0,
-        };
+        let data_bytes = bring_in(&mut proto, path.parent().unwrap_or(Path::new("")))?;
         let model = Model::from_proto(proto, path)?;
         Ok(Model { file_bytes: file_bytes as u64 + data_bytes, external: data_bytes > 0, ..model })
     }
@@ -63,6 +61,7 @@ impl Model {
     pub(super) fn from_proto(mut frame: ModelProto, path: &Path) -> Result<Self, OnnxError> {
         let incomplete = |what| OnnxError::Incomplete { path: path.to_owned(), what };
         let graph = frame.graph.take().ok_or_else(|| incomplete("graph"))?;
+        functions::check(&frame.functions, &graph)?;
         let opset = default_opset(&frame).ok_or_else(|| incomplete("opset version"))?;
         let graph = Graph::new(graph)?;
         check(&graph)?;

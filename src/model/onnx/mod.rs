@@ -6,6 +6,7 @@ mod constants;
 mod error;
 mod external;
 mod float;
+mod functions;
 mod graph;
 mod io;
 mod node;

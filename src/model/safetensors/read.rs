@@ -35,6 +35,10 @@ pub fn open(path: &Path) -> Result<Checkpoint, SafetensorsError> {
 fn open_shard(path: &Path) -> Result<Shard, SafetensorsError> {
     let map = Mapped::open(path).map_err(|source| SafetensorsError::Read { path: path.to_owned(), source })?;
     let header = |error: SafeTensorError| SafetensorsError::Header { path: path.to_owned(), source: error.into() };
+    let first = map.as_ref().first_chunk::<8>().copied();
+    if first.is_some_and(|first| header_end(first).is_none()) {
+        return Err(header(SafeTensorError::HeaderTooLarge));
+    }
     // The library checks sizes before it allocates, and that the tensors cover the file without gap or overlap.
     let (length, metadata) = SafeTensors::read_metadata(map.as_ref()).map_err(header)?;
     let data = length + 8;
@@ -114,12 +118,13 @@ pub(super) fn shards(path: &Path) -> Result<Vec<String>, SafetensorsError> {
     Ok(names.into_iter().collect())
 }
 
+/// The most bytes of a header: some 200,000 tensors. The format allows 100 MB, which take 1.4 GB of memory to read.
+const LONGEST_HEADER: u64 = 32 << 20;
+
 /// Where the header of a file ends, told by its first bytes; `None` if no header is so long.
 pub fn header_end(first: [u8; 8]) -> Option<u64> {
-    // What the library accepts at most.
-    const LONGEST: u64 = 100_000_000;
     let length = u64::from_le_bytes(first);
-    (length <= LONGEST).then_some(length + 8)
+    (length <= LONGEST_HEADER).then(|| length + 8)
 }
 
 /// The shard of each tensor. The shards are names of files and nothing else.
@@ -196,6 +201,7 @@ mod tests {
             file("[]", 0),
             u64::MAX.to_le_bytes().to_vec(),
             [&(1u64 << 40).to_le_bytes()[..], b"{}"].concat(),
+            file(&format!("{{}}{}", " ".repeat(40 << 20)), 0),
             vec![1, 2, 3],
             Vec::new(),
         ];

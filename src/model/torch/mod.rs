@@ -37,6 +37,9 @@ const DEEPEST: usize = 32;
 /// Values looked at. Shared containers could otherwise be made to multiply without end.
 const MOST_VALUES: usize = 1 << 20;
 
+/// Bytes of all names together. A long key that many containers share would be written out in each.
+const MOST_NAME_BYTES: usize = 64 << 20;
+
 fn recognise(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
     match extension.as_str() {
@@ -111,13 +114,15 @@ struct Found {
     tensors: BTreeMap<String, Rc<PickledTensor>>,
     others: BTreeSet<String>,
     values: usize,
+    name_bytes: usize,
 }
 
 impl Found {
     /// Collects what a value holds. False if there is no end to it.
     fn visit(&mut self, name: &str, pickled: &Pickled, value: &Value, depth: usize) -> bool {
         self.values += 1;
-        if depth > DEEPEST || self.values > MOST_VALUES {
+        self.name_bytes = self.name_bytes.saturating_add(name.len());
+        if depth > DEEPEST || self.values > MOST_VALUES || self.name_bytes > MOST_NAME_BYTES {
             return false;
         }
         let inner = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
@@ -180,4 +185,26 @@ fn place(name: &str, tensor: &PickledTensor, storage: Range<usize>) -> Option<Te
         expected *= dim;
     }
     Some(if row_major { info(start..end, None) } else { info(start..end, Some(tensor.strides.clone())) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A dict of so many keys of a length, each for the same dict of values that are no tensors.
+    fn pickled(keys: usize, length: usize) -> Pickled {
+        let pairs = |count: usize, value: fn() -> Value| -> Container {
+            let text = |n: usize| format!("{n}{}", "k".repeat(length));
+            Container::Dict((0..count).map(|n| (Value::Text(text(n).into()), value())).collect())
+        };
+        let containers = vec![pairs(keys, || Value::Container(1)), pairs(keys, || Value::Int(0))];
+        Pickled { root: Value::Container(0), containers }
+    }
+
+    #[test]
+    fn long_names_that_multiply_come_to_an_end() {
+        let visit = |pickled: &Pickled| Found::default().visit("", pickled, &pickled.root, 0);
+        assert!(visit(&pickled(100, 100)));
+        assert!(!visit(&pickled(100, 100_000)), "a gigabyte of names");
+    }
 }

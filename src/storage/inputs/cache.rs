@@ -149,4 +149,21 @@ mod tests {
         cache.keep("s3://b/3", &object(Some("v1")), &file, "large");
         assert!(!cache.objects.join("large").exists());
     }
+
+    #[test]
+    fn statistics_are_a_tenants_own_and_are_trimmed_with_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache"), 25).unwrap();
+        let [mine, other] = ["mine", ".."].map(|name| cache.statistics(&name.parse().unwrap()).unwrap());
+        assert_ne!(mine, other);
+        for (n, folder) in [&mine, &other].into_iter().enumerate() {
+            assert_eq!(folder.parent(), Some(&*cache.statistics));
+            let record = folder.join("x.json");
+            fs::write(&record, [0; 20]).unwrap();
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(n as u64);
+            File::options().write(true).open(record).unwrap().set_modified(time).unwrap();
+        }
+        cache.trim().unwrap();
+        assert_eq!((mine.join("x.json").exists(), other.join("x.json").exists()), (false, true));
+    }
 }

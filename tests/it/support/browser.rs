@@ -98,6 +98,12 @@ impl Browser {
 
     /// Role and name of each element that a selector matches, as a screen reader is told.
     pub fn accessible(&self, selector: &str) -> Vec<(String, String)> {
+        // The page may be drawn anew between two questions: then they are asked again.
+        let seen = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.seen(selector)));
+        (0..4).find_map(|_| seen().ok()).unwrap_or_else(|| self.seen(selector))
+    }
+
+    fn seen(&self, selector: &str) -> Vec<(String, String)> {
         let found = self.command("/elements", &json!({"using": "css selector", "value": selector}));
         let elements = found.as_array().expect("elements").iter().filter_map(|element| element[ELEMENT].as_str());
         let told = |element: &str, what: &str| {

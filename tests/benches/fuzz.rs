@@ -1,17 +1,22 @@
 //! Feeds every parser with what strangers could send: mutations of good inputs and of inputs that once did harm.
 //!
-//! `cargo bench --bench fuzz -- [--seconds N] [--seed N] [TARGET…]`. A panic, an input that takes longer than two seconds and
+//! `cargo bench --bench fuzz -- [--seconds N] [--seed N] [TARGET…]`, or `make fuzz`. A panic, an input that takes longer than two seconds and
 //! one that takes more than 1 GiB are findings: the input is saved in `target/fuzz`, and the exit code is 1. What was mended
-//! goes to `tests/fuzz/corpus/TARGET`, and is tried first from then on.
+//! goes to `tests/benches/fuzz/corpus/TARGET`, and is tried first from then on.
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::print_stderr,
     clippy::print_stdout,
     missing_docs,
-    reason = "a program that reports"
+    missing_debug_implementations,
+    unreachable_pub,
+    reason = "a program that reports, and is no library"
 )]
 
+#[path = "fuzz/mutate.rs"]
 mod mutate;
+#[path = "fuzz/targets.rs"]
 mod targets;
 
 use std::{
@@ -53,6 +58,9 @@ fn arguments() -> Arguments {
 }
 
 fn main() -> ExitCode {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return ExitCode::SUCCESS; // `cargo test --benches` only wants to know that it starts
+    }
     let Arguments { seconds, seed, targets } = arguments();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let found = root.join("target/fuzz");
@@ -69,7 +77,7 @@ fn main() -> ExitCode {
 /// Tries a target for a while. How many inputs did harm.
 fn run(target: &Target, root: &Path, found: &Path, patience: Duration, seed: u64) -> usize {
     let mut seeds = (target.seeds)(&root.join("tests/fixtures"));
-    let saved = files(&root.join("tests/fuzz/corpus").join(target.name));
+    let saved = files(&root.join("tests/benches/fuzz/corpus").join(target.name));
     seeds.extend(saved.iter().map(|path| fs::read(path).expect("a saved input")));
     assert!(!seeds.is_empty(), "{} has seeds", target.name);
     let scratch = tempfile::tempdir().expect("a temporary folder");
