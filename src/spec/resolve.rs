@@ -101,6 +101,8 @@ impl Resolved {
             "set backend_kwargs.layout to `plain`, which has a place for every weight"
         } else if has(Reason::GroupRagged) {
             "choose a group size that divides the columns of the weights, or another granularity"
+        } else if has(Reason::DtypeUnsupported) {
+            "convert the model to f32"
         } else {
             "name the layers to quantize, by name or by class"
         };
@@ -194,5 +196,8 @@ mod tests {
     fn a_plan_that_quantizes_nothing_is_an_objection() {
         let resolved = plan(json!({"layers": [{"module_name": "norm", "weights": {"dtype": "int8"}}]}));
         assert_eq!(resolved.objections[0].code, ObjectionCode::NothingToQuantize);
+        let parsed = parse(&json!({"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]}), "/quantize");
+        let double = layer("fc", "Linear", Support::No(Reason::DtypeUnsupported));
+        assert_eq!(resolve(&parsed.spec, &[double]).objections[0].hint, "convert the model to f32");
     }
 }
