@@ -59,6 +59,8 @@ impl Spawner {
             .args(["--log", "warn", "compute", "--library"])
             .arg(&self.library)
             .env_clear()
+            // Its lines go into our log, where colours are noise.
+            .env("NO_COLOR", "1")
             .current_dir(Path::new("/"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
