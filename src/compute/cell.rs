@@ -23,6 +23,8 @@ use super::{
 
 /// Messages that wait for the parent; then the child waits.
 const WAITING: usize = 16;
+/// The longest that a child may leave what it is told unread.
+const DEAF: Duration = Duration::from_secs(10);
 /// Bytes of what a child printed that are looked at: the last ones.
 const LAST_WORDS: usize = 8 << 10;
 
@@ -80,9 +82,9 @@ impl Spawner {
 }
 
 impl Cell {
-    /// Says something to the child.
+    /// Says something to the child. One that does not listen for long is lost.
     pub(super) async fn say(&mut self, message: &ToChild) -> io::Result<()> {
-        frame::send(&mut self.input, message).await
+        tokio::time::timeout(DEAF, frame::send(&mut self.input, message)).await?
     }
 
     /// Ends it at once, and whatever it started.

@@ -84,7 +84,7 @@ fn what_does_not_listen_ends_within_its_grace() {
     python("hostile_models.py", &[folder.path()]);
     let server = start(&folder.path().join("data"), 1);
     let client = &server.client;
-    for name in ["nested_functions", "endless_loop"] {
+    for name in ["long_operator", "endless_loop"] {
         let mut job = static_ptq(folder.path(), name);
         job["timeout_seconds"] = json!(600);
         let id = client.submit(&job);
@@ -95,7 +95,7 @@ fn what_does_not_listen_ends_within_its_grace() {
         assert!(client.send("POST", &format!("/v1/jobs/{id}/cancel"), &[], None).status < 300);
         let job = client.wait(&id);
         assert_eq!(job["status"], "cancelled", "{name}: {job:#}");
-        assert!(began.elapsed() < Duration::from_secs(10), "{name} took {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(4), "{name} took {:?}", began.elapsed());
     }
 }
 
