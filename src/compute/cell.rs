@@ -97,7 +97,12 @@ impl Cell {
 
     /// Whether it still runs.
     pub(super) fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        let alive = matches!(self.child.try_wait(), Ok(None));
+        if !alive {
+            // Its number may be another's from now on.
+            self.group = None;
+        }
+        alive
     }
 
     /// Waits for its end, and ends it after a while. How it ended, and the last that it printed.

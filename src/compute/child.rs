@@ -40,7 +40,14 @@ pub fn serve(library: &Path) -> io::Result<()> {
     }
     let Some(ToChild::Run(request)) = frame::read(&mut input)? else { return Ok(()) };
     parent.listen(input);
-    parent.say(&FromChild::Ended(parent.compute(&request)))
+    let said = parent.say(&FromChild::Ended(parent.compute(&request)));
+    match said {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            let message = format!("the plan of the model is too large to be passed on: {error}");
+            parent.say(&FromChild::Ended(Err(Failure::plain(FaultCode::ModelTooLarge, message).into())))
+        }
+        said => said,
+    }
 }
 
 /// How many messages of either side these bytes are, up to the first that is none. For tests: what comes over the border is

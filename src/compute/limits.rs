@@ -1,7 +1,7 @@
 //! [`Confinement`]: what a child may read, write and take.
 
 use std::{
-    fs,
+    fs::{self, DirEntry},
     path::{Path, PathBuf},
 };
 
@@ -58,46 +58,85 @@ impl Confinement {
             memory,
             engine_memory: request.engine_memory,
             cpu_seconds: seconds.map(|seconds| seconds.saturating_mul(request.threads.max(1) as u64)),
-            file_bytes: size(&files.model, DEPTH).saturating_mul(2).saturating_add(FILE_BESIDE),
+            file_bytes: size(&files.model).saturating_mul(2).saturating_add(FILE_BESIDE),
             strict,
         }
     }
 }
 
-/// What must be readable to read an input: itself, what lies beside a file that may refer to others, and what its links
-/// lead to.
-fn readable(path: &Path) -> Vec<PathBuf> {
+/// What belongs to an input: a file, or a folder, and how deep what is in it is looked through.
+fn place(path: &Path) -> (&Path, usize) {
     // A graph names files of tensors beside it, an index names shards.
     let refers = path.extension().is_some_and(|extension| extension == "onnx" || extension == "json");
-    let root = if refers { path.parent().unwrap_or(path) } else { path };
+    match path.parent() {
+        _ if path.is_dir() => (path, DEPTH),
+        Some(folder) if refers => (folder, 0),
+        _ => (path, 0),
+    }
+}
+
+/// What must be readable to read an input: itself, what lies beside a file that may refer to others, and what links there
+/// lead to: those who may fill the folder may name it.
+fn readable(path: &Path) -> Vec<PathBuf> {
+    let (root, depth) = place(path);
     let mut all = vec![root.to_owned(), path.to_owned()];
-    links(root, DEPTH, &mut all);
+    for_each_entry(root, depth, &mut 0, &mut |entry| {
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            all.extend(entry.path().canonicalize().ok().filter(|target| target.is_file()));
+        }
+    });
     all
 }
 
-/// The files that links in a folder lead to: those who may fill the folder may name them.
-fn links(folder: &Path, depth: usize, all: &mut Vec<PathBuf>) {
+/// The bytes of an input and what belongs to it.
+fn size(path: &Path) -> u64 {
+    let (root, depth) = place(path);
+    let mut sum = fs::metadata(root).map_or(0, |meta| meta.len());
+    for_each_entry(root, depth, &mut 0, &mut |entry| {
+        let bytes = fs::metadata(entry.path()).map_or(0, |meta| if meta.is_file() { meta.len() } else { 0 });
+        sum = sum.saturating_add(bytes);
+    });
+    sum
+}
+
+/// Calls `see` with what is in a folder, and in those in it; of very many, with the first.
+fn for_each_entry(folder: &Path, depth: usize, seen: &mut usize, see: &mut dyn FnMut(&DirEntry)) {
     const MOST: usize = 10_000;
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let Ok(kind) = entry.file_type() else { continue };
-        if all.len() >= MOST {
+        *seen += 1;
+        if *seen > MOST {
             return;
         }
-        if kind.is_symlink() {
-            all.extend(entry.path().canonicalize().ok().filter(|target| target.is_file()));
-        } else if kind.is_dir() && depth > 0 {
-            links(&entry.path(), depth - 1, all);
+        see(&entry);
+        if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            for_each_entry(&entry.path(), depth - 1, seen, see);
         }
     }
 }
 
-/// The bytes of a file and what lies beside it, or of what is in a folder.
-fn size(path: &Path, depth: usize) -> u64 {
-    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.fold(0, |sum: u64, entry| match fs::metadata(entry.path()) {
-        Ok(meta) if meta.is_dir() && depth > 0 => sum.saturating_add(size(&entry.path(), depth - 1)),
-        Ok(meta) if meta.is_file() => sum.saturating_add(meta.len()),
-        _ => sum,
-    })
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_an_input_needs_is_itself_and_what_it_may_refer_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir_all(at("hub/snapshot")).unwrap();
+        for (name, bytes) in [("model.onnx", 10), ("model.data", 100), ("lone.pth", 1000), ("hub/blob", 7)] {
+            fs::write(at(name), vec![0; bytes]).unwrap();
+        }
+        symlink("../blob", at("hub/snapshot/model.safetensors")).unwrap();
+        assert_eq!(readable(&at("model.onnx")), [folder.path().to_owned(), at("model.onnx")]);
+        assert_eq!(readable(&at("lone.pth")), [at("lone.pth"), at("lone.pth")]);
+        // As the cache of Hugging Face has it: a folder of links to files elsewhere.
+        let blob = at("hub/blob").canonicalize().unwrap();
+        assert_eq!(readable(&at("hub/snapshot")), [at("hub/snapshot"), at("hub/snapshot"), blob]);
+        assert_eq!(size(&at("lone.pth")), 1000);
+        assert!(size(&at("model.onnx")) >= 1110);
+        assert!(size(&at("hub/snapshot")) >= 7);
+        assert_eq!(size(&at("missing")), 0);
+    }
 }
