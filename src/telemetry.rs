@@ -20,7 +20,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::panics::log_panics;
+use crate::{control::Phase, panics::log_panics};
 
 /// How lines of the log look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -157,13 +157,16 @@ pub fn attempt_ended(outcome: &str, code: &str) {
 
 /// A job succeeded; `summary` is its report's.
 pub fn job_succeeded(summary: &Value) {
-    for (phase, seconds) in summary["seconds"].as_object().into_iter().flatten() {
+    // A stranger's process wrote it: only names that there are become series, and no figure overflows what is summed.
+    const LARGEST: u64 = 1 << 50;
+    let seconds = summary["seconds"].as_object().into_iter().flatten();
+    for (phase, seconds) in seconds.filter(|(phase, _)| Phase::ALL.iter().any(|known| known.name() == phase.as_str())) {
         let labels = vec![("phase", phase.clone())];
         figures().phase_seconds.get_or_create(&labels).observe(seconds.as_f64().unwrap_or(0.0));
     }
     for (when, field) in [("before", "bytes_before"), ("after", "bytes_after")] {
         let labels = vec![("when", when.to_owned())];
-        figures().weight_bytes.get_or_create(&labels).inc_by(summary[field].as_u64().unwrap_or(0));
+        figures().weight_bytes.get_or_create(&labels).inc_by(summary[field].as_u64().unwrap_or(0).min(LARGEST));
     }
 }
 

@@ -6,37 +6,90 @@ use std::{
 };
 
 use super::{
-    request::{Output, Work},
+    request::{ComputeError, Done, Output, Work},
     work::is_folder,
 };
-use crate::{pipeline::ShardDone, report::Artifact};
+use crate::{
+    fault::{FaultCode, StableCode},
+    job::Failure,
+    pipeline::ShardDone,
+    report::Artifact,
+};
 
 /// The most files that a result has.
 const MOST_FILES: usize = 10_000;
 
-/// Whether the files that a result names are files below `out`, and of the size that is said, but for those that are
-/// `elsewhere`. Their contents are the tenant's own, whatever they are.
-pub(super) fn output(output: &Output, elsewhere: &BTreeSet<String>, out: &Path) -> Result<(), String> {
-    match output {
-        Output::Whole(done) => all(done.artifacts.iter().filter(|artifact| !elsewhere.contains(&artifact.name)), out),
-        // Shards were looked at when they were taken.
-        Output::Streamed(done, shards) => {
-            let taken = |artifact: &&Artifact| !shards.iter().any(|shard| shard.artifact.name == artifact.name);
-            shards.iter().try_for_each(|shard| name(&shard.artifact.name))?;
-            all(done.artifacts.iter().filter(taken), out)
+/// What was asked for, as far as an answer to it must fit.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// A job that may be taken apart, or whose shards come and go.
+    Whole {
+        apart: bool,
+        streamed: bool,
+    },
+    Shard,
+    /// The names of files that are in the store already.
+    Join(BTreeSet<String>),
+    Plan,
+    Companions,
+    Probe,
+}
+
+impl Asked {
+    pub(super) fn of(work: &Work) -> Self {
+        match work {
+            Work::Whole { apart, streamed } => Asked::Whole { apart: apart.is_some(), streamed: *streamed },
+            Work::Shard { .. } => Asked::Shard,
+            Work::Join { shards, .. } => Asked::Join(shards.iter().map(|shard| shard.artifact.name.clone()).collect()),
+            Work::Plan => Asked::Plan,
+            Work::Companions => Asked::Companions,
+            Work::Probe { .. } => Asked::Probe,
         }
-        Output::Shard(done) => shard(done, out),
-        Output::Companions(names) if names.len() > MOST_FILES => Err(format!("it names more than {MOST_FILES} files")),
-        Output::Companions(_) | Output::Apart(_) | Output::Plan(_) | Output::Probe(_) => Ok(()),
     }
 }
 
-/// The names of files of a result that are in the store already.
-pub(super) fn elsewhere(work: &Work) -> BTreeSet<String> {
-    match work {
-        Work::Join { shards, .. } => shards.iter().map(|shard| shard.artifact.name.clone()).collect(),
-        _ => BTreeSet::new(),
+/// Whether an answer fits what was asked for, and the files that it names are files below `out`, of the size that is said, but
+/// for those that are elsewhere. Their contents are the tenant's own, whatever they are.
+pub(super) fn output(output: &Output, asked: &Asked, taken: &[ShardDone], out: &Path) -> Result<(), String> {
+    match (output, asked) {
+        (Output::Whole(job), Asked::Whole { streamed: false, .. }) => done(job, |_| false, out),
+        (Output::Whole(job), Asked::Join(there)) => done(job, |name| there.contains(name), out),
+        // Shards were looked at when they were taken.
+        (Output::Streamed(job, shards), Asked::Whole { streamed: true, .. }) if shards == taken => {
+            done(job, |name| shards.iter().any(|shard| shard.artifact.name == name), out)
+        }
+        (Output::Apart(shards), Asked::Whole { apart: true, .. }) if shards.len() <= MOST_FILES => Ok(()),
+        (Output::Shard(done), Asked::Shard) => shard(done, out),
+        (Output::Companions(names), Asked::Companions) if names.len() <= MOST_FILES => Ok(()),
+        (Output::Plan(_), Asked::Plan) | (Output::Probe(_), Asked::Probe) => Ok(()),
+        _ => Err("it answered something else than it was asked".to_owned()),
     }
+}
+
+/// An error of a kind that there is, of few words.
+pub(super) fn error(error: ComputeError) -> ComputeError {
+    const MOST_WORDS: usize = 64 << 10;
+    let ComputeError { failure, needs_bytes } = error;
+    let known = FaultCode::ALL.iter().any(|code| code.name() == &*failure.code);
+    let short = serde_json::to_vec(&failure).is_ok_and(|text| text.len() <= MOST_WORDS);
+    if known && short {
+        return ComputeError { failure, needs_bytes };
+    }
+    let message: String = failure.message.chars().take(1000).collect();
+    let code = FaultCode::ALL.iter().copied().find(|code| code.name() == &*failure.code);
+    let hint = failure.hint.map(|hint| hint.chars().take(1000).collect());
+    let failure = Failure { hint, ..Failure::plain(code.unwrap_or(FaultCode::InternalError), message) };
+    ComputeError { failure, needs_bytes }
+}
+
+/// Whether a job's figures are of a sane size, and its files there.
+fn done(done: &Done, elsewhere: impl Fn(&str) -> bool, out: &Path) -> Result<(), String> {
+    const MOST_FIGURES: usize = 64 << 10;
+    if done.summary.to_string().len() + done.quality_gate.to_string().len() > MOST_FIGURES {
+        return Err("its summary is larger than a summary is".to_owned());
+    }
+    all(done.artifacts.iter().filter(|artifact| !elsewhere(&artifact.name)), out)?;
+    done.artifacts.iter().try_for_each(|artifact| name(&artifact.name))
 }
 
 /// Whether the file of a shard is one.
@@ -54,7 +107,7 @@ fn all<'a>(artifacts: impl IntoIterator<Item = &'a Artifact>, out: &Path) -> Res
         let meta = path.symlink_metadata().map_err(|error| format!("`{}`: {error}", artifact.name))?;
         // Neither the file nor a folder on the way to it may be a link.
         let folders = path.ancestors().skip(1).take_while(|folder| *folder != out);
-        if !meta.is_file() || !folders.map(is_folder).fold(true, |all, one| all && one) {
+        if !meta.is_file() || !folders.map(is_folder).all(|folder| folder) {
             return Err(format!("`{}` is not a file", artifact.name));
         }
         if meta.len() != artifact.size {

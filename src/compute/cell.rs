@@ -22,7 +22,9 @@ use super::{
 };
 
 /// Messages that wait for the parent; then the child waits.
-const WAITING: usize = 16;
+const WAITING: usize = 1;
+/// Bytes of all messages of one child.
+const MOST_SAID: u64 = 128 << 20;
 /// The longest that a child may leave what it is told unread.
 const DEAF: Duration = Duration::from_secs(10);
 /// Bytes of what a child printed that are looked at: the last ones.
@@ -63,6 +65,8 @@ impl Spawner {
             .env_clear()
             // Its lines go into our log, where colours are noise.
             .env("NO_COLOR", "1")
+            // The engine would start a thread and open a database in the home folder, before anything is given up.
+            .env("ORT_DISABLE_TELEMETRY", "1")
             .current_dir(Path::new("/"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -114,6 +118,8 @@ impl Cell {
                 self.child.wait().await
             }
         };
+        // Nothing that it started outlives it.
+        self.kill();
         self.group = None;
         let words = tokio::time::timeout(patience, &mut self.printed).await;
         let words = words.ok().and_then(Result::ok).unwrap_or_default();
@@ -122,9 +128,10 @@ impl Cell {
 }
 
 async fn receive_all<T: DeserializeOwned>(
-    mut output: impl tokio::io::AsyncRead + Unpin,
+    output: impl tokio::io::AsyncRead + Unpin,
     sender: mpsc::Sender<io::Result<T>>,
 ) {
+    let mut output = AsyncReadExt::take(output, MOST_SAID);
     while let Some(message) = frame::receive(&mut output).await.transpose() {
         let broken = message.is_err();
         if sender.send(message).await.is_err() || broken {

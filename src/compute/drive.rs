@@ -1,6 +1,6 @@
 //! Runs a request in a child and listens to it to its end.
 
-use std::{collections::BTreeSet, io, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::Notify,
@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{
-    believe,
+    believe::{self, Asked},
     cell::Cell,
     isolation::Isolation,
     limits::Confinement,
@@ -23,7 +23,7 @@ use crate::{
     fault::FaultCode,
     job::Failure,
     panics::blocking,
-    pipeline::{PipelineError, ShardPipeline},
+    pipeline::{PipelineError, ShardDone, ShardPipeline},
 };
 
 /// From the wish that a child stops to its end.
@@ -31,9 +31,16 @@ const GRACE: Duration = Duration::from_secs(1);
 /// From a child's last message to its end.
 const LEAVING: Duration = Duration::from_secs(2);
 /// Notices that are not progress: phases, plans, warnings. A computation has some dozens.
-const MOST_NOTICES: usize = 10_000;
+const MOST_NOTICES: usize = 2_000;
+/// A computation makes one plan, and one that is taken apart another.
+const MOST_PLANS: usize = 2;
+/// Bytes of a warning: it may name a list of layers.
+const MOST_WORDS: usize = 16 << 10;
 /// Between two notices of progress that are passed on.
 const PROGRESS: Duration = Duration::from_millis(20);
+
+/// What a child waits for; nothing if it cannot be told.
+type Answer = Pin<Box<dyn Future<Output = Option<ToChild>> + Send>>;
 
 /// What brings and takes away shards, from whichever thread.
 pub type Shards = Arc<dyn ShardPipeline + Send + Sync>;
@@ -52,10 +59,21 @@ impl Compute {
         if self.isolation() == Isolation::Off {
             return here(request, shards, notify, canceller.clone()).await;
         }
-        let limits = Confinement::of(&request, seconds, self.isolation() == Isolation::Strict);
+        let strict = self.isolation() == Isolation::Strict;
+        // Folders are looked through for it.
+        let looked = blocking(move || (Confinement::of(&request, seconds, strict), request)).await;
+        let (limits, request) = looked.map_err(|panicked| Failure::new(&panicked, None))?;
         let cell = self.take().map_err(|error| no_process(&error))?;
-        let session = Session { limits, phase: None, notices: 0, progress: None, notify: &notify };
+        let session =
+            Session { limits, phase: None, notices: 0, plans: 0, progress: None, taken: Vec::new(), notify: &notify };
         session.run(cell, request, shards, canceller).await
+    }
+}
+
+async fn wait_for(answer: &mut Option<Answer>) -> Option<ToChild> {
+    match answer {
+        Some(answer) => answer.await,
+        None => None,
     }
 }
 
@@ -88,6 +106,10 @@ struct Session<'a> {
     phase: Option<Phase>,
     /// How many were no progress.
     notices: usize,
+    /// How many were plans.
+    plans: usize,
+    /// Shards that it has made.
+    taken: Vec<ShardDone>,
     /// When the last progress was passed on.
     progress: Option<Instant>,
     notify: &'a (dyn Fn(Notice) + Send + Sync),
@@ -104,10 +126,12 @@ impl Session<'_> {
         let stopped = Arc::new(Notify::new());
         let stop = Arc::clone(&stopped);
         let _hook = canceller.on_cancel(move || stop.notify_one());
-        let (out, elsewhere) = (request.out.clone(), believe::elsewhere(&request.work));
+        let (out, asked) = (request.out.clone(), Asked::of(&request.work));
         let mut lost = cell.say(&ToChild::Confine(self.limits.clone())).await.is_err()
             || cell.say(&ToChild::Run(Box::new(request))).await.is_err();
         let mut deadline = None;
+        // What the child waits for, while it does.
+        let mut answer: Option<Answer> = None;
         while !lost {
             let message = tokio::select! {
                 () = stopped.notified(), if deadline.is_none() => {
@@ -120,15 +144,29 @@ impl Session<'_> {
                     cell.kill();
                     break;
                 }
-                message = cell.said.recv() => message,
+                answered = wait_for(&mut answer), if answer.is_some() => {
+                    answer = None;
+                    lost = match answered {
+                        Some(answered) => !matches!(tokio::time::timeout(GRACE, cell.say(&answered)).await, Ok(Ok(()))),
+                        None => true,
+                    };
+                    continue;
+                }
+                // One thing at a time: a child that waits says nothing.
+                message = cell.said.recv(), if answer.is_none() => message,
             };
             match message {
-                Some(Ok(FromChild::Ended(ended))) => return self.ended(ended, cell, &elsewhere, &out).await,
-                Some(Ok(FromChild::Unconfined(missing))) => {
+                Some(Ok(FromChild::Ended(ended))) => return self.ended(ended, cell, &asked, &out).await,
+                Some(Ok(FromChild::Unconfined(missing))) if self.limits.strict => {
+                    let missing: String = missing.chars().take(1000).collect();
                     let message = format!("isolation is strict, and the kernel does not give all of it: {missing}");
                     return Err(Failure::plain(FaultCode::SandboxUnavailable, message).into());
                 }
-                Some(Ok(message)) => lost = self.respond(message, &mut cell, shards.as_ref(), &out).await.is_err(),
+                Some(Ok(FromChild::Notice(notice))) => lost = self.pass_on(notice).is_err(),
+                Some(Ok(message)) => match (self.answer(message, shards.as_ref(), &out), &answer) {
+                    (Some(coming), None) => answer = Some(coming),
+                    _ => lost = true,
+                },
                 Some(Err(_)) | None => lost = true,
             }
         }
@@ -150,15 +188,15 @@ impl Session<'_> {
         &self,
         ended: Result<Output, ComputeError>,
         cell: Cell,
-        elsewhere: &BTreeSet<String>,
+        asked: &Asked,
         out: &Path,
     ) -> Result<Output, ComputeError> {
         let (_, words) = cell.end(LEAVING).await;
         if !words.is_empty() {
             tracing::warn!(said = words, "a computation had something to say");
         }
-        let output = ended.map_err(|error| self.within_limits(error))?;
-        believe::output(&output, elsewhere, out).map_err(|why| unbelieved(&why))?;
+        let output = ended.map_err(|error| self.within_limits(believe::error(error)))?;
+        believe::output(&output, asked, &self.taken, out).map_err(|why| unbelieved(&why))?;
         Ok(output)
     }
 
@@ -172,29 +210,24 @@ impl Session<'_> {
         ComputeError { failure: Failure { retryable: false, ..error.failure }, needs_bytes }
     }
 
-    async fn respond(
-        &mut self,
-        message: FromChild,
-        cell: &mut Cell,
-        shards: Option<&Shards>,
-        out: &Path,
-    ) -> io::Result<()> {
-        let answer = match (message, shards) {
-            (FromChild::Notice(notice), _) => return self.pass_on(notice),
-            (FromChild::Bring(name), Some(shards)) => {
-                let shards = Arc::clone(shards);
-                let brought = blocking(move || shards.bring(&name).map_err(|error| Moved::from(&error)));
-                ToChild::Brought(brought.await.map_err(io::Error::other)?)
+    /// What is done for a child that asks for it. Nothing of what it should not ask for.
+    fn answer(&mut self, message: FromChild, shards: Option<&Shards>, out: &Path) -> Option<Answer> {
+        let shards = Arc::clone(shards?);
+        Some(match message {
+            FromChild::Bring(name) => Box::pin(async move {
+                let brought = blocking(move || shards.bring(&name).map_err(|error| Moved::from(&error))).await;
+                brought.ok().map(ToChild::Brought)
+            }),
+            FromChild::Take(done) => {
+                believe::shard(&done, out).ok()?;
+                self.taken.push((*done).clone());
+                Box::pin(async move {
+                    let taken = blocking(move || shards.take(&done).map_err(|error| Moved::from(&error))).await;
+                    taken.ok().map(ToChild::Taken)
+                })
             }
-            (FromChild::Take(done), Some(shards)) => {
-                believe::shard(&done, out).map_err(io::Error::other)?;
-                let shards = Arc::clone(shards);
-                let taken = blocking(move || shards.take(&done).map_err(|error| Moved::from(&error)));
-                ToChild::Taken(taken.await.map_err(io::Error::other)?)
-            }
-            _ => return Err(io::ErrorKind::InvalidData.into()),
-        };
-        cell.say(&answer).await
+            _ => return None,
+        })
     }
 
     /// Passes a notice on, unless there are more than a computation has.
@@ -212,10 +245,15 @@ impl Session<'_> {
                 self.phase = Some(*phase);
                 true
             }
-            Notice::Plan(_) | Notice::Warning(_) => true,
+            Notice::Plan(_) => true,
+            Notice::Warning(warning) if warning.message.len() > MOST_WORDS => {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            Notice::Warning(_) => true,
         };
         self.notices += usize::from(counts);
-        if self.notices > MOST_NOTICES {
+        self.plans += usize::from(matches!(notice, Notice::Plan(_)));
+        if self.notices > MOST_NOTICES || self.plans > MOST_PLANS {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         (self.notify)(notice);

@@ -7,7 +7,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The most bytes of a message. The plan of a graph of 100,000 nodes is 13 MB; that of the largest that protobuf allows may be
 /// more than this, and is then an error that says so.
-pub(super) const MOST: usize = 64 << 20;
+pub(super) const MOST: usize = 16 << 20;
+/// The most values of a message: in memory each takes many times the room of its text.
+const MOST_VALUES: usize = 2_000_000;
 
 /// A message as a frame.
 pub(super) fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
@@ -47,10 +49,18 @@ pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Opti
     let length = length(prefix)?;
     let mut text = Vec::new();
     from.take(length as u64).read_to_end(&mut text)?;
+    parse(&text, length).map(Some)
+}
+
+/// A message of so many bytes. What it holds is bounded before it is held.
+fn parse<T: DeserializeOwned>(text: &[u8], length: usize) -> io::Result<T> {
     if text.len() < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(Some(serde_json::from_slice(&text)?))
+    if text.iter().filter(|byte| matches!(byte, b'{' | b'[' | b',')).count() > MOST_VALUES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a message of more than {MOST_VALUES} values")));
+    }
+    Ok(serde_json::from_slice(text)?)
 }
 
 /// Writes a message at once.
@@ -69,10 +79,7 @@ pub(super) async fn receive<T: DeserializeOwned>(from: &mut (impl AsyncRead + Un
     let length = length(prefix)?;
     let mut text = Vec::new();
     from.take(length as u64).read_to_end(&mut text).await?;
-    if text.len() < length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(Some(serde_json::from_slice(&text)?))
+    parse(&text, length).map(Some)
 }
 
 #[cfg(test)]
@@ -101,5 +108,7 @@ mod tests {
         assert!(read::<String>(&mut &[5, 0, 0, 0, b'"'][..]).is_err());
         assert!(read::<String>(&mut &[1, 0, 0, 0, b'{'][..]).is_err());
         assert_eq!(read::<String>(&mut &[1, 0][..]).unwrap(), None);
+        let many = encode(&vec![Vec::<u8>::new(); MOST_VALUES]).unwrap();
+        assert_eq!(read::<Vec<Vec<u8>>>(&mut &*many).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -14,8 +14,12 @@ use super::request::{Request, Work};
 pub(super) struct Confinement {
     /// Files, and folders with what is in them, that it may read.
     pub(super) read: Vec<PathBuf>,
-    /// Folders that it may make files in.
+    /// Folders that it may list, with those in them.
+    pub(super) list: Vec<PathBuf>,
+    /// Folders that it may make files and folders in.
     pub(super) write: Vec<PathBuf>,
+    /// A folder that it may make files in.
+    pub(super) records: Option<PathBuf>,
     /// Bytes of memory beyond what it has at the start.
     pub(super) memory: Option<u64>,
     /// What of it was meant for running the model.
@@ -42,19 +46,25 @@ impl Confinement {
     pub(super) fn of(request: &Request, seconds: Option<u64>, strict: bool) -> Self {
         let files = &request.files;
         let inputs = [Some(&files.model), files.calibration.as_ref(), files.evaluation.as_ref()];
-        let mut read: Vec<PathBuf> = inputs.into_iter().flatten().flat_map(|path| readable(path)).collect();
+        let mut list = Vec::new();
+        let inputs = inputs.into_iter().flatten();
+        let mut read: Vec<PathBuf> = inputs.flat_map(|path| readable(path, &request.out, &mut list)).collect();
         // It may not have been there when the child was started.
         read.push(request.library.clone());
         read.sort();
         read.dedup();
+        // What it may hold of both, and what is beside.
+        let all = request.engine_memory.map(|engine| engine.saturating_add(request.memory).saturating_add(BESIDE));
         let memory = match request.work {
-            Work::Plan | Work::Companions | Work::Probe { .. } => Some(PLAN_MEMORY),
-            // What it may hold of both, and what is beside.
-            _ => request.engine_memory.map(|engine| engine.saturating_add(request.memory).saturating_add(BESIDE)),
+            Work::Companions | Work::Probe { .. } => Some(PLAN_MEMORY),
+            Work::Plan => Some(all.unwrap_or(PLAN_MEMORY).min(PLAN_MEMORY)),
+            _ => all,
         };
         Confinement {
             read,
-            write: [request.out.clone()].into_iter().chain(request.statistics.clone()).collect(),
+            list,
+            write: vec![request.out.clone()],
+            records: request.statistics.clone(),
             memory,
             engine_memory: request.engine_memory,
             cpu_seconds: seconds.map(|seconds| seconds.saturating_mul(request.threads.max(1) as u64)),
@@ -76,13 +86,21 @@ fn place(path: &Path) -> (&Path, usize) {
 }
 
 /// What must be readable to read an input: itself, what lies beside a file that may refer to others, and what links there
-/// lead to: those who may fill the folder may name it.
-fn readable(path: &Path) -> Vec<PathBuf> {
+/// lead to: those who may fill the folder may name it. Folders that are only to be listed go to `list`. Never what holds
+/// `out`: other jobs are there too.
+fn readable(path: &Path, out: &Path, list: &mut Vec<PathBuf>) -> Vec<PathBuf> {
     let (root, depth) = place(path);
-    let mut all = vec![root.to_owned(), path.to_owned()];
+    let mut all = vec![path.to_owned()];
+    let beside = root != path;
+    if beside {
+        list.push(root.to_owned());
+    }
     for_each_entry(root, depth, &mut 0, &mut |entry| {
-        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+        let Ok(kind) = entry.file_type() else { return };
+        if kind.is_symlink() {
             all.extend(entry.path().canonicalize().ok().filter(|target| target.is_file()));
+        } else if beside && !out.starts_with(entry.path()) {
+            all.push(entry.path());
         }
     });
     all
@@ -124,16 +142,27 @@ mod tests {
     fn what_an_input_needs_is_itself_and_what_it_may_refer_to() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        fs::create_dir_all(at("hub/snapshot")).unwrap();
+        for made in ["hub/snapshot", "data/scratch/job/out", "weights"] {
+            fs::create_dir_all(at(made)).unwrap();
+        }
         for (name, bytes) in [("model.onnx", 10), ("model.data", 100), ("lone.pth", 1000), ("hub/blob", 7)] {
             fs::write(at(name), vec![0; bytes]).unwrap();
         }
         symlink("../blob", at("hub/snapshot/model.safetensors")).unwrap();
-        assert_eq!(readable(&at("model.onnx")), [folder.path().to_owned(), at("model.onnx")]);
-        assert_eq!(readable(&at("lone.pth")), [at("lone.pth"), at("lone.pth")]);
+        let read = |name: &str| {
+            let mut list = Vec::new();
+            let mut all = readable(&at(name), &at("data/scratch/job/out"), &mut list);
+            all.sort();
+            all.dedup();
+            (all, list)
+        };
+        // Not the folder of the data, which holds the database and what others do.
+        let beside = ["hub", "lone.pth", "model.data", "model.onnx", "weights"].map(at).to_vec();
+        assert_eq!(read("model.onnx"), (beside, vec![folder.path().to_owned()]));
+        assert_eq!(read("lone.pth"), (vec![at("lone.pth")], Vec::new()));
         // As the cache of Hugging Face has it: a folder of links to files elsewhere.
         let blob = at("hub/blob").canonicalize().unwrap();
-        assert_eq!(readable(&at("hub/snapshot")), [at("hub/snapshot"), at("hub/snapshot"), blob]);
+        assert_eq!(read("hub/snapshot"), (vec![blob, at("hub/snapshot")], Vec::new()));
         assert_eq!(size(&at("lone.pth")), 1000);
         assert!(size(&at("model.onnx")) >= 1110);
         assert!(size(&at("hub/snapshot")) >= 7);

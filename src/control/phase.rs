@@ -23,6 +23,17 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every phase, in the order of a job.
+    pub const ALL: [Phase; 7] = [
+        Phase::Validating,
+        Phase::Staging,
+        Phase::Preparing,
+        Phase::Calibrating,
+        Phase::Quantizing,
+        Phase::Evaluating,
+        Phase::Publishing,
+    ];
+
     /// The name in jobs, events and reports.
     pub fn name(self) -> &'static str {
         match self {

@@ -67,6 +67,9 @@ impl Computation {
         };
         let remote = in_flight.clone().map(|shards| shards as Shards);
         let computed = ctx.compute.run(request, seconds, remote, notify, &publisher.canceller).await;
+        if let (Err(_), Some(in_flight)) = (&computed, &in_flight) {
+            in_flight.abandon();
+        }
         let output = computed.inspect_err(|error| {
             if error.failure.retryable {
                 tracing::warn!(error = error.failure.message, "the computation failed on its surroundings");

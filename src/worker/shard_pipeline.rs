@@ -52,6 +52,12 @@ impl ShardsInFlight {
         }
     }
 
+    /// Brings and takes no more: who waits, on whichever thread, is told so.
+    pub(super) fn abandon(&self) {
+        self.incoming.abandon();
+        self.exit.close();
+    }
+
     /// Waits until everything is published.
     pub(super) fn finish(&self) -> Result<(), PipelineError> {
         drop(self.outgoing.lock().unwrap_or_else(PoisonError::into_inner).take());

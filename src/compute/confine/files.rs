@@ -59,8 +59,12 @@ fn restrict(limits: &Confinement) -> Result<RestrictionStatus, RulesetError> {
     let system = SYSTEM.iter().map(|path| (Path::new(*path), read | AccessFs::Execute));
     let devices = ["/dev/null", "/dev/urandom"].map(|path| (Path::new(path), read | AccessFs::WriteFile));
     let jobs = limits.read.iter().map(|path| (path.as_path(), read));
+    let listed = limits.list.iter().map(|path| (path.as_path(), AccessFs::ReadDir.into()));
     let results = limits.write.iter().map(|path| (path.as_path(), write));
-    for (path, access) in system.chain(devices).chain(jobs).chain(results) {
+    // Records of calibrations are files, which are counted and removed with age; what lies in folders would not be.
+    let records =
+        limits.records.iter().map(|path| (path.as_path(), write & !(AccessFs::MakeDir | AccessFs::RemoveDir)));
+    for (path, access) in system.chain(devices).chain(jobs).chain(listed).chain(results).chain(records) {
         ruleset = allow(ruleset, path, access)?;
     }
     ruleset.restrict_self()

@@ -21,11 +21,19 @@ pub struct Confined {
 #[cfg(target_os = "linux")]
 pub(super) fn confine(limits: &Confinement) -> Confined {
     let steps = [
+        alone(),
         resources::limit(limits).map_err(|why| format!("limits of memory and time: {why}")),
         files::confine(limits).map_err(|why| format!("files: {why}")),
         syscalls::confine().map_err(|why| format!("system calls: {why}")),
     ];
     Confined { missing: steps.into_iter().filter_map(Result::err).collect() }
+}
+
+/// Whether no other thread runs, which would give up nothing.
+#[cfg(target_os = "linux")]
+fn alone() -> Result<(), String> {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    if threads == 1 { Ok(()) } else { Err(format!("{threads} threads run before anything is given up")) }
 }
 
 /// Elsewhere there is the process alone.

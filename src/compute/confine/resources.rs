@@ -2,19 +2,21 @@
 
 use std::fs;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 
 use super::super::limits::Confinement;
 
 /// Files that a computation has open at a time: shards, data, libraries.
 const OPEN_FILES: u64 = 1024;
-/// Seconds between the signal that the time is up and the end.
-const CPU_GRACE: u64 = 2;
+/// Seconds between the signal that the time is up, which says why, and the end of a process that does not heed it.
+const CPU_GRACE: u64 = 60;
 
 /// Sets them.
 pub(super) fn limit(limits: &Confinement) -> Result<(), String> {
     // Of several processes the kernel ends this one first, and never one that holds other people's work.
     fs::write("/proc/self/oom_score_adj", "1000").map_err(|error| error.to_string())?;
+    // Whoever started it is a thread that lives as long as the server. The end of standard input says the same.
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
     let base = data_bytes().ok_or("the kernel does not say what the process has")?;
     let memory = limits.memory.map(|bytes| bytes.saturating_add(base));
     let rows = [

@@ -103,8 +103,9 @@ impl Cache {
             if bytes <= self.limit {
                 break;
             }
-            let _ = fs::remove_file(path);
-            bytes -= size;
+            if fs::remove_file(path).is_ok() {
+                bytes -= size;
+            }
         }
         if bytes < before {
             for entry in fs::read_dir(&self.names)? {

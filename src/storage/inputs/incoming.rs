@@ -46,6 +46,11 @@ impl IncomingShards {
         IncomingShards { shards, arrived: Mutex::new(arrived), room, bringing }
     }
 
+    /// Brings no more of them. Who waits is told that it is over.
+    pub fn abandon(&self) {
+        self.bringing.abort();
+    }
+
     /// Waits until a shard's file is whole. Its SHA-256.
     pub fn wait_for(&self, name: &str) -> Result<String, StorageError> {
         match self.arrived.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv() {
