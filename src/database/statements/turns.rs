@@ -16,6 +16,10 @@ use crate::{
 /// they have and begin nothing before it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long processes wait for one of them to become empty. A job may take hours, and they have no more than that to lose:
+/// a job's process, not the worker's, is what a model ends.
+const MOST_PATIENCE: Duration = Duration::from_secs(600);
+
 /// Of how many tenants the next task is looked for, if other claims have those of the first.
 const TENANTS: i64 = 16;
 
@@ -46,6 +50,10 @@ impl Store {
     /// The next task that a worker may take. One that must be alone gets those first that need it.
     pub(super) async fn next_task(tx: &mut Tx, worker: &Worker) -> Result<Option<NextTask>, StoreError> {
         let patience = if worker.alone { Duration::ZERO } else { PATIENCE };
+        let overdue = Self::next_suspect(tx, worker, MOST_PATIENCE).await?;
+        if overdue.is_some() {
+            return Ok(overdue);
+        }
         let suspect = Self::next_suspect(tx, worker, patience).await?;
         if suspect.is_some() {
             return Ok(suspect.filter(|_| worker.alone));

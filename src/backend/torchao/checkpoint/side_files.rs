@@ -9,6 +9,7 @@ use crate::{
     backend::{BackendError, layouts::Entry},
     control::Control,
     fault::WarningCode,
+    files::copy,
     model::safetensors::is_other_weights,
 };
 
@@ -63,7 +64,7 @@ impl SideFiles<'_> {
                 continue;
             }
             let path = self.out.join(name);
-            fs::copy(checkpoint.folder.join(name), &path).map_err(|source| BackendError::Write { path, source })?;
+            copy(&checkpoint.folder.join(name), &path).map_err(|source| BackendError::Write { path, source })?;
             copied.push(name.clone());
         }
         if !left_out.is_empty() {
