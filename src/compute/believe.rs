@@ -106,8 +106,8 @@ fn all<'a>(artifacts: impl IntoIterator<Item = &'a Artifact>, out: &Path) -> Res
         let path = out.join(&artifact.name);
         let meta = path.symlink_metadata().map_err(|error| format!("`{}`: {error}", artifact.name))?;
         // Neither the file nor a folder on the way to it may be a link.
-        let folders = path.ancestors().skip(1).take_while(|folder| *folder != out);
-        if !meta.is_file() || !folders.map(is_folder).all(|folder| folder) {
+        let mut folders = path.ancestors().skip(1).take_while(|folder| *folder != out);
+        if !meta.is_file() || !folders.all(is_folder) {
             return Err(format!("`{}` is not a file", artifact.name));
         }
         if meta.len() != artifact.size {

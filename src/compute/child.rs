@@ -32,7 +32,7 @@ pub fn serve(library: &Path) -> io::Result<()> {
     let mut input = io::stdin();
     // If that fails, the job says so.
     let (threads, memory, canceller) = (1, None, Canceller::default());
-    let _ = engine::available(&EngineConfig { library: library.to_owned(), threads, memory, canceller });
+    let _ = engine::warm_up(&EngineConfig { library: library.to_owned(), threads, memory, canceller });
     let Some(ToChild::Confine(limits)) = frame::read(&mut input)? else { return Ok(()) };
     let parent = Parent { out: Mutex::new(out), answers: Mutex::new(None), canceller: Canceller::default() };
     if let Some(missing) = unconfined(&limits) {

@@ -187,10 +187,12 @@ impl Session<'_> {
     async fn ended(
         &self,
         ended: Result<Output, ComputeError>,
-        cell: Cell,
+        mut cell: Cell,
         asked: &Asked,
         out: &Path,
     ) -> Result<Output, ComputeError> {
+        // It has nothing left to do but to tidy up.
+        cell.kill();
         let (_, words) = cell.end(LEAVING).await;
         if !words.is_empty() {
             tracing::warn!(said = words, "a computation had something to say");

@@ -17,6 +17,7 @@ mod prefetch;
 mod random;
 mod session;
 mod transform;
+mod warm;
 
 pub use binding::{Batch, Binding, InputInfo};
 pub use config::EngineConfig;
@@ -28,3 +29,4 @@ pub use prefetch::{each_batch, in_lanes};
 pub use random::random_inputs;
 pub use session::{Optimisation, Output, Session};
 pub use transform::{Gate, Gates, TensorTransform};
+pub use warm::warm_up;

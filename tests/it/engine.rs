@@ -5,7 +5,7 @@ use std::thread;
 use ptqd::{
     calibration::Statistics,
     control::Canceller,
-    engine::{EngineConfig, Session, Slots, with_observers},
+    engine::{EngineConfig, Session, Slots, warm_up, with_observers},
     model::onnx::{Model, ModelWriter},
     numeric::FloatFormat,
 };
@@ -37,4 +37,16 @@ fn sessions_with_observers_load_at_the_same_time() {
             });
         }
     });
+}
+
+#[test]
+fn the_smallest_model_is_one_that_the_engine_takes() {
+    let config = EngineConfig {
+        library: needed("ORT_DYLIB_PATH").into(),
+        threads: 2,
+        memory: None,
+        canceller: Canceller::default(),
+    };
+    warm_up(&config).unwrap();
+    warm_up(&config).unwrap();
 }

@@ -78,7 +78,7 @@ impl Mutator {
 
     fn change(&mut self, input: &mut Vec<u8>, seeds: &[Vec<u8>]) {
         // Headers decide: half of the changes are near the start.
-        let reach = if self.next() % 2 == 0 { input.len().min(512) } else { input.len() };
+        let reach = if self.next().is_multiple_of(2) { input.len().min(512) } else { input.len() };
         let at = self.below(reach + 1);
         match self.below(9) {
             0 if at < input.len() => input[at] ^= 1 << self.below(8),
