@@ -66,7 +66,9 @@ impl Compute {
         let cell = self.take().map_err(|error| no_process(&error))?;
         let session =
             Session { limits, phase: None, notices: 0, plans: 0, progress: None, taken: Vec::new(), notify: &notify };
-        session.run(cell, request, shards, canceller).await
+        let output = session.run(cell, request, shards, canceller).await;
+        self.refill();
+        output
     }
 }
 

@@ -78,11 +78,13 @@ impl Compute {
             // One that was ended by somebody while it waited is of no use.
             found = cell.is_alive().then_some(cell);
         }
-        let cell = found.map_or_else(|| self.0.spawner.spawn(), Ok)?;
+        found.map_or_else(|| self.0.spawner.spawn(), Ok)
+    }
+
+    /// Starts what waits for the next job. Not while one is computed: that would take from its time.
+    pub(super) fn refill(&self) {
         let again = self.clone();
-        // Not before this job has begun.
         tokio::spawn(async move { again.warm_up() });
-        Ok(cell)
     }
 
     /// What a child can do here that it should not.
