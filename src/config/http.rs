@@ -12,7 +12,7 @@ pub struct HttpConfig {
     #[arg(long = "cors-origin", env = "PTQD_CORS_ORIGINS", value_name = "URL", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
 
-    /// A name by which this server may be asked where no key is needed, besides localhost, 127.0.0.1, [::1] and the address
+    /// A name by which this server may be asked where no key is needed, besides localhost, 127.0.0.1, ::1 and the address
     /// that it listens on; may be given more than once. Any other name may be one that leads here after a page was loaded
     /// (DNS rebinding), and is refused.
     #[arg(long = "allow-host", env = "PTQD_ALLOW_HOSTS", value_name = "NAME", value_delimiter = ',')]
