@@ -44,7 +44,7 @@ const MAY_NAME: [(&str, &[&str]); 30] = [
     // shell
     ("panics", &[]),
     ("config", &["engine", "job"]),
-    ("compute", &["engine", "job", "model", "pipeline", "report", "storage"]),
+    ("compute", &["config", "engine", "job", "model", "pipeline", "report", "storage"]),
     ("database", &["access", "config", "job", "webhook"]),
     ("storage", &["config", "job", "model", "outbound", "report", "spec"]),
     ("telemetry", &["config"]),

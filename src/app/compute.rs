@@ -1,8 +1,8 @@
 //! Where computations of this process run, as the configuration says.
 
 use crate::{
-    compute::{Compute, ComputeSettings, Isolation, IsolationReport},
-    config::{self, ComputeConfig},
+    compute::{Compute, ComputeSettings, IsolationReport},
+    config::{ComputeConfig, Isolation},
 };
 
 use super::error::AppError;
@@ -18,7 +18,7 @@ pub(super) async fn start(config: &ComputeConfig) -> Result<(Compute, IsolationR
     if report.isolation == Isolation::Strict && !report.missing.is_empty() {
         return Err(AppError::Isolation { missing: report.missing.join("; ") });
     }
-    if report.process && report.missing.is_empty() {
+    if report.is_whole() {
         tracing::info!(isolation = report.line(), "models and data of strangers run apart");
     } else {
         tracing::warn!(isolation = report.line(), "models and data of strangers could reach what is not theirs");
@@ -29,10 +29,10 @@ pub(super) async fn start(config: &ComputeConfig) -> Result<(Compute, IsolationR
 
 /// The same without starting anything.
 pub fn make(config: &ComputeConfig) -> Compute {
-    let isolation = match config.isolation {
-        config::Isolation::Auto => Isolation::Auto,
-        config::Isolation::Strict => Isolation::Strict,
-        config::Isolation::Off => Isolation::Off,
-    };
-    Compute::new(ComputeSettings { isolation, program: config.program(), library: config.engine().library, warm: WARM })
+    Compute::new(ComputeSettings {
+        isolation: config.isolation,
+        program: config.program(),
+        library: config.engine().library,
+        warm: WARM,
+    })
 }

@@ -20,6 +20,5 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode, Box<dyn Error>> {
     print(&format!("isolation: {} (asked for)", compute.isolation().name()));
     let report = block_on(compute.report())?;
     print(&format!("isolation: {}", report.line()));
-    let apart = report.process && report.missing.is_empty();
-    Ok(if apart { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

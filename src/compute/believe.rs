@@ -5,10 +5,7 @@ use std::{
     path::{Component, Path},
 };
 
-use super::{
-    request::{ComputeError, Done, Output, Work},
-    work::is_folder,
-};
+use super::request::{ComputeError, Done, Output, Work};
 use crate::{
     fault::{FaultCode, StableCode},
     job::Failure,
@@ -70,13 +67,12 @@ pub(super) fn output(output: &Output, asked: &Asked, taken: &[ShardDone], out: &
 pub(super) fn error(error: ComputeError) -> ComputeError {
     const MOST_WORDS: usize = 64 << 10;
     let ComputeError { failure, needs_bytes } = error;
-    let known = FaultCode::ALL.iter().any(|code| code.name() == &*failure.code);
+    let code = FaultCode::named(&failure.code);
     let short = serde_json::to_vec(&failure).is_ok_and(|text| text.len() <= MOST_WORDS);
-    if known && short {
+    if code.is_some() && short {
         return ComputeError { failure, needs_bytes };
     }
     let message: String = failure.message.chars().take(1000).collect();
-    let code = FaultCode::ALL.iter().copied().find(|code| code.name() == &*failure.code);
     let hint = failure.hint.map(|hint| hint.chars().take(1000).collect());
     let failure = Failure { hint, ..Failure::plain(code.unwrap_or(FaultCode::InternalError), message) };
     ComputeError { failure, needs_bytes }
@@ -106,6 +102,7 @@ fn all<'a>(artifacts: impl IntoIterator<Item = &'a Artifact>, out: &Path) -> Res
         let path = out.join(&artifact.name);
         let meta = path.symlink_metadata().map_err(|error| format!("`{}`: {error}", artifact.name))?;
         // Neither the file nor a folder on the way to it may be a link.
+        let is_folder = |folder: &Path| folder.symlink_metadata().is_ok_and(|meta| meta.is_dir());
         let mut folders = path.ancestors().skip(1).take_while(|folder| *folder != out);
         if !meta.is_file() || !folders.all(is_folder) {
             return Err(format!("`{}` is not a file", artifact.name));

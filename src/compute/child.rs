@@ -61,7 +61,7 @@ pub fn understands(bytes: &[u8]) -> usize {
 
 /// What could not be given up, if nothing less will do.
 fn unconfined(limits: &Confinement) -> Option<String> {
-    let missing = confine(limits).missing;
+    let missing = confine(limits);
     (limits.strict && !missing.is_empty()).then(|| missing.join("; "))
 }
 

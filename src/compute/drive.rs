@@ -10,7 +10,6 @@ use tokio::{
 use super::{
     believe::{self, Asked},
     cell::Cell,
-    isolation::Isolation,
     limits::Confinement,
     pool::Compute,
     protocol::{FromChild, Moved, ToChild},
@@ -19,6 +18,7 @@ use super::{
     work,
 };
 use crate::{
+    config::Isolation,
     control::{Canceller, Control, Notice, Phase},
     fault::FaultCode,
     job::Failure,
@@ -28,8 +28,6 @@ use crate::{
 
 /// From the wish that a child stops to its end.
 const GRACE: Duration = Duration::from_secs(1);
-/// From a child's last message to its end.
-const LEAVING: Duration = Duration::from_secs(2);
 /// Notices that are not progress: phases, plans, warnings. A computation has some dozens.
 const MOST_NOTICES: usize = 2_000;
 /// A computation makes one plan, and one that is taken apart another.
@@ -46,7 +44,7 @@ type Answer = Pin<Box<dyn Future<Output = Option<ToChild>> + Send>>;
 pub type Shards = Arc<dyn ShardPipeline + Send + Sync>;
 
 impl Compute {
-    /// Computes what is asked for. `seconds`: the longest that it may take. `notify` hears how far it is, and `canceller`
+    /// Computes what is asked for. `seconds`: what its processor time is bounded by, on each thread. `notify` hears how far it is, and `canceller`
     /// stops it: within a second, whatever it does.
     pub async fn run(
         &self,
@@ -88,11 +86,7 @@ async fn here(
 ) -> Result<Output, ComputeError> {
     let computed = blocking(move || {
         let control = Control::new(&notify, &canceller);
-        let shards: Option<&dyn ShardPipeline> = match &shards {
-            Some(shards) => Some(&**shards),
-            None => None,
-        };
-        work::compute(&request, shards, &control)
+        work::compute(&request, shards.as_deref().map(|shards| shards as &dyn ShardPipeline), &control)
     });
     computed.await.unwrap_or_else(|panicked| Err(Failure::new(&panicked, None).into()))
 }
@@ -195,7 +189,7 @@ impl Session<'_> {
     ) -> Result<Output, ComputeError> {
         // It has nothing left to do but to tidy up.
         cell.kill();
-        let (_, words) = cell.end(LEAVING).await;
+        let (_, words) = cell.end(GRACE).await;
         if !words.is_empty() {
             tracing::warn!(said = words, "a computation had something to say");
         }

@@ -9,12 +9,12 @@
 mod believe;
 mod cell;
 pub mod child;
-mod companions;
 mod confine;
 mod drive;
 mod frame;
 mod isolation;
 mod limits;
+mod look;
 mod pool;
 mod probe;
 mod protocol;
@@ -22,9 +22,8 @@ mod request;
 mod verdict;
 mod work;
 
-pub use confine::Confined;
 pub use drive::Shards;
-pub use isolation::{Isolation, IsolationReport};
+pub use isolation::IsolationReport;
 pub use pool::{Compute, ComputeSettings};
 pub use probe::Attempt;
 pub use request::{ComputeError, Done, Files, Output, Request, Work};

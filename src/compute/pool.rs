@@ -8,10 +8,10 @@ use std::{
 
 use super::{
     cell::{Cell, Spawner},
-    isolation::{Isolation, IsolationReport},
+    isolation::IsolationReport,
     request::{Output, Request, Work},
 };
-use crate::control::Canceller;
+use crate::{config::Isolation, control::Canceller};
 
 /// How computations run.
 #[derive(Clone, Debug)]
@@ -91,13 +91,13 @@ impl Compute {
     pub async fn report(&self) -> IsolationReport {
         let isolation = self.0.isolation;
         if isolation == Isolation::Off {
-            return IsolationReport { isolation, process: false, missing: Vec::new() };
+            return IsolationReport { isolation, missing: Vec::new() };
         }
         let missing = match self.probe(Vec::new()).await {
             Ok(attempts) => attempts.into_iter().filter(|attempt| !attempt.refused).map(|a| a.what).collect(),
             Err(why) => vec![format!("be asked nothing ({why})")],
         };
-        IsolationReport { isolation, process: true, missing }
+        IsolationReport { isolation, missing }
     }
 
     /// Has a child try what it should not be able to do, and to read `files`.

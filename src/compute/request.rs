@@ -96,7 +96,7 @@ pub enum Output {
     Shard(Box<ShardDone>),
     /// The job is to be taken apart into shards of so many bytes.
     Apart(Vec<u64>),
-    /// The plan.
+    /// What the job would do, layer by layer.
     Plan(Box<DryRun>),
     /// The names of files.
     Companions(Vec<String>),

@@ -42,37 +42,44 @@ fn execute(
     shards: Option<&dyn ShardPipeline>,
     control: &Control<'_>,
 ) -> Result<Output, PipelineError> {
-    match &request.work {
-        Work::Probe { files } => return Ok(Output::Probe(probe::attempt(files))),
-        Work::Companions => {
-            return Ok(Output::Companions(model::companions(&request.files.model).map_err(PipelineError::moved)?));
-        }
-        _ => {}
-    }
-    let (spec, files, machine) = request.parts(control.canceller());
-    // The rules are parsed here, where their patterns harm nobody.
-    let job = AdmittedJob::restore(spec).map_err(PipelineError::Objections)?.local(files, machine);
     let out = request.out.as_path();
-    match &request.work {
-        Work::Whole { apart, .. } => {
-            if let Some(shards) = apart.map(|least| worth_sharing(&job, least, control)).transpose()?.flatten() {
-                return Ok(Output::Apart(shards));
-            }
-            match shards {
-                Some(shards) => {
-                    let (finished, done) = pipeline::run_streamed(&job, out, control, shards)?;
-                    Ok(Output::Streamed(finished.into(), done))
-                }
-                None => Ok(Output::Whole(pipeline::run(&job, out, control)?.into())),
-            }
-        }
+    // The rules are parsed here, where their patterns harm nobody.
+    let job = || {
+        let (spec, files, machine) = request.parts(control.canceller());
+        let admitted = AdmittedJob::restore(spec).map_err(PipelineError::Objections)?;
+        Ok::<LocalJob, PipelineError>(admitted.local(files, machine))
+    };
+    Ok(match &request.work {
+        Work::Whole { apart, .. } => return whole(&job()?, *apart, shards, out, control),
         Work::Shard { index, plan } => {
-            Ok(Output::Shard(Box::new(pipeline::run_shard(&job, plan, *index, out, control)?)))
+            Output::Shard(Box::new(pipeline::run_shard(&job()?, plan, *index, out, control)?))
         }
         Work::Join { plan, shards } => {
-            Ok(Output::Whole(pipeline::join(&job, plan, shards.clone(), out, control)?.into()))
+            Output::Whole(pipeline::join(&job()?, plan, shards.clone(), out, control)?.into())
         }
-        Work::Plan | Work::Companions | Work::Probe { .. } => Ok(Output::Plan(Box::new(dry_run(&job)?))),
+        Work::Plan => Output::Plan(Box::new(dry_run(&job()?)?)),
+        Work::Companions => Output::Companions(model::companions(&request.files.model).map_err(PipelineError::moved)?),
+        Work::Probe { files } => Output::Probe(probe::attempt(files)),
+    })
+}
+
+/// A whole job, unless it is worth taking apart.
+fn whole(
+    job: &LocalJob,
+    apart: Option<u64>,
+    shards: Option<&dyn ShardPipeline>,
+    out: &Path,
+    control: &Control<'_>,
+) -> Result<Output, PipelineError> {
+    if let Some(shards) = apart.map(|least| worth_sharing(job, least, control)).transpose()?.flatten() {
+        return Ok(Output::Apart(shards));
+    }
+    match shards {
+        Some(shards) => {
+            let (finished, done) = pipeline::run_streamed(job, out, control, shards)?;
+            Ok(Output::Streamed(finished.into(), done))
+        }
+        None => Ok(Output::Whole(pipeline::run(job, out, control)?.into())),
     }
 }
 
@@ -113,9 +120,4 @@ impl From<Finished> for Done {
         let Finished { report, artifacts } = finished;
         Done { artifacts, summary: json!(report.summary), quality_gate: json!(report.quality_gate) }
     }
-}
-
-/// A folder that must be there before anything is computed into it.
-pub(super) fn is_folder(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|meta| meta.is_dir())
 }

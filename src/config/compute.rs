@@ -44,12 +44,23 @@ pub struct ComputeConfig {
 /// How far models and data of strangers run apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Isolation {
-    /// In a process for each job.
+    /// In a process of its own, which gives up what the kernel lets it give up.
     Auto,
-    /// The same, or not at all.
+    /// The same, and not at all where the kernel does not let it give up everything.
     Strict,
     /// In the server's process.
     Off,
+}
+
+impl Isolation {
+    /// The name that users type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isolation::Auto => "auto",
+            Isolation::Strict => "strict",
+            Isolation::Off => "off",
+        }
+    }
 }
 
 impl ComputeConfig {

@@ -12,6 +12,11 @@ pub trait StableCode: Copy + 'static {
     /// The name in snake case, for programs. It never changes its meaning.
     fn name(self) -> &'static str;
 
+    /// The code of a name, if there is one.
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+
     /// What it means, as a sentence or more.
     fn meaning(self) -> &'static str;
 
@@ -159,6 +164,7 @@ mod tests {
         assert_eq!(TeaCode::ALL, [TeaCode::TooBitter, TeaCode::Cold]);
         assert_eq!(TeaCode::TooBitter.meaning(), "It has been standing for too long.");
         assert_eq!(TeaCode::Cold.remedy(), "Drink faster.");
+        assert_eq!((TeaCode::named("cold"), TeaCode::named("sweet")), (Some(TeaCode::Cold), None));
         assert_eq!((TeaCode::TooBitter.facts(), TeaCode::Cold.to_string()), (3, "cold".to_owned()));
         assert_eq!(serde_json::to_value(TeaCode::TooBitter).unwrap(), "too_bitter");
         assert_eq!(serde_json::from_str::<TeaCode>("\"cold\"").unwrap(), TeaCode::Cold);

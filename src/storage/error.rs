@@ -78,7 +78,7 @@ pub enum StorageError {
     /// The model could not be read to learn which files it refers to.
     #[error("{message}")]
     Unread {
-        /// Why.
+        /// That of the process that read it, so that it is told as if it had been read here.
         code: FaultCode,
         message: String,
         /// What to do about it.

@@ -15,9 +15,6 @@ use crate::{
     storage::{Cache, Sources, Stager, Want},
 };
 
-/// The longest that reading a model's header or graph may take, in seconds.
-const LONGEST: u64 = 60;
-
 /// Makes the plan of a tenant's job, in a folder of its own below `scratch`. Takes the time of bringing and reading the
 /// model's header or graph; nothing is computed.
 pub async fn dry_run(
@@ -30,8 +27,8 @@ pub async fn dry_run(
     engine: &EngineConfig,
 ) -> Result<DryRun, Failure> {
     let scratch = Scratch::once(scratch).map_err(|error| unusable_scratch(&error))?;
-    let (notify, canceller) = (|_: Notice| (), Canceller::default());
-    let control = Control::new(&notify, &canceller);
+    let (notify, never) = (|_: Notice| (), Canceller::default());
+    let control = Control::new(&notify, &never);
     let stager = Stager { sources, tenant, folder: scratch.path(), companions: compute, cache, control: &control };
     match stage_within(sources.patience.plan, &stager, &job.spec, Want::Plan).await {
         Ok((files, _)) => {
@@ -46,16 +43,9 @@ pub async fn dry_run(
                 memory: MemoryBudget::DEFAULT,
                 statistics: cache.and_then(|cache| cache.statistics(tenant)),
             };
-            let running = compute.run(request, Some(LONGEST), None, |_| (), &canceller);
-            match tokio::time::timeout(std::time::Duration::from_secs(LONGEST), running).await {
-                Ok(Ok(Output::Plan(planned))) => Ok(*planned),
-                Ok(Ok(_)) => Err(Failure::plain(FaultCode::InternalError, "the computation answered another request")),
-                Ok(Err(error)) => Err(error.failure),
-                Err(_) => {
-                    canceller.cancel();
-                    let message = format!("the model could not be read within {LONGEST} s");
-                    Err(Failure::plain(FaultCode::TimedOut, message))
-                }
+            match compute.look(request).await? {
+                Output::Plan(planned) => Ok(*planned),
+                _ => Err(Failure::plain(FaultCode::InternalError, "the computation answered another request")),
             }
         }
         Err(error) => Err(Failure::new(&error, None)),

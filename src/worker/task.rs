@@ -9,7 +9,6 @@ use super::{
     stage::stage_within,
 };
 use crate::{
-    backend,
     compute::ComputeError,
     control::{Control, Notice, Phase},
     job::{AdmittedJob, Failure, Finish, InputFiles, JobSpec, Lease, Tenant, Work},
@@ -89,6 +88,5 @@ async fn shareable(ctx: &WorkerContext, spec: &JobSpec, files: &InputFiles) -> b
     }
     let spec = spec.clone();
     let Ok(Ok(job)) = blocking(move || AdmittedJob::restore(spec)).await else { return false };
-    let backend = backend::find(job.backend).map_or("", |backend| backend.capabilities().name);
-    ctx.fleet.capable_workers(backend, 0).await.is_ok_and(|count| count > 1)
+    ctx.fleet.capable_workers(job.backend, 0).await.is_ok_and(|count| count > 1)
 }

@@ -11,7 +11,8 @@ use std::{
 };
 
 use ptqd::{
-    compute::{Compute, ComputeSettings, Isolation, Output, Request, Work},
+    compute::{Compute, ComputeSettings, Output, Request, Work},
+    config::Isolation,
     control::Canceller,
     job::{DataRef, InputFiles, JobSpec},
 };

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ptqd::compute::{Compute, ComputeSettings, Isolation};
+use ptqd::{
+    compute::{Compute, ComputeSettings},
+    config::Isolation,
+};
 use serde_json::{Value, json};
 
 use crate::support::{Client, Process, needed, program, python, serve, uri};

@@ -9,24 +9,17 @@ mod syscalls;
 
 use super::limits::Confinement;
 
-/// How far a child was confined: what the kernel did not let it give up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Confined {
-    /// In words, for people.
-    pub missing: Vec<String>,
-}
-
-/// Gives up everything that `limits` does not name. Called by the only thread of the process: what it gives up, threads that
+/// Gives up everything that `limits` does not name. What the kernel did not let it give up, in words. Called by the only thread of the process: what it gives up, threads that
 /// it starts never had.
 #[cfg(target_os = "linux")]
-pub(super) fn confine(limits: &Confinement) -> Confined {
+pub(super) fn confine(limits: &Confinement) -> Vec<String> {
     let steps = [
         alone(),
         resources::limit(limits).map_err(|why| format!("limits of memory and time: {why}")),
         files::confine(limits).map_err(|why| format!("files: {why}")),
         syscalls::confine().map_err(|why| format!("system calls: {why}")),
     ];
-    Confined { missing: steps.into_iter().filter_map(Result::err).collect() }
+    steps.into_iter().filter_map(Result::err).collect()
 }
 
 /// Whether no other thread runs, which would give up nothing.
@@ -38,6 +31,6 @@ fn alone() -> Result<(), String> {
 
 /// Elsewhere there is the process alone.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn confine(_: &Confinement) -> Confined {
-    Confined { missing: vec!["nothing is given up: this is not Linux".to_owned()] }
+pub(super) fn confine(_: &Confinement) -> Vec<String> {
+    vec!["nothing is given up: this is not Linux".to_owned()]
 }

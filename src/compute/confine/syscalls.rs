@@ -108,7 +108,7 @@ const REFUSED: &[c_long] = &[
     SYS_shmat,
     SYS_shmctl,
     SYS_shmget,
-    // The kernel.
+    // What is of the whole machine: its clock, its modules, its keys, its name spaces.
     SYS_acct,
     SYS_add_key,
     SYS_bpf,

@@ -19,10 +19,16 @@ row! {
         plan: Option<String>,
         started_at: i64,
         now: i64,
+        run_after: i64,
     }
 }
 
 impl NextTask {
+    /// For how long it could have been taken.
+    pub(in crate::database) fn waited(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.now - self.run_after).unwrap_or(0))
+    }
+
     /// What its new worker is given.
     pub(in crate::database) fn claim(
         self,

@@ -29,7 +29,7 @@ macro_rules! next {
     ($condition:literal) => {
         sql!(concat!(
             "select t.job_id, t.n, t.kind, t.attempt, t.max_attempts, t.losses, t.tenant,
-                    j.spec, j.plan, coalesce(j.started_at, 0), {now}
+                    j.spec, j.plan, coalesce(j.started_at, 0), {now}, t.run_after
              from tasks t
              join jobs j on j.id = t.job_id
              where t.status = 'waiting'
@@ -50,13 +50,8 @@ impl Store {
     /// The next task that a worker may take. One that must be alone gets those first that need it.
     pub(super) async fn next_task(tx: &mut Tx, worker: &Worker) -> Result<Option<NextTask>, StoreError> {
         let patience = if worker.alone { Duration::ZERO } else { PATIENCE };
-        let overdue = Self::next_suspect(tx, worker, MOST_PATIENCE).await?;
-        if overdue.is_some() {
-            return Ok(overdue);
-        }
-        let suspect = Self::next_suspect(tx, worker, patience).await?;
-        if suspect.is_some() {
-            return Ok(suspect.filter(|_| worker.alone));
+        if let Some(suspect) = Self::next_suspect(tx, worker, patience).await? {
+            return Ok(Some(suspect).filter(|suspect| worker.alone || suspect.waited() >= MOST_PATIENCE));
         }
         for tenant in Self::tenants_in_turn(tx, worker).await? {
             let next = Self::next_of(tx, worker, &tenant).await?;

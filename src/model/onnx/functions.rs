@@ -36,21 +36,15 @@ pub(super) fn check(functions: &[FunctionProto], graph: &GraphProto) -> Result<(
     if functions.is_empty() {
         return Ok(());
     }
-    let known = functions.iter().map(|function| {
-        let text = |field: &'_ Option<String>| field.as_deref().map(str::to_owned).unwrap_or_default();
-        ((text(&function.domain), text(&function.name), text(&function.overload)), function)
-    });
-    let names: Vec<((String, String, String), &FunctionProto)> = known.collect();
-    let by_name = names
-        .iter()
-        .map(|((domain, name, overload), function)| ((plain(domain), name.as_str(), overload.as_str()), *function));
+    let by_name = functions.iter().map(|f| (key(&f.domain, &f.name, &f.overload), f));
     let mut sizes = Sizes { functions: by_name.collect(), known: HashMap::new() };
     sizes.of(&graph.node, 0).map(drop)
 }
 
-/// ONNX's own domain has two names.
-fn plain(domain: &str) -> &str {
-    if is_own_domain(Some(domain)) { "" } else { domain }
+fn key<'m>(domain: &'m Option<String>, name: &'m Option<String>, overload: &'m Option<String>) -> Key<'m> {
+    // ONNX's own domain has two names.
+    let domain = domain.as_deref().filter(|domain| !is_own_domain(Some(domain))).unwrap_or_default();
+    (domain, name.as_deref().unwrap_or_default(), overload.as_deref().unwrap_or_default())
 }
 
 struct Sizes<'m> {
@@ -69,11 +63,7 @@ impl<'m> Sizes<'m> {
         let mut pending: Vec<&'m NodeProto> = nodes.iter().collect();
         while let Some(node) = pending.pop() {
             pending.extend(inner_graphs(node).flat_map(|graph| &graph.node));
-            let key = (
-                plain(node.domain.as_deref().unwrap_or_default()),
-                node.op_type.as_deref().unwrap_or_default(),
-                node.overload.as_deref().unwrap_or_default(),
-            );
+            let key = key(&node.domain, &node.op_type, &node.overload);
             let size = match (self.known.get(&key), self.functions.get(&key).copied()) {
                 (Some(size), _) => *size,
                 (None, Some(function)) => {
