@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{access::Operator, error::ApiError, extract::Params, state::ApiState};
+use super::{access::Operator, error::ApiError, extract::Params, problem::Problem, state::ApiState};
 use crate::fault::chain;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -65,6 +65,7 @@ struct ReadinessParams {
 /// Whether requests should come here: database, artifact store and disk are usable, and the server is not about to stop.
 #[utoipa::path(get, path = "/readyz", tag = "operations", params(ReadinessParams), responses(
     (status = 200, description = "They should.", body = Readiness),
+    (status = 400, description = "A parameter cannot be read.", body = Problem),
     (status = 503, description = "They should not.", body = Readiness)))]
 async fn readyz(State(state): State<ApiState>, Params(params): Params<ReadinessParams>) -> Response {
     // The endpoint is open to everybody, so the answer says what fails, and only the log says why.
