@@ -115,13 +115,14 @@ impl Cell {
         alive
     }
 
-    /// Waits for its end, and ends it after a while. How it ended, and the last that it printed.
+    /// Waits for its end, and ends it after a while. How it ended, which is an error if that was not its doing, and the last
+    /// that it printed.
     pub(super) async fn end(mut self, patience: Duration) -> (io::Result<ExitStatus>, String) {
         let ended = match tokio::time::timeout(patience, self.child.wait()).await {
             Ok(ended) => ended,
-            Err(_) => {
+            Err(late) => {
                 self.kill();
-                self.child.wait().await
+                self.child.wait().await.and(Err(late.into()))
             }
         };
         // Nothing that it started outlives it.

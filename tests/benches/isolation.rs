@@ -41,7 +41,9 @@ fn arguments() -> Arguments {
         parsed.model = fixtures.join("mobilenet.onnx");
         parsed.calibration = Some(fixtures.join("calibration.npz"));
     }
-    parsed
+    // A child has another working directory.
+    let absolute = |path: PathBuf| std::path::absolute(path).expect("an absolute path");
+    Arguments { rounds: parsed.rounds, model: absolute(parsed.model), calibration: parsed.calibration.map(absolute) }
 }
 
 fn main() {

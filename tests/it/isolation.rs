@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -166,4 +167,19 @@ fn a_confined_process_is_refused_what_is_not_its_jobs() {
     for what in ["of-another-job", "open a socket", "start a program"] {
         assert!(can(what), "{what}: {open:?}");
     }
+}
+
+#[test]
+fn a_process_that_says_what_it_may_not_is_not_taken_for_one_that_lacks_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let liar = folder.path().join("liar");
+    // It wants a shard brought, which nobody offered, and then it stays.
+    fs::write(&liar, "#!/bin/sh\nprintf '\\015\\000\\000\\000{\"Bring\":\"x\"}'\nexec /bin/sleep 60\n").unwrap();
+    fs::set_permissions(&liar, fs::Permissions::from_mode(0o755)).unwrap();
+    let library = needed("ORT_DYLIB_PATH").into();
+    let settings = ComputeSettings { isolation: Isolation::Auto, program: liar, library, warm: 0 };
+    let began = Instant::now();
+    let answer = tokio::runtime::Runtime::new().unwrap().block_on(Compute::new(settings).probe(Vec::new()));
+    assert_eq!(answer.unwrap_err(), "the process of the computation ended without a result");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
