@@ -23,6 +23,9 @@ pub(super) fn settings(config: &HttpConfig, listen: SocketAddr) -> Result<HttpSe
     })
 }
 
+/// How long a client may take nothing of an answer. Who pauses a download for longer goes on with a range.
+const STALL: Duration = Duration::from_secs(30);
+
 /// How many connections there may be. Half of the files that the process may open are left for everything else.
 pub(super) fn connections(config: &HttpConfig) -> ConnectionLimits {
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -33,6 +36,7 @@ pub(super) fn connections(config: &HttpConfig) -> ConnectionLimits {
         per_address: count(config.max_connections_per_address).min(total),
         head: seconds(config.head_timeout_seconds),
         idle: seconds(config.keep_alive_seconds),
+        stall: STALL,
     }
 }
 

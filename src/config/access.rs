@@ -7,8 +7,8 @@ use super::TenantConfig;
 /// Who may use the API, and how much.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AccessConfig {
-    /// Let anybody do anything. Without it, and without keys, only a server on the loopback address with its own embedded
-    /// database is open; every other one wants an API key (`ptqd keys create`) or a token of the OpenID provider.
+    /// Let anybody do anything. Without it, only a server on the loopback address with its own embedded database is open,
+    /// whatever keys there are; every other one wants an API key (`ptqd keys create`) or a token of the OpenID provider.
     #[arg(long, env = "PTQD_NO_AUTH")]
     pub no_auth: bool,
 

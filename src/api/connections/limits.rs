@@ -13,4 +13,6 @@ pub struct ConnectionLimits {
     pub head: Duration,
     /// How long a connection may wait for the whole head of its next request.
     pub idle: Duration,
+    /// How long a client may take nothing of an answer.
+    pub stall: Duration,
 }

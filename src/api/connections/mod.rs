@@ -53,6 +53,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
                 Ok((stream, peer)) => {
                     // One that finds no place is closed at once.
                     if let Some(place) = table.enter(peer.ip(), Instant::now()) {
+                        end_when_stalled(&stream, limits.stall);
                         connections.spawn(connection(stream, peer, router.clone(), place, stopped.clone()));
                     }
                 }
@@ -64,6 +65,18 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
     let _ = stopping.send(true);
     while connections.join_next().await.is_some() {}
 }
+
+/// Has the kernel end a connection whose client takes nothing for so long: an answer that nobody reads would hold a place.
+#[cfg(target_os = "linux")]
+fn end_when_stalled(stream: &TcpStream, stall: Duration) {
+    let milliseconds = u32::try_from(stall.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
+        tracing::debug!(%error, "a client that stalls is not ended");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_when_stalled(_: &TcpStream, _: Duration) {}
 
 /// A client that went away at once is nobody's trouble. What else there is lasts: no descriptors are left, or no memory.
 async fn after_error(table: &Table, error: &io::Error) {
@@ -117,5 +130,41 @@ async fn connection(
                 connection.as_mut().graceful_shutdown();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// How many bytes of a long answer arrive at a client that pauses before it reads on.
+    async fn read_after(pause: Duration) -> usize {
+        const LONG: usize = 64 << 20;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let long = Duration::from_secs(60);
+        let limits =
+            ConnectionLimits { total: 9, per_address: 9, head: long, idle: long, stall: Duration::from_secs(1) };
+        let router = Router::new().route("/", get(async || vec![0_u8; LONG]));
+        let server = tokio::spawn(serve(listener, router, limits, std::future::pending()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+        tokio::time::sleep(pause).await;
+        let (mut read, mut chunk) = (0, vec![0; 1 << 16]);
+        while let Ok(n @ 1..) = client.read(&mut chunk).await {
+            read += n;
+        }
+        server.abort();
+        read
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_answer_that_nobody_reads_is_ended_and_a_slow_reader_is_not() {
+        assert!(read_after(Duration::from_millis(200)).await > 64 << 20);
+        assert!(read_after(Duration::from_secs(5)).await < 64 << 20);
     }
 }

@@ -161,7 +161,13 @@ mod tests {
 
     fn table() -> Arc<Table> {
         let second = Duration::from_secs(1);
-        Arc::new(Table::new(ConnectionLimits { total: 3, per_address: 2, head: second, idle: 5 * second }))
+        Arc::new(Table::new(ConnectionLimits {
+            total: 3,
+            per_address: 2,
+            head: second,
+            idle: 5 * second,
+            stall: second,
+        }))
     }
 
     fn is_closed(place: &Place) -> bool {

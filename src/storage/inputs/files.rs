@@ -14,17 +14,27 @@ pub enum LocalFiles {
     #[default]
     Every,
     /// Those below these folders; none without a folder. Each folder stands here as it was given and without links.
-    Below(Vec<PathBuf>),
+    Below {
+        /// The folders that are open.
+        open: Vec<PathBuf>,
+        /// Folders in them that are not.
+        closed: Vec<PathBuf>,
+    },
 }
 
 impl LocalFiles {
     /// Those below these folders, and no others.
     pub fn below(folders: impl IntoIterator<Item = PathBuf>) -> Self {
-        let spellings = |folder: PathBuf| {
-            let given = std::path::absolute(&folder).unwrap_or_else(|_| folder.clone());
-            [folder.canonicalize().unwrap_or(folder), given]
-        };
-        LocalFiles::Below(folders.into_iter().flat_map(spellings).collect())
+        LocalFiles::Below { open: folders.into_iter().flat_map(spellings).collect(), closed: Vec::new() }
+    }
+
+    /// Without what is in a folder, as far as a wider one is open: what the service keeps there belongs to its tenants.
+    #[must_use]
+    pub fn except(mut self, folder: PathBuf) -> Self {
+        if let LocalFiles::Below { closed, .. } = &mut self {
+            closed.extend(spellings(folder));
+        }
+        self
     }
 
     /// What is wrong with a path as its text shows. No file is looked at: the answer is the same whether there is one.
@@ -55,20 +65,44 @@ impl LocalFiles {
     fn hold(&self, path: &Path) -> bool {
         match self {
             LocalFiles::Every => true,
-            LocalFiles::Below(folders) => folders.iter().any(|folder| path.starts_with(folder)),
+            LocalFiles::Below { open, closed } => {
+                let closed: Vec<&PathBuf> = closed.iter().filter(|closed| path.starts_with(closed)).collect();
+                open.iter().any(|open| path.starts_with(open) && !closed.iter().any(|closed| closed.starts_with(open)))
+            }
         }
     }
 
     fn outside(&self, uri: &str) -> StorageError {
         let reason = match self {
-            LocalFiles::Below(folders) if folders.is_empty() => "no folder of this machine is open",
+            LocalFiles::Below { open, .. } if open.is_empty() => "no folder of this machine is open",
             _ => "it is outside the folders that are open",
         };
         StorageError::NotAllowed { uri: uri.to_owned(), reason: reason.to_owned() }
     }
 }
 
+/// A folder as it was given and without links.
+fn spellings(folder: PathBuf) -> [PathBuf; 2] {
+    let given = std::path::absolute(&folder).unwrap_or_else(|_| folder.clone());
+    [folder.canonicalize().unwrap_or(folder), given]
+}
+
 /// The nearest folder above a path that is there, without links.
 fn nearest_folder(path: &Path) -> Option<PathBuf> {
     path.ancestors().find_map(|ancestor| ancestor.canonicalize().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_an_open_one_can_be_closed_and_one_in_that_opened() {
+        let at = |path: &str| PathBuf::from(format!("/nowhere/{path}"));
+        let wide = LocalFiles::below([at("srv")]).except(at("srv/ptqd"));
+        assert!(wide.hold(&at("srv/model.onnx")) && !wide.hold(&at("srv/ptqd/artifacts/x")));
+        assert!(!LocalFiles::below([at("srv")]).except(at("srv")).hold(&at("srv/x")));
+        let inner = LocalFiles::below([at("srv/ptqd/models")]).except(at("srv/ptqd"));
+        assert!(inner.hold(&at("srv/ptqd/models/x")) && !inner.hold(&at("srv/ptqd/y")));
+    }
 }
