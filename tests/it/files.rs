@@ -79,7 +79,11 @@ fn a_tenant_reads_no_file_of_api_or_worker() {
 
     // A job that another API let in, one with a root, is refused by the worker, which has none.
     let open = api("open", folder, &url, Some("/"));
-    let waiting = client("thief", &open).submit(&job(&stolen));
+    let thief_there = client("thief", &open);
+    let waiting = thief_there.submit(&job(&uri(&fixture("vit.safetensors"))));
+    // Its root holds what the service keeps for others, and does not open it.
+    let said = objection(&thief_there.send("POST", "/v1/jobs", &[], Some(&job(&stolen))), &stolen);
+    assert!(said.contains("uri_not_allowed"), "{said}");
     let _worker = work(process("worker", "worker", folder, &url, None));
     let failed = thief.wait(&waiting);
     assert_eq!(
