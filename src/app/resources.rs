@@ -68,10 +68,10 @@ impl Resources {
     /// Where inputs may come from. `open` says what is open of what no setting names.
     pub(super) fn sources(&self, config: &StorageConfig, open: Open) -> Result<Sources, AppError> {
         let every = open.files && config.file_roots.is_empty();
-        // What a store of files has, and where jobs are computed, is for no one to name by its path.
-        let kept = [config.data_dir.clone(), config.artifacts().trim_start_matches("file://").into()];
-        let below = || kept.into_iter().fold(LocalFiles::below(config.file_roots.clone()), LocalFiles::except);
-        let files = if every { LocalFiles::Every } else { below() };
+        let files = if every { LocalFiles::Every } else { LocalFiles::below(config.file_roots.clone()) };
+        // What is kept for tenants is for no one to name by its path.
+        let own = [Some(config.data_dir.as_path()), self.artifacts.folder()];
+        let files = own.into_iter().flatten().fold(files, LocalFiles::except);
         let rules: Result<Vec<Rule>, _> = config.allow_sources.iter().map(|rule| rule.parse()).collect();
         Ok(Sources {
             rules: rules?,

@@ -44,8 +44,8 @@ type Answer = Pin<Box<dyn Future<Output = Option<ToChild>> + Send>>;
 pub type Shards = Arc<dyn ShardPipeline + Send + Sync>;
 
 impl Compute {
-    /// Computes what is asked for. `seconds`: what its processor time is bounded by, on each thread. `notify` hears how far it is, and `canceller`
-    /// stops it: within a second, whatever it does.
+    /// Computes what is asked for. `seconds`: what its processor time is bounded by, on each thread. `notify` hears how far it
+    /// is, and `canceller` stops it: within a second, whatever it does.
     pub async fn run(
         &self,
         request: Request,

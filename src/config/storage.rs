@@ -28,8 +28,9 @@ pub struct StorageConfig {
     pub artifacts: Option<String>,
 
     /// A folder that file:// inputs may lie in; may be given more than once. Without one no file is read, but by a server
-    /// on the loopback address with its own embedded database, which asks for no key: that one reads any. What the service
-    /// keeps in its own folders is never read. Servers and workers on one database need the same folders.
+    /// on the loopback address with its own embedded database, which asks for no key: that one reads any. Of
+    /// a folder that holds what the service keeps, that is left out. Servers and workers on one database need the same
+    /// folders.
     #[arg(long = "file-root", env = "PTQD_FILE_ROOTS", value_name = "DIR", value_delimiter = ':')]
     pub file_roots: Vec<PathBuf>,
 

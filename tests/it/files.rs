@@ -79,8 +79,8 @@ fn a_tenant_reads_no_file_of_api_or_worker() {
 
     // A job that another API let in, one with a root, is refused by the worker, which has none.
     let open = api("open", folder, &url, Some("/"));
-    let thief_there = client("thief", &open);
-    let waiting = thief_there.submit(&job(&uri(&fixture("vit.safetensors"))));
+    let (thief_there, outside) = (client("thief", &open), uri(&fixture("vit.safetensors")));
+    let waiting = thief_there.submit(&job(&outside));
     // Its root holds what the service keeps for others, and does not open it.
     let said = objection(&thief_there.send("POST", "/v1/jobs", &[], Some(&job(&stolen))), &stolen);
     assert!(said.contains("uri_not_allowed"), "{said}");
@@ -95,7 +95,7 @@ fn a_tenant_reads_no_file_of_api_or_worker() {
     let own = victim.wait(&victim.submit(&job("upload://secret.safetensors")));
     assert_eq!(own["status"], "succeeded", "{:#}", own["error"]);
     // Trying again is a request like the first.
-    objection(&thief.send("POST", &format!("/v1/jobs/{waiting}/retry"), &[], None), &stolen);
+    objection(&thief.send("POST", &format!("/v1/jobs/{waiting}/retry"), &[], None), &outside);
 }
 
 #[test]

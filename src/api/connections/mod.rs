@@ -134,6 +134,7 @@ async fn connection(
 }
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -161,7 +162,6 @@ mod tests {
         read
     }
 
-    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn an_answer_that_nobody_reads_is_ended_and_a_slow_reader_is_not() {
         assert!(read_after(Duration::from_millis(200)).await > 64 << 20);

@@ -9,8 +9,8 @@ mod syscalls;
 
 use super::limits::Confinement;
 
-/// Gives up everything that `limits` does not name. What the kernel did not let it give up, in words. Called by the only thread of the process: what it gives up, threads that
-/// it starts never had.
+/// Gives up everything that `limits` does not name. What the kernel did not let it give up, in words. Called by the only
+/// thread of the process: what it gives up, threads that it starts never had.
 #[cfg(target_os = "linux")]
 pub(super) fn confine(limits: &Confinement) -> Vec<String> {
     let steps = [

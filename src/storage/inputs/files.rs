@@ -25,12 +25,15 @@ pub enum LocalFiles {
 impl LocalFiles {
     /// Those below these folders, and no others.
     pub fn below(folders: impl IntoIterator<Item = PathBuf>) -> Self {
-        LocalFiles::Below { open: folders.into_iter().flat_map(spellings).collect(), closed: Vec::new() }
+        LocalFiles::Below {
+            open: folders.into_iter().flat_map(|folder| spellings(&folder)).collect(),
+            closed: Vec::new(),
+        }
     }
 
     /// Without what is in a folder, as far as a wider one is open: what the service keeps there belongs to its tenants.
     #[must_use]
-    pub fn except(mut self, folder: PathBuf) -> Self {
+    pub fn except(mut self, folder: &Path) -> Self {
         if let LocalFiles::Below { closed, .. } = &mut self {
             closed.extend(spellings(folder));
         }
@@ -66,8 +69,8 @@ impl LocalFiles {
         match self {
             LocalFiles::Every => true,
             LocalFiles::Below { open, closed } => {
-                let closed: Vec<&PathBuf> = closed.iter().filter(|closed| path.starts_with(closed)).collect();
-                open.iter().any(|open| path.starts_with(open) && !closed.iter().any(|closed| closed.starts_with(open)))
+                let shut = |open| closed.iter().any(|closed| path.starts_with(closed) && closed.starts_with(open));
+                open.iter().any(|open| path.starts_with(open) && !shut(open))
             }
         }
     }
@@ -82,9 +85,8 @@ impl LocalFiles {
 }
 
 /// A folder as it was given and without links.
-fn spellings(folder: PathBuf) -> [PathBuf; 2] {
-    let given = std::path::absolute(&folder).unwrap_or_else(|_| folder.clone());
-    [folder.canonicalize().unwrap_or(folder), given]
+fn spellings(folder: &Path) -> [PathBuf; 2] {
+    [folder.canonicalize(), std::path::absolute(folder)].map(|path| path.unwrap_or_else(|_| folder.to_owned()))
 }
 
 /// The nearest folder above a path that is there, without links.
@@ -99,10 +101,10 @@ mod tests {
     #[test]
     fn a_folder_in_an_open_one_can_be_closed_and_one_in_that_opened() {
         let at = |path: &str| PathBuf::from(format!("/nowhere/{path}"));
-        let wide = LocalFiles::below([at("srv")]).except(at("srv/ptqd"));
+        let wide = LocalFiles::below([at("srv")]).except(&at("srv/ptqd"));
         assert!(wide.hold(&at("srv/model.onnx")) && !wide.hold(&at("srv/ptqd/artifacts/x")));
-        assert!(!LocalFiles::below([at("srv")]).except(at("srv")).hold(&at("srv/x")));
-        let inner = LocalFiles::below([at("srv/ptqd/models")]).except(at("srv/ptqd"));
+        assert!(!LocalFiles::below([at("srv")]).except(&at("srv")).hold(&at("srv/x")));
+        let inner = LocalFiles::below([at("srv/ptqd/models")]).except(&at("srv/ptqd"));
         assert!(inner.hold(&at("srv/ptqd/models/x")) && !inner.hold(&at("srv/ptqd/y")));
     }
 }
