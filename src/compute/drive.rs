@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config::Isolation,
     control::{Canceller, Control, Notice, Phase},
-    fault::FaultCode,
+    fault::{FaultCode, Warning, WarningLimit},
     job::Failure,
     panics::blocking,
     pipeline::{PipelineError, ShardDone, ShardPipeline},
@@ -28,12 +28,10 @@ use crate::{
 
 /// From the wish that a child stops to its end.
 const GRACE: Duration = Duration::from_secs(1);
-/// Notices that are not progress: phases, plans, warnings. A computation has some dozens.
+/// Notices that are neither progress nor warnings: phases, plans, the last progress of each. A computation has some dozens.
 const MOST_NOTICES: usize = 2_000;
 /// A computation makes one plan, and one that is taken apart another.
 const MOST_PLANS: usize = 2;
-/// Bytes of a warning: it may name a list of layers.
-const MOST_WORDS: usize = 16 << 10;
 /// Between two notices of progress that are passed on.
 const PROGRESS: Duration = Duration::from_millis(20);
 
@@ -62,11 +60,28 @@ impl Compute {
         let looked = blocking(move || (Confinement::of(&request, seconds, strict), request)).await;
         let (limits, request) = looked.map_err(|panicked| Failure::new(&panicked, None))?;
         let cell = self.take().map_err(|error| no_process(&error))?;
-        let session =
-            Session { limits, phase: None, notices: 0, plans: 0, progress: None, taken: Vec::new(), notify: &notify };
-        let output = session.run(cell, request, shards, canceller).await;
-        self.refill();
-        output
+        let session = Session {
+            limits,
+            phase: None,
+            notices: 0,
+            warnings: WarningLimit::default(),
+            plans: 0,
+            progress: None,
+            taken: Vec::new(),
+            notify: &notify,
+        };
+        // Also where whoever waits for it goes away.
+        let _refill = Refill(self);
+        session.run(cell, request, shards, canceller).await
+    }
+}
+
+/// Has another child wait once this one is done with.
+struct Refill<'a>(&'a Compute);
+
+impl Drop for Refill<'_> {
+    fn drop(&mut self) {
+        self.0.refill();
     }
 }
 
@@ -102,6 +117,8 @@ struct Session<'a> {
     phase: Option<Phase>,
     /// How many were no progress.
     notices: usize,
+    /// What it warned of.
+    warnings: WarningLimit,
     /// How many were plans.
     plans: usize,
     /// Shards that it has made.
@@ -230,8 +247,8 @@ impl Session<'_> {
 
     /// Passes a notice on, unless there are more than a computation has.
     fn pass_on(&mut self, notice: Notice) -> io::Result<()> {
-        let counts = match &notice {
-            Notice::Progress(_, progress) => {
+        let counts = match notice {
+            Notice::Progress(_, ref progress) => {
                 let last = progress.units_done >= progress.units_total;
                 if self.progress.is_some_and(|at| at.elapsed() < PROGRESS) && !last {
                     return Ok(());
@@ -240,14 +257,18 @@ impl Session<'_> {
                 last
             }
             Notice::Phase(phase) => {
-                self.phase = Some(*phase);
+                self.phase = Some(phase);
                 true
             }
             Notice::Plan(_) => true,
-            Notice::Warning(warning) if warning.message.len() > MOST_WORDS => {
-                return Err(io::ErrorKind::InvalidData.into());
+            // Those of an honest child are within the limit; one more or a longer one is no reason to lose a job.
+            Notice::Warning(Warning { pointer, code, message }) => {
+                let warning = Warning { pointer, ..Warning::new(code, message) };
+                if let Some(warning) = self.warnings.admit(warning) {
+                    (self.notify)(Notice::Warning(warning));
+                }
+                return Ok(());
             }
-            Notice::Warning(_) => true,
         };
         self.notices += usize::from(counts);
         self.plans += usize::from(matches!(notice, Notice::Plan(_)));

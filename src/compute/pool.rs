@@ -84,7 +84,10 @@ impl Compute {
     /// Starts what waits for the next job. Not while one is computed: that would take from its time.
     pub(super) fn refill(&self) {
         let again = self.clone();
-        tokio::spawn(async move { again.warm_up() });
+        // Not while everything ends.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { again.warm_up() });
+        }
     }
 
     /// What a child can do here that it should not.

@@ -6,14 +6,18 @@
 mod catalogue;
 mod code;
 mod explanation;
+mod few;
 mod json_words;
 mod table;
 mod warning;
+mod warning_limit;
 
 pub use catalogue::{Entry, entries, entries_with};
 pub use code::{FaultCode, FaultKind};
 pub use explanation::{Explanation, Fault, chain};
+pub use few::few;
 pub use json_words::json_words;
 pub(crate) use table::codes;
 pub use table::{Code, StableCode};
 pub use warning::{Warning, WarningCode};
+pub use warning_limit::WarningLimit;

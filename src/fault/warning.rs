@@ -58,6 +58,8 @@ codes! {
         UnmatchedPattern("unmatched_pattern", "Compare the pattern with the layers' names in the plan.");
         /// Values beside the tensors of a state dict were not carried into the result.
         ValuesNotCarried("values_not_carried", "Nothing, unless a program needs them: then add them to the result.");
+        /// There are more warnings than are told.
+        WarningsLeftOut("warnings_left_out", "Mend what the first warnings are about: those left out are mostly of the same kind.");
         /// Files that hold the unquantized weights in another form were not copied.
         WeightsNotCopied("weights_not_copied", "Nothing: the result would be larger, and could be loaded wrongly.");
     }
@@ -76,20 +78,33 @@ pub struct Warning {
 }
 
 impl Warning {
-    /// A warning about a value of the request.
+    /// A warning about a value of the request. A message is cut where it is longer than anybody reads.
     pub fn at(pointer: impl Into<String>, code: impl Into<Code>, message: impl Into<String>) -> Self {
-        Warning { pointer: Some(pointer.into()), code: code.into(), message: message.into() }
+        Warning { pointer: Some(pointer.into()), ..Self::new(code, message) }
     }
 
     /// A warning about something that happened while working.
     pub fn new(code: impl Into<Code>, message: impl Into<String>) -> Self {
-        Warning { pointer: None, code: code.into(), message: message.into() }
+        /// Bytes.
+        const MOST: usize = 4000;
+        let mut message = message.into();
+        if message.len() > MOST {
+            message.truncate(message.floor_char_boundary(MOST));
+            message.push('…');
+        }
+        Warning { pointer: None, code: code.into(), message }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let warning = Warning::at("/mode", WarningCode::ModeDefaulted, "é".repeat(3000));
+        assert_eq!(warning.message, format!("{}…", "é".repeat(2000)));
+    }
 
     #[test]
     fn a_warning_that_an_older_version_stored_is_read_and_written_as_it_was() {

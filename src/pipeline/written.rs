@@ -6,6 +6,7 @@ use super::{PipelineError, PlannedJob, phases::PhaseClock};
 use crate::{
     backend::Outcome,
     control::{Control, Notice, Phase},
+    fault::WarningLimit,
     spec::Warning,
 };
 
@@ -26,12 +27,15 @@ pub(super) fn listened<'a>(
 ) -> Result<Written<'a>, PipelineError> {
     let clock = PhaseClock::default();
     let collected = Mutex::new(Vec::new());
+    let limit = Mutex::new(WarningLimit::default());
     let notify = |notice: Notice| {
         clock.see(&notice);
-        if let (Notice::Warning(warning), Ok(mut all)) = (&notice, collected.lock()) {
+        let Notice::Warning(warning) = notice else { return control.notify(notice) };
+        let Some(warning) = limit.lock().ok().and_then(|mut limit| limit.admit(warning)) else { return };
+        if let Ok(mut all) = collected.lock() {
             all.push(warning.clone());
         }
-        control.notify(notice);
+        control.notify(Notice::Warning(warning));
     };
     let listening = control.listening(&notify);
     listening.notify(Notice::Phase(Phase::Validating));

@@ -1,8 +1,11 @@
 //! One attempt at one task.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    task::JoinHandle,
+};
 
 use super::{
     WorkerContext,
@@ -59,7 +62,7 @@ pub(super) async fn run(ctx: &WorkerContext, claim: Claim, shutdown: watch::Rece
     }
     // Only now: if the disk is full, the embedded database could not have written on. The recorder ends with the last sender,
     // so no progress event follows the event of the end.
-    let _ = recorder.await;
+    ended(recorder, &stop).await;
     match how {
         Some(how) => ending.record(ctx, how).await,
         None => {
@@ -68,4 +71,24 @@ pub(super) async fn run(ctx: &WorkerContext, claim: Claim, shutdown: watch::Rece
         }
     }
     heartbeat.abort();
+}
+
+/// Waits for the recorder. Once the attempt is stopped there is no time for all that it may still have to write.
+async fn ended(mut recorder: JoinHandle<()>, stop: &Stop) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let stopped = Arc::new(Notify::new());
+    let notify = Arc::clone(&stopped);
+    let _hook = stop.canceller().on_cancel(move || notify.notify_one());
+    let overdue = async {
+        stopped.notified().await;
+        tokio::time::sleep(PATIENCE).await;
+    };
+    tokio::select! {
+        _ = &mut recorder => {}
+        () = overdue => {
+            recorder.abort();
+            let _ = recorder.await;
+            tracing::warn!("what was still to be told of the attempt is lost");
+        }
+    }
 }

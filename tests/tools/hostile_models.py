@@ -22,14 +22,14 @@ def longs(name, values):
     return array(name, values, np.int64)
 
 
-def model(name, codes, nodes, tensors=(), functions=()):
+def model(name, codes, nodes, tensors=(), functions=(), opset=17):
     """`nodes` take `a`, the output of a MatMul of the input, and give `y`."""
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
     weights = array("w", np.linspace(-1, 1, 16).reshape(4, 4), np.float32)
     first = helper.make_node("MatMul", ["x", "w"], ["a"], name="first")
     graph = helper.make_graph([first, *nodes], name, inputs, outputs, [weights, *tensors])
-    opsets = [helper.make_opsetid("", 17)] + ([helper.make_opsetid("own", 1)] if functions else [])
+    opsets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid("own", 1)] if functions else [])
     made = helper.make_model(graph, opset_imports=opsets, functions=list(functions))
     made.ir_version = 8
     (FOLDER / f"{name}.onnx").write_bytes(made.SerializeToString())
@@ -101,6 +101,12 @@ model("constant_of_100_gb", MEMORY, added(helper.make_node("ConstantOfShape", ["
 square = helper.make_node("ConstantOfShape", ["side"], ["c"], value=array("v", [1.5], np.float32))
 product = added(helper.make_node("MatMul", ["c", "c"], ["cc"]))
 model("long_operator", TIME + MEMORY, [square, *product], [longs("side", [9000, 9000])])
+names = [f"{'n' * 8000}{at}" for at in range(300)]
+dead = [helper.make_node("MatMul", [f"z{at}", "w"], [f"z{at + 1}"], name=name) for at, name in enumerate(names)]
+model("long_names", ["succeeded"], [helper.make_node("Mul", ["a", "none"], ["z0"]), *dead, helper.make_node("Add", ["a", f"z{len(dead)}"], ["y"])], [array("none", 0, np.float32)])
+there = lambda at: helper.make_node("Unsqueeze", [f"u{at}" if at else "a"], [f"v{at}"], axes=[0], name=f"/encoder/layers.{at}/attention/Unsqueeze_of_some_length")
+back = lambda at: helper.make_node("Squeeze", [f"v{at}"], [f"u{at + 1}"], axes=[0], name=f"/encoder/layers.{at}/attention/Squeeze_of_some_length")
+model("old_opset", ["succeeded"], [node(at) for at in range(400) for node in (there, back)] + [helper.make_node("Relu", ["u400"], ["y"])], opset=11)
 model("honest", ["succeeded"], [helper.make_node("Relu", ["a"], ["y"])])
 
 np.savez(FOLDER / "data.npz", x=np.linspace(-1, 1, 64).reshape(16, 4).astype(np.float32))

@@ -6,7 +6,7 @@ use super::options::Options;
 use crate::{
     backend::BackendError,
     control::Control,
-    fault::WarningCode,
+    fault::{WarningCode, few},
     model::onnx::{Model, PassOptions, run_passes},
 };
 
@@ -57,11 +57,11 @@ impl Preparation {
         if before != after {
             let nodes: Vec<String> =
                 self.upgraded.iter().map(|(name, op_type)| format!("{name} ({op_type})")).collect();
-            let nodes = if nodes.is_empty() { "no node had to change".to_owned() } else { nodes.join(", ") };
+            let nodes = if nodes.is_empty() { "no node had to change".to_owned() } else { few(&nodes) };
             control.warn(WarningCode::OpsetUpgraded, format!("carried from opset {before} to {after}: {nodes}"));
         }
         if !self.clipped_to_half.is_empty() {
-            let names = self.clipped_to_half.join(", ");
+            let names = few(&self.clipped_to_half);
             control.warn(
                 WarningCode::ClippedToHalf,
                 format!("constants beyond f16's range became its largest number: {names}"),

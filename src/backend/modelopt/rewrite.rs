@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{constants, opened::Opened, options::Options, ranges};
+use super::{constants, opened::Opened, options::Options, placement::QdqSite, ranges};
 use crate::{
     backend::{
         BackendError, RunInputs,
@@ -11,9 +11,10 @@ use crate::{
     },
     calibration::Record,
     control::Control,
+    fault::few,
     model::onnx::{QdqWriter, Use},
     report::LayerReport,
-    spec::{Decision, Reason},
+    spec::{Decision, LayerPlan, Reason},
 };
 
 /// What came of the rewrite.
@@ -46,13 +47,15 @@ pub(super) fn rewrite(
     let plan = &opened.resolved.plan.layers;
     let scales = record.map(|record| opened.scales(record)).unwrap_or_default();
     let mut native: BTreeMap<usize, Reason> = BTreeMap::new();
+    let mut unusable: BTreeMap<Reason, Vec<&QdqSite>> = BTreeMap::new();
     for (site, scale) in opened.sites.iter().zip(&scales) {
         if let Err(reason) = scale {
-            let message =
-                format!("layer `{}` stays native: {}", plan[site.layer].name, ranges::explain(*reason, &site.tensor));
-            control.warn(*reason, message);
+            unusable.entry(*reason).or_default().push(site);
             native.entry(site.layer).or_insert(*reason);
         }
+    }
+    for (reason, sites) in unusable {
+        warn_of_native(plan, reason, &sites, control);
     }
     let kept = |layer: usize| !native.contains_key(&layer);
     let (mut source, mut candidates) = (opened.model.clone(), opened.candidates.clone());
@@ -97,4 +100,15 @@ pub(super) fn rewrite(
         layers.push((at, layer));
     }
     Ok(Rewritten { files: written.files, layers, copied, steps })
+}
+
+/// Tells which layers stay native for a reason: the first, and which others.
+fn warn_of_native(plan: &[LayerPlan], reason: Reason, sites: &[&QdqSite], control: &Control<'_>) {
+    let name = |site: &&QdqSite| format!("`{}`", plan[site.layer].name);
+    let Some((first, others)) = sites.split_first() else { return };
+    let mut others: Vec<String> = others.iter().filter(|site| site.layer != first.layer).map(name).collect();
+    others.dedup();
+    let others = if others.is_empty() { String::new() } else { format!("; so do {}", few(&others)) };
+    let (first, why) = (few(&[name(first)]), ranges::explain(reason, &few(&[&first.tensor])));
+    control.warn(reason, format!("layer {first} stays native: {why}{others}"));
 }

@@ -10,7 +10,7 @@ use crate::{
         torchao::options::Options,
         weights::WeightScheme,
     },
-    fault::WarningCode,
+    fault::{WarningCode, few},
     model::checkpoint::Checkpoint,
     spec::{QuantizeSpec, Resolved, Warning, resolve},
 };
@@ -43,11 +43,8 @@ impl OpenedCheckpoint {
 
     /// Says which values of a PyTorch file are no tensors and stay behind.
     pub(in crate::backend::torchao) fn warn_of_values(&mut self, names: &[String]) {
-        const SHOWN: usize = 5;
         if !names.is_empty() {
-            let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
-            let shown = names[..names.len().min(SHOWN)].join(", ");
-            let message = format!("only tensors are carried over; left behind: {shown}{more}");
+            let message = format!("only tensors are carried over; left behind: {}", few(names));
             self.resolved.warnings.push(Warning::new(WarningCode::ValuesNotCarried, message));
         }
     }

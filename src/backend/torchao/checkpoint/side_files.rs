@@ -8,7 +8,7 @@ use super::{config::CONFIG, opened::OpenedCheckpoint};
 use crate::{
     backend::{BackendError, layouts::Entry},
     control::Control,
-    fault::WarningCode,
+    fault::{WarningCode, few},
     files::copy,
     model::safetensors::is_other_weights,
 };
@@ -68,8 +68,7 @@ impl SideFiles<'_> {
             copied.push(name.clone());
         }
         if !left_out.is_empty() {
-            let names = left_out.join(", ");
-            let message = format!("{names} hold the unquantized weights in other forms and were not copied");
+            let message = format!("{} hold the unquantized weights in other forms and were not copied", few(&left_out));
             self.control.warn(WarningCode::WeightsNotCopied, message);
         }
         Ok(copied)

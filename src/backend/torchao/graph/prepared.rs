@@ -12,7 +12,7 @@ use crate::{
     },
     control::Control,
     engine::Session,
-    fault::WarningCode,
+    fault::{WarningCode, few},
     model::onnx::upgrade,
     report::{LayerReport, WeightReport},
     spec::{Decision, Reason, Resolved},
@@ -41,8 +41,7 @@ impl Prepared for OpenedGraph {
         let upgraded = upgrade(&mut model, layouts::onnx::needed_opset(self.weights.values()))?;
         if !upgraded.is_empty() {
             let nodes: Vec<String> = upgraded.iter().map(|(name, op_type)| format!("{name} ({op_type})")).collect();
-            control
-                .warn(WarningCode::OpsetUpgraded, format!("carried to opset {}: {}", model.opset(), nodes.join(", ")));
+            control.warn(WarningCode::OpsetUpgraded, format!("carried to opset {}: {}", model.opset(), few(&nodes)));
         }
         let written = weights::write(&self.model, model, &self.weights, inputs, out, control)?;
         let mut outcome = Outcome {
