@@ -85,7 +85,15 @@ fn done(done: &Done, elsewhere: impl Fn(&str) -> bool, out: &Path) -> Result<(),
         return Err("its summary is larger than a summary is".to_owned());
     }
     all(done.artifacts.iter().filter(|artifact| !elsewhere(&artifact.name)), out)?;
-    done.artifacts.iter().try_for_each(|artifact| name(&artifact.name))
+    let mut names = BTreeSet::new();
+    for artifact in &done.artifacts {
+        name(&artifact.name)?;
+        if !names.insert(&artifact.name) {
+            return Err(format!("it names `{}` twice", artifact.name));
+        }
+        media_type(&artifact.media_type)?;
+    }
+    Ok(())
 }
 
 /// Whether the file of a shard is one.
@@ -117,8 +125,18 @@ fn all<'a>(artifacts: impl IntoIterator<Item = &'a Artifact>, out: &Path) -> Res
 /// A relative path that goes down, of a sane length.
 fn name(name: &str) -> Result<(), String> {
     let plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
-    let fine = plain && !name.is_empty() && name.len() <= 1024 && !name.chars().any(char::is_control);
+    // What is between two slashes is lost on the way, and to some clients the other slash is one too.
+    let odd = name.contains("//") || name.chars().any(|c| c.is_control() || c == '\\');
+    let fine = plain && !name.is_empty() && name.len() <= 1024 && !odd;
     if fine { Ok(()) } else { Err(format!("{name:?} is no name of a result")) }
+}
+
+/// A type and a subtype, which become a header.
+fn media_type(text: &str) -> Result<(), String> {
+    let word =
+        |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
+    let fine = text.len() <= 100 && text.split_once('/').is_some_and(|(kind, subtype)| word(kind) && word(subtype));
+    if fine { Ok(()) } else { Err(format!("{text:?} is no media type")) }
 }
 
 #[cfg(test)]
@@ -143,7 +161,7 @@ mod tests {
         let believed = |name: &str, size| all([&artifact(name, size)], &out).is_ok();
         assert!(believed("model.onnx", 4));
         assert!(!believed("model.onnx", 5));
-        for name in ["../secret", "/etc/passwd", "link", "up/secret", "missing", "", ".", "a\nb"] {
+        for name in ["../secret", "/etc/passwd", "link", "up/secret", "missing", "", ".", "a\nb", "a//b", "a\\b"] {
             assert!(!believed(name, 4), "{name}");
         }
     }

@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
+mod powers;
+#[cfg(target_os = "linux")]
 mod resources;
 #[cfg(target_os = "linux")]
 mod syscalls;
@@ -17,6 +19,7 @@ pub(super) fn confine(limits: &Confinement) -> Vec<String> {
         alone(),
         resources::limit(limits).map_err(|why| format!("limits of memory and time: {why}")),
         files::confine(limits).map_err(|why| format!("files: {why}")),
+        powers::drop().map_err(|why| format!("powers of root: {why}")),
         syscalls::confine().map_err(|why| format!("system calls: {why}")),
     ];
     steps.into_iter().filter_map(Result::err).collect()

@@ -8,6 +8,8 @@ use super::super::limits::Confinement;
 
 /// Files that a computation has open at a time: shards, data, libraries.
 const OPEN_FILES: u64 = 1024;
+/// Bytes of the first thread's stack.
+const STACK: u64 = 8 << 20;
 /// Seconds between the signal that the time is up, which says why, and the end of a process that does not heed it.
 const CPU_GRACE: u64 = 60;
 
@@ -24,6 +26,8 @@ pub(super) fn limit(limits: &Confinement) -> Result<(), String> {
         (Resource::Nofile, Some(OPEN_FILES), Some(OPEN_FILES)),
         (Resource::Fsize, Some(limits.file_bytes), Some(limits.file_bytes)),
         (Resource::Cpu, limits.cpu_seconds, limits.cpu_seconds.map(|seconds| seconds.saturating_add(CPU_GRACE))),
+        // Only the first thread's grows, and none of the data counts it.
+        (Resource::Stack, Some(STACK), Some(STACK)),
         // What it maps of files to read does not count.
         (Resource::Data, memory, memory),
     ];

@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 
 use libc::{
-    CLONE_THREAD, ENOSYS, EPERM, MAP_ANONYMOUS, MAP_SHARED, SYS_accept, SYS_accept4, SYS_acct, SYS_add_key, SYS_bind,
-    SYS_bpf, SYS_chroot, SYS_clock_settime, SYS_clone, SYS_clone3, SYS_connect, SYS_delete_module, SYS_execve,
-    SYS_execveat, SYS_fanotify_init, SYS_fchmod, SYS_fchmodat, SYS_fchown, SYS_fchownat, SYS_finit_module,
-    SYS_fremovexattr, SYS_fsconfig, SYS_fsetxattr, SYS_fsmount, SYS_fsopen, SYS_fspick, SYS_init_module,
-    SYS_inotify_add_watch, SYS_inotify_init1, SYS_io_uring_enter, SYS_io_uring_register, SYS_io_uring_setup,
-    SYS_ioprio_set, SYS_kcmp, SYS_kexec_file_load, SYS_kexec_load, SYS_keyctl, SYS_kill, SYS_listen, SYS_lremovexattr,
-    SYS_lsetxattr, SYS_memfd_create, SYS_memfd_secret, SYS_migrate_pages, SYS_mknodat, SYS_mmap, SYS_mount,
-    SYS_mount_setattr, SYS_move_mount, SYS_move_pages, SYS_mq_open, SYS_msgget, SYS_name_to_handle_at,
-    SYS_open_by_handle_at, SYS_open_tree, SYS_perf_event_open, SYS_pidfd_getfd, SYS_pidfd_open, SYS_pidfd_send_signal,
-    SYS_pivot_root, SYS_prlimit64, SYS_process_madvise, SYS_process_mrelease, SYS_process_vm_readv,
-    SYS_process_vm_writev, SYS_ptrace, SYS_quotactl, SYS_reboot, SYS_recvmmsg, SYS_recvmsg, SYS_removexattr,
-    SYS_request_key, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_sched_setaffinity, SYS_sched_setattr,
-    SYS_sched_setparam, SYS_sched_setscheduler, SYS_semget, SYS_sendmmsg, SYS_sendmsg, SYS_setns, SYS_setpgid,
-    SYS_setpriority, SYS_setsid, SYS_settimeofday, SYS_setxattr, SYS_shmat, SYS_shmctl, SYS_shmget, SYS_socket,
-    SYS_socketpair, SYS_swapoff, SYS_swapon, SYS_symlinkat, SYS_syslog, SYS_tkill, SYS_umount2, SYS_unshare,
-    SYS_userfaultfd, SYS_utimensat, SYS_vhangup, c_int, c_long,
+    CLONE_THREAD, ENOSYS, EPERM, MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_SHARED, PR_SET_PDEATHSIG, SYS_accept, SYS_accept4,
+    SYS_acct, SYS_add_key, SYS_adjtimex, SYS_bind, SYS_bpf, SYS_chroot, SYS_clock_adjtime, SYS_clock_settime,
+    SYS_clone, SYS_clone3, SYS_connect, SYS_delete_module, SYS_execve, SYS_execveat, SYS_fanotify_init, SYS_fchmod,
+    SYS_fchmodat, SYS_fchown, SYS_fchownat, SYS_finit_module, SYS_fremovexattr, SYS_fsconfig, SYS_fsetxattr,
+    SYS_fsmount, SYS_fsopen, SYS_fspick, SYS_init_module, SYS_inotify_add_watch, SYS_inotify_init1, SYS_io_uring_enter,
+    SYS_io_uring_register, SYS_io_uring_setup, SYS_ioprio_set, SYS_kcmp, SYS_kexec_file_load, SYS_kexec_load,
+    SYS_keyctl, SYS_kill, SYS_listen, SYS_lremovexattr, SYS_lsetxattr, SYS_memfd_create, SYS_memfd_secret,
+    SYS_migrate_pages, SYS_mknodat, SYS_mmap, SYS_mount, SYS_mount_setattr, SYS_move_mount, SYS_move_pages,
+    SYS_mq_open, SYS_msgget, SYS_name_to_handle_at, SYS_open_by_handle_at, SYS_open_tree, SYS_perf_event_open,
+    SYS_pidfd_getfd, SYS_pidfd_open, SYS_pidfd_send_signal, SYS_pivot_root, SYS_prctl, SYS_prlimit64,
+    SYS_process_madvise, SYS_process_mrelease, SYS_process_vm_readv, SYS_process_vm_writev, SYS_ptrace, SYS_quotactl,
+    SYS_reboot, SYS_recvmmsg, SYS_recvmsg, SYS_removexattr, SYS_request_key, SYS_rt_sigqueueinfo,
+    SYS_rt_tgsigqueueinfo, SYS_sched_setaffinity, SYS_sched_setattr, SYS_sched_setparam, SYS_sched_setscheduler,
+    SYS_semget, SYS_sendmmsg, SYS_sendmsg, SYS_setdomainname, SYS_sethostname, SYS_setns, SYS_setpgid, SYS_setpriority,
+    SYS_setsid, SYS_settimeofday, SYS_setxattr, SYS_shmat, SYS_shmctl, SYS_shmget, SYS_socket, SYS_socketpair,
+    SYS_swapoff, SYS_swapon, SYS_symlinkat, SYS_syslog, SYS_tkill, SYS_umount2, SYS_unshare, SYS_userfaultfd,
+    SYS_utimensat, SYS_vhangup, c_int, c_long,
 };
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -111,7 +112,9 @@ const REFUSED: &[c_long] = &[
     // What is of the whole machine: its clock, its modules, its keys, its name spaces.
     SYS_acct,
     SYS_add_key,
+    SYS_adjtimex,
     SYS_bpf,
+    SYS_clock_adjtime,
     SYS_clock_settime,
     SYS_delete_module,
     SYS_finit_module,
@@ -123,6 +126,8 @@ const REFUSED: &[c_long] = &[
     SYS_quotactl,
     SYS_reboot,
     SYS_request_key,
+    SYS_setdomainname,
+    SYS_sethostname,
     SYS_setns,
     SYS_settimeofday,
     SYS_swapoff,
@@ -131,10 +136,12 @@ const REFUSED: &[c_long] = &[
     SYS_unshare,
     SYS_userfaultfd,
     SYS_vhangup,
-    // fchmodat2, setxattrat and removexattrat, which the table of names does not know yet.
+    // fchmodat2, setxattrat, removexattrat, open_tree_attr and file_setattr, which the table of names does not know yet.
     452,
     463,
     466,
+    467,
+    469,
 ];
 /// The same under the names that only older processors have.
 #[cfg(target_arch = "x86_64")]
@@ -188,9 +195,15 @@ fn refused() -> Result<Rules, BackendError> {
     };
     // A process of its own, where a thread is meant.
     rules.insert(SYS_clone, vec![SeccompRule::new(vec![masked(0, CLONE_THREAD, 0)?])?]);
-    // Memory that is shared with nobody, and so counts for nobody.
+    // Memory that is shared with nobody, and so counts for nobody; and what grows as a stack, which counts as none of the data.
     let shared = MAP_SHARED | MAP_ANONYMOUS;
-    rules.insert(SYS_mmap, vec![SeccompRule::new(vec![masked(3, shared, shared)?])?]);
+    let uncounted = [(shared, shared), (MAP_GROWSDOWN, MAP_GROWSDOWN)];
+    let uncounted = uncounted.map(|(mask, value)| SeccompRule::new(vec![masked(3, mask, value)?]));
+    rules.insert(SYS_mmap, uncounted.into_iter().collect::<Result<_, _>>()?);
+    // To outlive its parent.
+    let orphan =
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, PR_SET_PDEATHSIG.unsigned_abs().into())?;
+    rules.insert(SYS_prctl, vec![SeccompRule::new(vec![orphan])?]);
     // Limits of another process.
     let other = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0)?;
     rules.insert(SYS_prlimit64, vec![SeccompRule::new(vec![other])?]);
