@@ -26,6 +26,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The caller in one word.
+    pub fn caller(&self) -> String {
+        format!("{}/{}", self.tenant, self.subject)
+    }
+
     /// Anyone who talks to a server without authentication.
     pub fn anybody() -> Self {
         Identity { tenant: Tenant::default(), scopes: Scopes::all(), subject: "anybody".to_owned() }

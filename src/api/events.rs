@@ -24,8 +24,8 @@ use super::{
     extract::{Params, PathParams},
     path_job::find,
     problem::Problem,
+    shares::Share,
     state::ApiState,
-    streams::OpenStream,
 };
 use crate::job::{Event, JobId, Notification, NotificationStream, Tenant, wait_for};
 
@@ -137,7 +137,7 @@ async fn events(
         let events = events.into_iter().map(EventView::from).collect();
         return Ok(Json(EventPage { events, next_after }).into_response());
     }
-    let place = state.streams.open(&reader.0).ok_or(ApiError::Streams)?;
+    let place = state.streams.take(reader.0.caller()).ok_or(ApiError::Streams)?;
     let last_seen: i64 = text(header::HeaderName::from_static("last-event-id")).parse().unwrap_or(0);
     let notifications = state.jobs.notifications();
     let draining = state.draining.clone();
@@ -157,7 +157,7 @@ struct Follow {
     notifications: NotificationStream,
     draining: watch::Receiver<bool>,
     /// Among the streams that its caller has open.
-    _place: OpenStream,
+    _place: Share,
 }
 
 impl Follow {

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::network::network;
 use crate::digest::sha256_hex;
 
 /// What failures are counted over.
@@ -24,7 +25,7 @@ pub struct Failures {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// How often an address failed since then.
+    /// How often a network failed since then.
     wrong: HashMap<IpAddr, (Instant, u32)>,
     /// Digests of credentials that were right.
     right: HashSet<String>,
@@ -39,7 +40,7 @@ impl Failures {
     /// Whether credentials are to be looked at; `Err` is the time until they are.
     pub(super) fn check(&self, from: IpAddr, bearer: &str, now: Instant) -> Result<(), Duration> {
         let seen = self.seen();
-        match seen.wrong.get(&from).filter(|(_, count)| *count >= self.most) {
+        match seen.wrong.get(&network(from)).filter(|(_, count)| *count >= self.most) {
             Some((since, _)) if !seen.right.contains(&sha256_hex(bearer.as_bytes())) => {
                 let left = MINUTE.saturating_sub(now.saturating_duration_since(*since));
                 if left.is_zero() { Ok(()) } else { Err(left) }
@@ -59,11 +60,16 @@ impl Failures {
 
     /// Counts credentials that are wrong, by now at least.
     pub(super) fn was_wrong(&self, from: IpAddr, bearer: &str, now: Instant) {
+        let from = network(from);
         let mut seen = self.seen();
         seen.right.remove(&sha256_hex(bearer.as_bytes()));
         let over = |since: Instant| now.saturating_duration_since(since) >= MINUTE;
         if seen.wrong.len() >= MOST {
             seen.wrong.retain(|_, (since, _)| !over(*since));
+        }
+        // Where there is no room for one more network, those that are known are still counted.
+        if seen.wrong.len() >= MOST && !seen.wrong.contains_key(&from) {
+            return;
         }
         let (since, count) = seen.wrong.entry(from).or_insert((now, 0));
         if over(*since) {

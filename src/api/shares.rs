@@ -1,52 +1,49 @@
-//! [`Streams`]: how many streams of events each caller follows. Each is a connection and a listener, for as long as it lasts.
+//! [`Shares`]: how many of something each caller holds at a time, so that one leaves something to the others.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::access::Identity;
-
-/// The streams that are open, by caller.
+/// What is held, by caller.
 #[derive(Debug)]
-pub struct Streams {
+pub struct Shares {
     most: usize,
-    open: Mutex<HashMap<String, usize>>,
+    held: Mutex<HashMap<String, usize>>,
 }
 
-/// A stream that is open, until it is dropped.
+/// One of what a caller holds, until it is dropped.
 #[derive(Debug)]
-pub(super) struct OpenStream {
-    streams: Arc<Streams>,
+pub(super) struct Share {
+    shares: Arc<Shares>,
     caller: String,
 }
 
-impl Streams {
+impl Shares {
     /// At most so many of one caller.
     pub fn new(most: usize) -> Self {
-        Streams { most, open: Mutex::default() }
+        Shares { most, held: Mutex::default() }
     }
 
     /// One more of a caller; none if it has as many as it may.
-    pub(super) fn open(self: &Arc<Self>, who: &Identity) -> Option<OpenStream> {
-        let caller = format!("{}/{}", who.tenant, who.subject);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(caller.clone()).or_default();
+    pub(super) fn take(self: &Arc<Self>, caller: String) -> Option<Share> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.entry(caller.clone()).or_default();
         if *count >= self.most {
             return None;
         }
         *count += 1;
-        Some(OpenStream { streams: Arc::clone(self), caller })
+        Some(Share { shares: Arc::clone(self), caller })
     }
 }
 
-impl Drop for OpenStream {
+impl Drop for Share {
     fn drop(&mut self) {
-        let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.caller) {
+        let mut held = self.shares.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.caller) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.caller);
+                held.remove(&self.caller);
             }
         }
     }
@@ -57,14 +54,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_has_so_many_streams_and_none_is_remembered_once_closed() {
-        let streams = Arc::new(Streams::new(2));
-        let (anybody, other) = (Identity::anybody(), Identity { subject: "other".to_owned(), ..Identity::anybody() });
-        let (first, second) = (streams.open(&anybody).unwrap(), streams.open(&anybody).unwrap());
-        assert!(streams.open(&anybody).is_none() && streams.open(&other).is_some());
+    fn a_caller_holds_so_many_and_none_is_remembered_once_all_are_back() {
+        let shares = Arc::new(Shares::new(2));
+        let take = |caller: &str| shares.take(caller.to_owned());
+        let (first, second) = (take("a").unwrap(), take("a").unwrap());
+        assert!(take("a").is_none() && take("b").is_some());
         drop(first);
-        let third = streams.open(&anybody).unwrap();
+        let third = take("a").unwrap();
         drop((second, third));
-        assert!(streams.open.lock().unwrap().is_empty());
+        assert!(shares.held.lock().unwrap().is_empty());
     }
 }

@@ -9,7 +9,7 @@ use super::{
     failures::Failures,
     limits::Limits,
     ports::{DiskProbe, InputPolicy, Telemetry, WebhookPolicy},
-    streams::Streams,
+    shares::Shares,
 };
 use crate::{
     access::KeyStore,
@@ -47,7 +47,9 @@ pub struct ApiState {
     /// Wrong credentials, by address; not counted without it.
     pub failures: Option<Arc<Failures>>,
     /// The streams of events that are open.
-    pub streams: Arc<Streams>,
+    pub streams: Arc<Shares>,
+    /// The answers that each tenant waits for or takes; not counted without it.
+    pub answers: Option<Arc<Shares>>,
     /// Where inputs may come from.
     pub inputs: Arc<dyn InputPolicy>,
     /// Where webhooks may be.

@@ -158,7 +158,10 @@ pub(super) struct JobView {
     /// and no worker has planned.
     #[schema(value_type = Option<Object>)]
     effective_config: Value,
+    /// What the user should know of; in lists the first five.
     warnings: Vec<WarningView>,
+    /// How many warnings there are.
+    warning_count: usize,
     error: Option<FailureView>,
     result: Option<ResultView>,
     labels: BTreeMap<String, String>,
@@ -187,6 +190,8 @@ impl JobView {
     }
 
     fn of(mut job: Job, whole: bool) -> Self {
+        const LISTED: usize = 5;
+        let warnings = if whole { usize::MAX } else { LISTED };
         let effective_config = job.effective_config.take().unwrap_or(Value::Null);
         let link = |tail: &str| format!("/v1/jobs/{}{tail}", job.id);
         JobView {
@@ -213,7 +218,8 @@ impl JobView {
                     eta_seconds: *eta_seconds,
                 }
             }),
-            warnings: job.warnings.iter().map(WarningView::from).collect(),
+            warning_count: job.warnings.len(),
+            warnings: job.warnings.iter().take(warnings).map(WarningView::from).collect(),
             error: job.error.as_ref().map(FailureView::from),
             name: job.spec.name,
             status: job.status,

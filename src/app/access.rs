@@ -2,10 +2,10 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use super::resources::Resources;
+use super::{http::connections, resources::Resources};
 use crate::{
-    api::{Access, Failures, Limits},
-    config::{AccessConfig, ServeConfig},
+    api::{Access, Failures, Limits, Shares},
+    config::{AccessConfig, HttpConfig, ServeConfig},
     outbound::OpenId,
 };
 
@@ -31,4 +31,20 @@ pub(super) fn access(config: &ServeConfig, resources: &Resources) -> (Access, Op
 pub(super) fn failures(config: &ServeConfig, access: &Access) -> Option<Arc<Failures>> {
     let most = config.access.auth_failures.unwrap_or(FAILURES);
     matches!(access, Access::Keys(..)).then(|| Arc::new(Failures::new(most)))
+}
+
+/// No tenant has more than half of the connections; where nobody is known, the limit by address must do.
+pub(super) fn answers(config: &HttpConfig, access: &Access) -> Option<Arc<Shares>> {
+    let most = connections(config).total.div_ceil(2);
+    matches!(access, Access::Keys(..)).then(|| Arc::new(Shares::new(most)))
+}
+
+/// Says so where there are keys and none is needed: whoever made them may think otherwise.
+pub(super) async fn warn_of_keys(access: &Access, resources: &Resources) {
+    let open = matches!(access, Access::Open);
+    if open && resources.database.keys.keys(None).await.is_ok_and(|keys| !keys.is_empty()) {
+        tracing::warn!(
+            "there are API keys, and this server needs none: it listens to this machine alone, or --no-auth is given"
+        );
+    }
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::error::AppError;
 use crate::{
-    api::{ConnectionLimits, CorsOrigins, HttpSettings, Pace},
+    api::{ConnectionLimits, CorsOrigins, HttpSettings, Pace, Taking},
     config::HttpConfig,
 };
 
@@ -23,9 +23,6 @@ pub(super) fn settings(config: &HttpConfig, listen: SocketAddr) -> Result<HttpSe
     })
 }
 
-/// How long a client may take nothing of an answer. Who pauses a download for longer goes on with a range.
-const STALL: Duration = Duration::from_secs(30);
-
 /// How many connections there may be. Half of the files that the process may open are left for everything else.
 pub(super) fn connections(config: &HttpConfig) -> ConnectionLimits {
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -36,7 +33,8 @@ pub(super) fn connections(config: &HttpConfig) -> ConnectionLimits {
         per_address: count(config.max_connections_per_address).min(total),
         head: seconds(config.head_timeout_seconds),
         idle: seconds(config.keep_alive_seconds),
-        stall: STALL,
+        // Who pauses a download for longer goes on with a range.
+        taking: Taking { window: seconds(config.body_timeout_seconds), least: config.body_bytes_per_second },
     }
 }
 

@@ -28,7 +28,7 @@ use self::{
     workers::Tasks,
 };
 use crate::{
-    api::{self, Access, ApiState, Limits, Streams},
+    api::{self, Access, ApiState, Limits, Shares},
     compute::{Compute, IsolationReport},
     config::{ServeConfig, WorkerConfig},
     outbound::{Guard, Sender},
@@ -58,6 +58,7 @@ impl App {
         let loopback = config.listen.ip().is_loopback();
         let (access, limits) = access::access(config, &resources);
         let needs_key = matches!(access, Access::Keys(..));
+        access::warn_of_keys(&access, &resources).await;
         let open = Open { files: loopback && resources.embedded() && !needs_key, buckets: loopback };
         let sources = resources.sources(&config.worker.storage, open)?;
         let unheard = |source| AppError::Listen { address: config.listen, source };
@@ -156,7 +157,8 @@ fn api_state(
             places: PlanPlaces::new(usize::try_from(config.http.max_plans).unwrap_or(usize::MAX)),
         }),
         failures: access::failures(config, &access),
-        streams: Arc::new(Streams::new(http::count(config.http.max_streams))),
+        streams: Arc::new(Shares::new(http::count(config.http.max_streams))),
+        answers: access::answers(&config.http, &access),
         access,
         limits,
         inputs: Arc::new(sources),

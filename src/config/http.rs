@@ -19,11 +19,11 @@ pub struct HttpConfig {
     pub allow_hosts: Vec<String>,
 
     /// The most connections at a time, at most half the files that the process may open. Where there is no room, the one that
-    /// has waited longest for a request is closed.
+    /// has waited longest for a request is closed. With keys, no tenant has more than half of them in hand.
     #[arg(long, env = "PTQD_MAX_CONNECTIONS", value_name = "N", default_value_t = Self::MAX_CONNECTIONS, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
 
-    /// The most connections of one address at a time. Behind a proxy all have its address: give the number of
+    /// The most connections of one address at a time, or of one IPv6 network of 64 bits. Behind a proxy all have its address: give the number of
     /// --max-connections there.
     #[arg(long, env = "PTQD_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N", default_value_t = Self::MAX_CONNECTIONS_PER_ADDRESS, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections_per_address: u32,
@@ -40,11 +40,12 @@ pub struct HttpConfig {
     #[arg(long, env = "PTQD_KEEP_ALIVE_SECONDS", value_name = "N", default_value_t = Self::KEEP_ALIVE_SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
     pub keep_alive_seconds: u32,
 
-    /// The most seconds that a request's body is waited for, and a second more for every --body-bytes-per-second that came.
+    /// The most seconds that a request's body is waited for, and a second more for every --body-bytes-per-second that came; and
+    /// what the bytes that a client takes of an answer are counted over.
     #[arg(long, env = "PTQD_BODY_TIMEOUT_SECONDS", value_name = "N", default_value_t = Self::BODY_TIMEOUT_SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
     pub body_timeout_seconds: u32,
 
-    /// The least bytes a second of a body that takes longer, uploads included.
+    /// The least bytes a second of a body that takes longer, uploads and downloads included.
     #[arg(long, env = "PTQD_BODY_BYTES_PER_SECOND", value_name = "N", default_value_t = Self::BODY_BYTES_PER_SECOND, value_parser = clap::value_parser!(u32).range(1..))]
     pub body_bytes_per_second: u32,
 

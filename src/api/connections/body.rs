@@ -1,4 +1,4 @@
-//! [`Held`]: the body of an answer, until whose last byte a connection is busy.
+//! [`Held`]: the body of an answer, until whose last byte something is taken: a connection, a share.
 
 use std::{
     pin::Pin,
@@ -8,16 +8,14 @@ use std::{
 use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
 
-use super::table::Busy;
-
-/// A body, and what says that its connection is busy.
+/// A body, and what is held for it.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) body: Body,
-    pub(super) _busy: Busy,
+pub(in crate::api) struct Held<T> {
+    pub(in crate::api) body: Body,
+    pub(in crate::api) _held: T,
 }
 
-impl http_body::Body for Held {
+impl<T: Unpin> http_body::Body for Held<T> {
     type Data = Bytes;
     type Error = axum::Error;
 

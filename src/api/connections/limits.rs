@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::paced::Taking;
+
 /// How many connections there may be, and how long they may wait.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
@@ -13,6 +15,6 @@ pub struct ConnectionLimits {
     pub head: Duration,
     /// How long a connection may wait for the whole head of its next request.
     pub idle: Duration,
-    /// How long a client may take nothing of an answer.
-    pub stall: Duration,
+    /// How slowly a client may take an answer.
+    pub taking: Taking,
 }

@@ -3,6 +3,7 @@
 
 mod body;
 mod limits;
+mod paced;
 mod table;
 
 use std::{
@@ -28,9 +29,10 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-pub use self::limits::ConnectionLimits;
+pub(super) use self::body::Held;
+pub use self::{limits::ConnectionLimits, paced::Taking};
 use self::{
-    body::Held,
+    paced::Paced,
     table::{Place, Table},
 };
 
@@ -53,7 +55,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
                 Ok((stream, peer)) => {
                     // One that finds no place is closed at once.
                     if let Some(place) = table.enter(peer.ip(), Instant::now()) {
-                        end_when_stalled(&stream, limits.stall);
+                        let _ = stream.set_nodelay(true);
+                        let stream = Paced::new(stream, limits.taking);
                         connections.spawn(connection(stream, peer, router.clone(), place, stopped.clone()));
                     }
                 }
@@ -65,18 +68,6 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
     let _ = stopping.send(true);
     while connections.join_next().await.is_some() {}
 }
-
-/// Has the kernel end a connection whose client takes nothing for so long: an answer that nobody reads would hold a place.
-#[cfg(target_os = "linux")]
-fn end_when_stalled(stream: &TcpStream, stall: Duration) {
-    let milliseconds = u32::try_from(stall.as_millis()).unwrap_or(u32::MAX);
-    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
-        tracing::debug!(%error, "a client that stalls is not ended");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn end_when_stalled(_: &TcpStream, _: Duration) {}
 
 /// A client that went away at once is nobody's trouble. What else there is lasts: no descriptors are left, or no memory.
 async fn after_error(table: &Table, error: &io::Error) {
@@ -92,7 +83,7 @@ async fn after_error(table: &Table, error: &io::Error) {
 
 /// One connection, until either side closes it.
 async fn connection(
-    stream: TcpStream,
+    stream: Paced<TcpStream>,
     peer: SocketAddr,
     router: Router,
     place: Place,
@@ -100,7 +91,6 @@ async fn connection(
 ) {
     /// What is read ahead of one connection, in bytes: no head of a request is larger.
     const BUFFER: usize = 128 << 10;
-    let _ = stream.set_nodelay(true);
     let place = Arc::new(place);
     let service = service_fn(|request: Request<Incoming>| {
         let (router, busy) = (router.clone(), place.busy());
@@ -108,7 +98,7 @@ async fn connection(
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer.ip()));
             let response: Response<Body> = router.oneshot(request).await?;
-            Ok::<_, Infallible>(response.map(|body| Held { body, _busy: busy }))
+            Ok::<_, Infallible>(response.map(|body| Held { body, _held: busy }))
         }
     });
     // The table has the times.
@@ -134,7 +124,6 @@ async fn connection(
 }
 
 #[cfg(test)]
-#[cfg(target_os = "linux")]
 mod tests {
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -147,8 +136,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let long = Duration::from_secs(60);
-        let limits =
-            ConnectionLimits { total: 9, per_address: 9, head: long, idle: long, stall: Duration::from_millis(300) };
+        let taking = Taking { window: Duration::from_millis(300), least: 4096 };
+        let limits = ConnectionLimits { total: 9, per_address: 9, head: long, idle: long, taking };
         let router = Router::new().route("/", get(async || vec![0_u8; LONG]));
         let server = tokio::spawn(serve(listener, router, limits, std::future::pending()));
         let mut client = TcpStream::connect(address).await.unwrap();

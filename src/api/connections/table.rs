@@ -13,6 +13,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::limits::ConnectionLimits;
+use crate::api::network::network;
 
 /// The connections that are open.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ struct Open {
 
 #[derive(Debug)]
 struct Connection {
+    /// The network that it came from.
     peer: IpAddr,
     state: State,
     close: Arc<Notify>,
@@ -66,6 +68,7 @@ impl Table {
 
     /// A place for a connection, taken from another one if need be; none while every other is busy.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Option<Place> {
+        let peer = network(peer);
         let mut open = self.lock();
         let of_peer = open.connections.values().filter(|other| other.peer == peer).count();
         if of_peer >= self.limits.per_address {
@@ -154,7 +157,7 @@ impl Drop for Busy {
 mod tests {
     use std::time::Duration;
 
-    use super::*;
+    use super::{super::paced::Taking, *};
 
     const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
     const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
@@ -166,7 +169,7 @@ mod tests {
             per_address: 2,
             head: second,
             idle: 5 * second,
-            stall: second,
+            taking: Taking { window: second, least: 1 },
         }))
     }
 

@@ -109,6 +109,9 @@ pub(super) enum ApiError {
     /// The caller follows as many streams as it may.
     #[error("you follow as many streams of events as you may at a time; close one, or ask for pages with `after`")]
     Streams,
+    /// The caller's tenant has as many requests in hand as it may.
+    #[error("as many requests of your tenant are worked on, and answers sent, as may be at a time")]
+    Answers,
     /// The body did not come.
     #[error("the body came too slowly")]
     Slow,

@@ -66,6 +66,7 @@ impl ApiError {
             ApiError::Exceeded(Exceeded::QueuedJobs { .. }) => Some((header::RETRY_AFTER, QUEUE_SECONDS.into())),
             ApiError::Overloaded
             | ApiError::Streams
+            | ApiError::Answers
             | ApiError::TimedOut
             | ApiError::Draining
             | ApiError::Unavailable { .. } => Some((header::RETRY_AFTER, RETRY_SECONDS.into())),

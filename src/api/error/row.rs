@@ -70,6 +70,8 @@ codes! {
         RequestTimeout("request_timeout", "Ask again after the time in `Retry-After`.", row(StatusCode::SERVICE_UNAVAILABLE, "Request timeout", true));
         /// A job in its state cannot be changed so.
         StateConflict("state_conflict", "See in `detail` which state it would have to be in.", row(StatusCode::CONFLICT, "State conflict", false));
+        /// This client's tenant has as many requests in hand as it may.
+        TooManyAtOnce("too_many_at_once", "Wait for an answer, or end a download, before you ask again.", row(StatusCode::TOO_MANY_REQUESTS, "Too many at once", true));
         /// This client follows as many streams of events as it may.
         TooManyStreams("too_many_streams", "Close a stream, or read events as pages with `after`.", row(StatusCode::TOO_MANY_REQUESTS, "Too many streams", true));
         /// There is no key, or not one that is known.
@@ -120,6 +122,7 @@ impl ApiError {
             ApiError::RateLimited { .. } => ProblemCode::RateLimited,
             ApiError::Throttled { .. } => ProblemCode::AuthenticationThrottled,
             ApiError::Streams => ProblemCode::TooManyStreams,
+            ApiError::Answers => ProblemCode::TooManyAtOnce,
             ApiError::Slow => ProblemCode::BodyTimeout,
             ApiError::Host => ProblemCode::HostNotAllowed,
             ApiError::CrossSite => ProblemCode::CrossSite,

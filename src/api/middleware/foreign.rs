@@ -63,8 +63,10 @@ impl Own {
     /// origin tells. With keys it need not: such a page has none.
     fn cross_site(&self, host: Option<&HeaderValue>, headers: &HeaderMap) -> bool {
         match headers.get("sec-fetch-site") {
-            Some(site) => site == "cross-site",
-            None => headers.get(header::ORIGIN).filter(|_| self.open).is_some_and(|origin| {
+            Some(site) if site == "cross-site" => true,
+            Some(site) if site == "same-origin" || site == "none" => false,
+            // Another port of this machine is the same site, and another program.
+            _ => headers.get(header::ORIGIN).filter(|_| self.open).is_some_and(|origin| {
                 let origin = origin.to_str().unwrap_or_default();
                 let authority = origin.split_once("://").map(|(_, authority)| authority.as_bytes());
                 authority != host.map(HeaderValue::as_bytes)
@@ -115,6 +117,8 @@ mod tests {
             assert!(post(&server, &[cross, ("origin", "https://app.example")]));
             assert!(post(&server, &[("sec-fetch-site", "same-origin"), ("origin", "http://localhost:8080")]));
             assert!(post(&server, &[]), "a program, no browser");
+            let port = [("sec-fetch-site", "same-site"), ("origin", "http://localhost:9000")];
+            assert_eq!(post(&server, &port), !open, "another program of this machine");
             assert_eq!(post(&server, &[foreign]), !open, "a browser that does not tell the site");
             assert!(post(&server, &[("origin", "http://localhost:8080")]));
         }

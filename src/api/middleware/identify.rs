@@ -3,13 +3,18 @@
 use std::{sync::Arc, time::Instant};
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     http::header,
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use crate::api::{connections::Peer, error::ApiError, state::ApiState};
+use crate::api::{
+    connections::{Held, Peer},
+    error::ApiError,
+    state::ApiState,
+};
 
 /// Finds out who asks, for the handlers and the rate limit. One who is nobody is turned away by the handlers that want
 /// somebody: the page, the documents and the probes want nobody.
@@ -45,8 +50,13 @@ pub(super) async fn identify(State(state): State<ApiState>, mut request: Request
         Ok(left) => left,
         Err(wait) => return ApiError::RateLimited { wait }.into_response(),
     };
+    let share = state.answers.as_ref().map(|answers| answers.take(who.tenant.to_string()).ok_or(ApiError::Answers));
+    let share = match share.transpose() {
+        Ok(share) => share,
+        Err(error) => return error.into_response(),
+    };
     request.extensions_mut().insert(who);
-    let mut response = next.run(request).await;
+    let mut response = next.run(request).await.map(|body| Body::new(Held { body, _held: share }));
     if let Some(left) = left {
         left.write(response.headers_mut());
     }
