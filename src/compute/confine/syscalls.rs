@@ -136,7 +136,9 @@ const REFUSED: &[c_long] = &[
     SYS_unshare,
     SYS_userfaultfd,
     SYS_vhangup,
-    // fchmodat2, setxattrat, removexattrat, open_tree_attr and file_setattr, which the table of names does not know yet.
+    // quotactl_fd, fchmodat2, setxattrat, removexattrat, open_tree_attr and file_setattr, which the table of names does not
+    // know yet.
+    443,
     452,
     463,
     466,
