@@ -19,7 +19,7 @@ use super::{
 use crate::{
     control::{Canceller, Control, Notice},
     engine::{self, EngineConfig},
-    fault::FaultCode,
+    fault::{FaultCode, Warning, WarningCode},
     job::Failure,
     pipeline::{PipelineError, ShardDone, ShardPipeline},
 };
@@ -96,7 +96,11 @@ impl Parent {
 
     fn compute(&self, request: &Request) -> Result<Output, ComputeError> {
         let notify = |notice: Notice| {
-            if let Err(error) = self.say(&FromChild::Notice(notice)) {
+            let Err(error) = self.say(&FromChild::Notice(notice)) else { return };
+            // Only a plan may be that large.
+            let message = format!("the job's plan is too large to be kept: {error}");
+            let warning = FromChild::Notice(Notice::Warning(Warning::new(WarningCode::PlanNotKept, message)));
+            if error.kind() != io::ErrorKind::InvalidData || self.say(&warning).is_err() {
                 let _ = writeln!(io::stderr(), "a notice was not sent: {error}");
             }
         };

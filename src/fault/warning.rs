@@ -48,6 +48,8 @@ codes! {
         OpsetUpgraded("opset_upgraded", "Nothing, or export the model with that opset.");
         /// Int4 weights with zero points are stored in a way that not every loader of the layout reads.
         PackedZeroPoints("packed_zero_points", "Serve it with vLLM, or choose int4 without zero points.");
+        /// The plan of a model with very many layers, or very long names, is too large to be kept.
+        PlanNotKept("plan_not_kept", "Read what became of each layer in the report.");
         /// The first samples are all the same.
         SamplesIdentical("samples_identical", "Give samples that differ as those of production do.");
         /// The model's batch is fixed, and the last samples do not fill one.

@@ -4,6 +4,10 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -28,7 +32,9 @@ pub struct Taking {
 pub(super) struct Paced<S> {
     stream: S,
     taking: Taking,
-    /// Bytes taken in this window.
+    /// Whether something waits to be taken.
+    stuck: Arc<AtomicBool>,
+    /// Bytes taken in this window, from its first wait on: what came before went to buffers of the kernel.
     taken: u64,
     /// How long they were waited for.
     waited: Duration,
@@ -37,8 +43,9 @@ pub(super) struct Paced<S> {
 }
 
 impl<S> Paced<S> {
-    pub(super) fn new(stream: S, taking: Taking) -> Self {
-        Paced { stream, taking, taken: 0, waited: Duration::ZERO, waiting: None }
+    /// `stuck` tells others whether something waits to be taken.
+    pub(super) fn new(stream: S, taking: Taking, stuck: Arc<AtomicBool>) -> Self {
+        Paced { stream, taking, stuck, taken: 0, waited: Duration::ZERO, waiting: None }
     }
 
     /// What is to be made of an attempt to write, of so many bytes if it got anywhere.
@@ -48,10 +55,14 @@ impl<S> Paced<S> {
         wrote: Poll<io::Result<T>>,
         bytes: impl Fn(&T) -> usize,
     ) -> Poll<io::Result<T>> {
+        self.stuck.store(wrote.is_pending(), Ordering::Relaxed);
         if wrote.is_ready() {
             self.waited += self.waiting.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
             self.taken += wrote_bytes(&wrote, bytes);
             return if self.close_window() { wrote } else { Poll::Ready(Err(too_slow())) };
+        }
+        if self.waited.is_zero() && self.waiting.is_none() {
+            self.taken = 0;
         }
         loop {
             let left = self.taking.window.saturating_sub(self.waited);
@@ -133,7 +144,8 @@ mod tests {
     /// the least in each 300 ms.
     async fn sent(bytes: usize, pause: u64) -> bool {
         let (server, mut client) = duplex(1000);
-        let mut server = Paced::new(server, Taking { window: Duration::from_millis(300), least: 10_000 });
+        let mut server =
+            Paced::new(server, Taking { window: Duration::from_millis(300), least: 10_000 }, Arc::default());
         let reader = tokio::spawn(async move {
             let mut taken = vec![0; bytes];
             loop {

@@ -6,7 +6,10 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -34,6 +37,8 @@ struct Connection {
     /// The network that it came from.
     peer: IpAddr,
     state: State,
+    /// Whether its client has yet to take what was answered.
+    stuck: Arc<AtomicBool>,
     close: Arc<Notify>,
 }
 
@@ -51,6 +56,7 @@ enum State {
 pub(super) struct Place {
     table: Arc<Table>,
     number: u64,
+    stuck: Arc<AtomicBool>,
     close: Arc<Notify>,
 }
 
@@ -76,19 +82,21 @@ impl Table {
         } else if open.connections.len() >= self.limits.total {
             open.close_longest_waiting(|_| true).then_some(())?;
         }
-        let (number, close) = (open.next, Arc::new(Notify::new()));
+        let (number, close, stuck) = (open.next, Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
         open.next += 1;
-        open.connections.insert(number, Connection { peer, state: State::New(now), close: Arc::clone(&close) });
+        let (own_close, own_stuck) = (Arc::clone(&close), Arc::clone(&stuck));
+        open.connections
+            .insert(number, Connection { peer, state: State::New(now), stuck: own_stuck, close: own_close });
         drop(open);
-        Some(Place { table: Arc::clone(self), number, close })
+        Some(Place { table: Arc::clone(self), number, stuck, close })
     }
 
     /// Closes those that have waited for longer than they may.
     pub(super) fn close_overdue(&self, now: Instant) {
-        let overdue = |connection: &Connection| match connection.state {
-            State::New(since) => now.saturating_duration_since(since) >= self.limits.head,
-            State::Idle(since) => now.saturating_duration_since(since) >= self.limits.idle,
-            State::Busy => false,
+        let overdue = |connection: &Connection| match connection.waiting() {
+            Some(State::New(since)) => now.saturating_duration_since(since) >= self.limits.head,
+            Some(State::Idle(since)) => now.saturating_duration_since(since) >= self.limits.idle,
+            Some(State::Busy) | None => false,
         };
         self.lock().connections.retain(|_, connection| {
             let close = overdue(connection);
@@ -115,11 +123,18 @@ impl Table {
     }
 }
 
+impl Connection {
+    /// How long it has waited for a request; nothing while the last answer is not taken.
+    fn waiting(&self) -> Option<State> {
+        (!self.stuck.load(Ordering::Relaxed)).then_some(self.state)
+    }
+}
+
 impl Open {
     /// Closes the one that has waited longest among those asked for. Whether there was one.
     fn close_longest_waiting(&mut self, among: impl Fn(&Connection) -> bool) -> bool {
         let waiting = self.connections.iter().filter(|(_, connection)| among(connection));
-        let since = waiting.filter_map(|(number, connection)| match connection.state {
+        let since = waiting.filter_map(|(number, connection)| match connection.waiting()? {
             State::New(since) | State::Idle(since) => Some((since, *number)),
             State::Busy => None,
         });
@@ -129,6 +144,11 @@ impl Open {
 }
 
 impl Place {
+    /// Where the connection says whether its client has yet to take what was answered.
+    pub(super) fn stuck(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stuck)
+    }
+
     /// Says that a request is in hand.
     pub(super) fn busy(&self) -> Busy {
         self.table.set(self.number, State::Busy);
@@ -209,5 +229,13 @@ mod tests {
         assert!(is_closed(&half) && !is_closed(&kept));
         table.close_overdue(after(60));
         assert!(is_closed(&kept) && !is_closed(&used), "a request takes as long as it takes");
+        let slow = table.enter(B, now).unwrap();
+        slow.stuck().store(true, Ordering::Relaxed);
+        drop(slow.busy());
+        table.close_overdue(after(600));
+        assert!(!is_closed(&slow), "its client has not taken all of the answer");
+        slow.stuck().store(false, Ordering::Relaxed);
+        table.close_overdue(after(600));
+        assert!(is_closed(&slow));
     }
 }

@@ -43,13 +43,18 @@ const LARGEST_REPORT: u64 = 256 << 20;
     params(("id" = String, Path, description = "The job's id.")),
     responses(
         (status = 200, description = "The plan.", body = Object),
-        (status = 404, description = "There is no such job.", body = Problem),
+        (status = 404, description = "There is no such job, or it ended without a plan.", body = Problem),
         (status = 409, description = "No worker has made the plan yet.", body = Problem),
     ))]
 async fn plan(State(state): State<ApiState>, PathJob(job): PathJob) -> Result<Json<Value>, ApiError> {
     let status = job.status.name();
-    let mut planned =
-        state.jobs.plan(&job.tenant, &job.id).await?.ok_or(ApiError::NotReady { what: "the plan", status })?;
+    // Where the job has ended, none will come.
+    let missing = if job.status.is_terminal() {
+        ApiError::NotFound { what: "plan of this job: none was made, or it was too large to be kept" }
+    } else {
+        ApiError::NotReady { what: "the plan", status }
+    };
+    let mut planned = state.jobs.plan(&job.tenant, &job.id).await?.ok_or(missing)?;
     cut(&mut planned);
     Ok(Json(planned))
 }
