@@ -42,6 +42,13 @@ pub struct QParams {
     pub zero_point: i8,
 }
 
+impl QParams {
+    /// The code of 0 where the codes of an 8-bit integer are counted from 0 on: 128 more.
+    pub fn unsigned_zero_point(self) -> u8 {
+        (self.zero_point as u8) ^ 0x80
+    }
+}
+
 /// The parameters of a block of weights of `source` format.
 ///
 /// Symmetric: the scale is [`scale_for`] the largest magnitude. Asymmetric: the range is widened to include 0,

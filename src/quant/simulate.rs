@@ -26,7 +26,7 @@ pub fn simulate(
     let params = match params {
         Some(params) => params,
         None => {
-            found = find(values, grid, scheme)?;
+            found = cell_params(grid, scheme, FloatFormat::F32, &|row| row_bytes(values, grid, &grid.whole(), row))?;
             &found
         }
     };
@@ -59,13 +59,19 @@ pub fn simulate(
     Ok(total)
 }
 
-fn find(values: &[f32], grid: &Grid, scheme: &Scheme) -> Result<Vec<QParams>, QuantError> {
+/// The parameters of each cell of a weight, as they will be stored: `row` gives the bytes of a row of its matrix. Values that
+/// are not finite are an error.
+pub fn cell_params<'a>(
+    grid: &Grid,
+    scheme: &Scheme,
+    format: FloatFormat,
+    row: &dyn Fn(usize) -> Cow<'a, [u8]>,
+) -> Result<Vec<QParams>, QuantError> {
     let whole = grid.whole();
     let (down, across) = grid.cells();
     let mut ranges = vec![MinMax::EMPTY; down * across];
-    let row = |row: usize| row_bytes(values, grid, &whole, row);
-    Block { format: FloatFormat::F32, grid, rect: &whole, isa: Isa::best(), row: &row }.observe(scheme, &mut ranges)?;
-    Ok(ranges.into_iter().map(|range| qparams(range, scheme, FloatFormat::F32)).collect())
+    Block { format, grid, rect: &whole, isa: Isa::best(), row }.observe(scheme, &mut ranges)?;
+    Ok(ranges.into_iter().map(|range| qparams(range, scheme, format)).collect())
 }
 
 fn row_bytes(values: &[f32], grid: &Grid, rect: &Rect, row: usize) -> Cow<'static, [u8]> {

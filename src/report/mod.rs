@@ -13,7 +13,7 @@ mod sensitivity;
 mod summary;
 mod weight;
 
-pub use activation::ActivationReport;
+pub use activation::{ActivationReport, AsymmetricRange};
 pub use artifact::{Artifact, media_type};
 pub use comparison::{Comparison, Latency, OutputReport, Right};
 pub use environment::{Environment, Policies};

@@ -33,6 +33,12 @@ codes! {
         AttentionTooLong("attention_too_long", "Use shorter sequences, or another `placement`, if the model runs elsewhere.");
         /// An addition that the runtime does not fuse with a convolution.
         NotResidual("not_residual", "Nothing: there would be nothing to gain.");
+        /// One of its operands is a constant, which the runtime's integer kernel does not take.
+        ConstantOperand("constant_operand", "Nothing: it is computed in floats.");
+        /// What it gives is an output of the model, in floats.
+        GivesAnOutput("gives_an_output", "Nothing: it is computed in floats.");
+        /// The runtime has no integer kernel for it.
+        NoIntegerKernel("no_integer_kernel", "Nothing: it would be slower in codes; name it without wildcards to have it quantized.");
         /// None of the layers next to it is quantized.
         NeighbourNotQuantized("neighbour_not_quantized", "Quantize a layer next to it.");
         /// The weight, or what the layer computes in, is of a type that the backend does not quantize: doubles, for example.

@@ -22,6 +22,7 @@ mod clouds;
 mod cluster;
 mod command_line;
 mod connections;
+mod cpu_placements;
 mod deploy;
 mod engine;
 mod faults;

@@ -17,8 +17,10 @@ use crate::{
     control::{Control, Phase},
     model::onnx::{
         Bytes, Constant, DeferredTensor, Graph, Model, ModelWriter, OnnxError, attribute_int, constant, new_node,
-        proto::data_type,
+        proto::{TensorProto, data_type},
     },
+    model::safetensors::OutTensor,
+    numeric::DType,
     quant::Granularity,
     report::WeightReport,
     tensor::Shape,
@@ -148,7 +150,11 @@ fn replace(
     let (mut dequantize, mut encoded) = (Vec::new(), Vec::new());
     for (name, (constant, chosen)) in constants {
         let one = onnx::tensors(name, &constant.shape, chosen, |wanted| graph.claim(wanted), deferred)?;
-        let mut node = new_node("DequantizeLinear", "", one.names(), name);
+        let mut names = one.names();
+        if chosen.zeros_stored && one.zero_points.is_none() && chosen.scheme.dtype.is_integer() {
+            names.push(zeros(graph, name, &one.scales, chosen.scheme.dtype));
+        }
+        let mut node = new_node("DequantizeLinear", "", names, name);
         let (axis, size) = match chosen.scheme.granularity {
             Granularity::PerChannel { axis } => (Some(axis), None),
             Granularity::PerGroup { axis, size } => (Some(axis), Some(size)),
@@ -166,6 +172,20 @@ fn replace(
     graph.remove(&gone.collect());
     graph.insert(0, dequantize);
     Ok(encoded)
+}
+
+/// A zero point of 0 for each scale of a weight.
+fn zeros(graph: &mut Graph, weight: &str, scales: &OutTensor, dtype: DType) -> String {
+    let name = graph.claim(&format!("{weight}.zero_point"));
+    let dims = scales.shape.dims();
+    graph.add_initializer(TensorProto {
+        name: Some(name.clone()),
+        dims: dims.iter().map(|&dim| dim as i64).collect(),
+        data_type: Some(dtype.spec().onnx),
+        raw_data: Some(Bytes::from(vec![0; dtype.spec().packing.row_bytes(scales.shape.elements())])),
+        ..Default::default()
+    });
+    name
 }
 
 /// Takes the large initializers out of the message, to be streamed: name and bytes of each.

@@ -54,6 +54,7 @@ fn ways(options: &Options, plan: &[LayerPlan], kept: impl Fn(usize) -> bool, can
         };
         let Ok((scheme, grid)) = options.weight_scheme(dtype, &candidate.shape, candidate.axis) else { continue };
         let chosen = WeightScheme::new(scheme, grid, candidate.format).encoded_by(options.encoder);
+        let chosen = WeightScheme { zeros_stored: options.placement.is_unsigned(), ..chosen };
         let of_constant = ways.entry(candidate.source.clone()).or_default();
         of_constant.entry(scheme).or_insert((chosen, Vec::new())).1.push(at);
     }

@@ -3,8 +3,10 @@
 //! The graph is prepared, then one calibration pass with observers in it tells the ranges; weights become low precision
 //! initializers and activations get Q/DQ pairs. The model is compared with the original on evaluation data.
 
+mod bias;
 mod calibrate;
 mod constants;
+mod cpu;
 mod data;
 mod opened;
 mod options;
@@ -14,6 +16,7 @@ mod ranges;
 mod reuse;
 mod rewrite;
 mod run;
+mod stem;
 
 use std::path::Path;
 

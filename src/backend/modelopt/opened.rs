@@ -1,24 +1,25 @@
 //! [`Opened`]: a model that was read and prepared, with its plan.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
 use super::{
     constants,
-    options::{FORMATS, Options},
-    placement::{self, QdqSite},
+    options::{FORMATS, Options, Symmetry},
+    placement::{self, Placement, QdqSite},
     prepare::{self, Preparation},
+    stem,
 };
 use crate::{
     backend::{
         BackendError,
         graph::inventory::{self, Candidate, Inventory},
     },
-    model::onnx::{Model, NodeId, dimensions},
+    model::onnx::{Graph, Model, NodeId, dimensions},
     numeric::FloatFormat,
-    spec::{Decision, QuantizeSpec, Resolved, resolve},
+    spec::{Decision, Objection, ObjectionCode, QuantizeSpec, Resolved, resolve},
 };
 
 /// A model with its plan.
@@ -32,12 +33,33 @@ pub(super) struct Opened {
     pub(super) candidates: Vec<Option<Candidate>>,
     /// The node of each layer.
     pub(super) nodes: Vec<Option<NodeId>>,
-    /// The inputs that get a Q/DQ pair.
+    /// The layer of each node.
+    layers: BTreeMap<NodeId, usize>,
+    /// The tensors that get a Q/DQ pair.
     pub(super) sites: Vec<QdqSite>,
     /// Tensors that are to share a range.
     pub(super) joined: Vec<BTreeSet<String>>,
     pub(super) resolved: Resolved,
     pub(super) options: Options,
+}
+
+/// What is to become of the layers of a graph.
+struct Planned {
+    candidates: Vec<Option<Candidate>>,
+    nodes: Vec<Option<NodeId>>,
+    sites: Vec<QdqSite>,
+    resolved: Resolved,
+}
+
+impl Planned {
+    fn new(spec: &QuantizeSpec, options: &Options, graph: &Graph) -> Result<Self, BackendError> {
+        let placement = options.placement;
+        let Inventory { layers, candidates, nodes } = inventory::inventory(graph, &FORMATS, &placement.inputs_only())?;
+        let mut resolved = resolve(spec, &layers);
+        constants::leave_unquantizable(spec, options, graph, &candidates, &mut resolved);
+        let sites = placement::place(spec, placement, graph, &candidates, &nodes, &mut resolved);
+        Ok(Planned { candidates, nodes, sites, resolved })
+    }
 }
 
 impl Opened {
@@ -49,14 +71,20 @@ impl Opened {
         let half =
             options.to_half || model.graph().initializers().any(|t| t.data_type == Some(FloatFormat::F16.onnx()));
         let preparation = prepare::prepare(&mut model, Options::needed_opset(spec, half), &options)?;
-        let graph = model.graph();
         let placement = options.placement;
-        let Inventory { layers, candidates, nodes } = inventory::inventory(graph, &FORMATS, &placement.inputs_only())?;
-        let mut resolved = resolve(spec, &layers);
-        constants::leave_unquantizable(spec, &options, graph, &candidates, &mut resolved);
-        let sites = placement::place(spec, placement, graph, &candidates, &nodes, &mut resolved);
-        let joined = placement.joined(graph, &sites);
-        Ok(Opened { path, model, preparation, candidates, nodes, sites, joined, resolved, options })
+        let mut planned = Planned::new(spec, &options, model.graph())?;
+        if placement.pads_channels && stem::pad(model.graph_mut(), &planned.sites, &planned.candidates) > 0 {
+            planned = Planned::new(spec, &options, model.graph())?;
+        }
+        let Planned { candidates, nodes, mut sites, mut resolved } = planned;
+        match options.symmetry {
+            Symmetry::Symmetric => sites.iter_mut().for_each(QdqSite::center),
+            Symmetry::Asymmetric if !placement.is_unsigned() => resolved.objections.push(needs_zero(spec, placement)),
+            Symmetry::Auto | Symmetry::Asymmetric => {}
+        }
+        let joined = placement.joined(model.graph(), &sites);
+        let layers = nodes.iter().enumerate().filter_map(|(layer, node)| Some(((*node)?, layer))).collect();
+        Ok(Opened { path, model, preparation, candidates, nodes, layers, sites, joined, resolved, options })
     }
 
     /// The batch of a model that takes but one.
@@ -78,6 +106,18 @@ impl Opened {
         self.candidates.get(layer)?.as_ref()
     }
 
+    /// The layer that a node is.
+    pub(super) fn layer_of(&self, node: NodeId) -> Option<usize> {
+        self.layers.get(&node).copied()
+    }
+
+    /// The layers that compute with what a pair gives; that of its rules where none of them has a weight.
+    pub(super) fn layers_reading(&self, site: &QdqSite) -> Vec<usize> {
+        let layers = site.uses.iter().filter(|one| one.input == 0).filter_map(|one| self.layer_of(one.node));
+        let weighted: Vec<usize> = layers.filter(|&layer| self.candidate(layer).is_some()).collect();
+        if weighted.is_empty() { vec![site.layer] } else { weighted }
+    }
+
     /// The name and format of what a layer gives; a layer in a branch or a loop gives nothing in the main graph.
     pub(super) fn output(&self, layer: usize) -> Option<(&String, FloatFormat)> {
         let node = self.nodes.get(layer).copied().flatten()?;
@@ -86,4 +126,12 @@ impl Opened {
         let format = of_site.or(of_weight).unwrap_or(FloatFormat::F32);
         Some((self.model.graph().node(node).output.first()?, format))
     }
+}
+
+/// The objection to zero points where the runtime knows none.
+fn needs_zero(spec: &QuantizeSpec, placement: &Placement) -> Objection {
+    let message =
+        format!("placement `{}` has no zero points: its integer kernels take symmetric codes", placement.name);
+    Objection::new(spec.at("backend_kwargs/activations"), ObjectionCode::OptionConflict, message)
+        .hint("leave `activations` out, or choose placement `onnxruntime` or `openvino`")
 }

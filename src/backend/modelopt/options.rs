@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::placement::{self, PLACEMENTS, Placement, TENSORRT};
+use super::{
+    cpu::Cpu,
+    placement::{self, PLACEMENTS, Placement, TENSORRT},
+};
 use crate::{
     backend::{
         layouts::onnx,
@@ -17,9 +20,11 @@ use crate::{
 };
 
 /// Keys of `backend_kwargs`, sorted by name.
-pub(super) static OPTIONS: [&dyn BackendOption; 11] = [
+pub(super) static OPTIONS: [&dyn BackendOption; 13] = [
+    &ACTIVATIONS,
     &BLOCK_SIZE,
     &CALIBRATION,
+    &CPU,
     &DUPLICATE_CONSTANTS,
     &ENCODER,
     &FOLD_BATCH_NORM,
@@ -30,6 +35,13 @@ pub(super) static OPTIONS: [&dyn BackendOption; 11] = [
     &REDUCE_RANGE,
     &SENSITIVITY_LAYERS,
 ];
+
+static ACTIVATIONS: Setting<OneOf<Symmetry>> = Setting {
+    name: "activations",
+    summary: "whether int8 activations have a zero point: `auto` is what the placement's runtime is fastest with",
+    form: OneOf(&[("auto", Symmetry::Auto), ("symmetric", Symmetry::Symmetric), ("asymmetric", Symmetry::Asymmetric)]),
+    default: Symmetry::Auto,
+};
 
 static BLOCK_SIZE: Setting<Number> = Setting {
     name: "block_size",
@@ -43,6 +55,13 @@ static CALIBRATION: Setting<OneOf<CalibrationData>> = Setting {
     form: OneOf(&[("data", CalibrationData::Given), ("random", CalibrationData::Random)]),
     default: CalibrationData::Given,
 };
+static CPU: Setting<OneOf<Cpu>> = Setting {
+    name: "cpu",
+    summary: "the kind of CPU that placements onnxruntime and openvino are for; `auto` is the worker's own",
+    form: OneOf(&Cpu::NAMES),
+    default: Cpu::Auto,
+};
+
 static DUPLICATE_CONSTANTS: Setting<Switch> = Setting {
     name: "duplicate_constants",
     summary: "whether a constant gets a copy where layers or other readers want it otherwise; else they stay native",
@@ -75,7 +94,7 @@ static PERCENTILE: Setting<Between> = Setting {
 };
 static PLACEMENT: Setting<PlacementName> = Setting {
     name: "placement",
-    summary: "which inputs get Q/DQ pairs: what TensorRT fuses, what onnxruntime fuses, or only layers with weights",
+    summary: "where Q/DQ pairs stand: as TensorRT, onnxruntime or OpenVINO fuses them, or before layers with weights alone",
     form: PlacementName,
     default: &TENSORRT,
 };
@@ -83,7 +102,7 @@ static REDUCE_RANGE: Override<Switch> = Override {
     name: "reduce_range",
     summary: "int8 weights use 7 of their 8 bits, so that integer kernels of x86 CPUs without VNNI do not saturate",
     form: Switch,
-    default: "true for placement onnxruntime, else false",
+    default: "true for placements onnxruntime and openvino on x86 CPUs without VNNI, else false",
 };
 static SENSITIVITY_LAYERS: Override<Whole> = Override {
     name: "sensitivity_layers",
@@ -91,6 +110,17 @@ static SENSITIVITY_LAYERS: Override<Whole> = Override {
     form: Whole(0, 10_000),
     default: "8 where there is evaluation data, else 0",
 };
+
+/// Whether activations have a zero point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Symmetry {
+    /// As the placement has it.
+    Auto,
+    /// 0 is in the middle of the codes.
+    Symmetric,
+    /// The codes are spread over the range from the least to the largest value.
+    Asymmetric,
+}
 
 /// What ranges are taken from where the job has no calibration data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +155,8 @@ impl Form for PlacementName {
 #[derive(Clone, Debug)]
 pub(super) struct Options {
     algorithm: &'static Calibrator,
+    /// Whether activations have a zero point.
+    pub(super) symmetry: Symmetry,
     block_size: usize,
     /// Whether constants are copied where readers want them otherwise.
     pub(super) duplicate_constants: bool,
@@ -151,6 +183,7 @@ impl Options {
         let placement = PLACEMENT.of(spec);
         Options {
             algorithm: spec.algorithm.as_deref().and_then(calibration::find).unwrap_or(&CALIBRATORS[0]),
+            symmetry: ACTIVATIONS.of(spec),
             block_size: BLOCK_SIZE.of(spec),
             duplicate_constants: DUPLICATE_CONSTANTS.of(spec),
             encoder: ENCODER.of(spec),
@@ -161,7 +194,7 @@ impl Options {
             placement,
             random: CALIBRATION.of(spec) == CalibrationData::Random,
             sensitivity_layers: SENSITIVITY_LAYERS.of(spec),
-            reduce_range: REDUCE_RANGE.of(spec).unwrap_or(placement.reduce_range),
+            reduce_range: REDUCE_RANGE.of(spec).unwrap_or(placement.reduce_range && CPU.of(spec).saturates()),
         }
     }
 
@@ -199,11 +232,6 @@ impl Options {
         let rule =
             if self.reduce_range && dtype == DType::Int8 { ScaleRule::AmaxOver63 } else { ScaleRule::AmaxOverMax };
         Ok((Scheme { rule, scale_format: None, ..Scheme::onnx(dtype, granularity) }, grid))
-    }
-
-    /// How an activation is quantized: one scale, in the format of the tensor.
-    pub(super) fn activation_scheme(dtype: DType) -> Scheme {
-        Scheme { scale_format: None, ..Scheme::onnx(dtype, Granularity::PerTensor) }
     }
 
     /// The least version of ONNX's operators that a result with these dtypes needs; `half` if the model computes in f16.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
-use super::{opened::Opened, options::Options, placement::QdqSite};
+use super::{opened::Opened, placement::QdqSite};
 use crate::{
     calibration::{Calibrator, Record, Statistics},
     numeric::{DType, FloatFormat},
-    quant::scale_for,
-    report::ActivationReport,
+    quant::{MinMax, QParams, qparams, scale_for},
+    report::{ActivationReport, AsymmetricRange},
     spec::Reason,
 };
 
@@ -21,10 +21,10 @@ pub(super) struct Watch {
     pub(super) format: FloatFormat,
 }
 
-/// The scale of a Q/DQ pair.
+/// The scale and zero point of a Q/DQ pair.
 #[derive(Clone, Debug)]
 pub(super) struct ActivationScale {
-    pub(super) scale: f32,
+    pub(super) params: QParams,
     /// What is said about it.
     pub(super) report: ActivationReport,
 }
@@ -38,7 +38,7 @@ impl Opened {
     /// The tensors to watch.
     pub(super) fn watched(&self) -> BTreeMap<String, Watch> {
         let mut watched = BTreeMap::new();
-        for site in &self.sites {
+        for site in self.sites.iter().filter(|site| site.scale_of().is_none()) {
             let fresh = Watch { histogram: false, format: site.format };
             let watch = watched.entry(site.tensor.clone()).or_insert(fresh);
             watch.histogram |= self.algorithm(site).histogram;
@@ -53,7 +53,23 @@ impl Opened {
         for group in &self.joined {
             self.share_range(group, record, &mut scales);
         }
+        self.pass_on(&mut scales);
         scales
+    }
+
+    /// Gives tensors that have another's codes its scale.
+    fn pass_on(&self, scales: &mut [Result<ActivationScale, Reason>]) {
+        let own: BTreeMap<&str, usize> =
+            self.sites.iter().enumerate().map(|(at, site)| (site.tensor.as_str(), at)).collect();
+        for (at, site) in self.sites.iter().enumerate() {
+            let Some(source) = site.scale_of() else { continue };
+            let found = own.get(source).and_then(|&source| scales.get(source)).cloned();
+            scales[at] = found.unwrap_or(Err(Reason::NoCalibration)).map(|mut scale| {
+                scale.report.range_of = Some(source.to_owned());
+                scale.report.tensor.clone_from(&site.tensor);
+                scale
+            });
+        }
     }
 
     /// Gives all tensors of a group the largest of their ranges, for each dtype.
@@ -68,12 +84,12 @@ impl Opened {
             }
         }
         for (site, chosen) in self.sites.iter().zip(scales).filter(|(site, _)| members(site)) {
-            let (Ok(ActivationScale { scale, report }), Some((amax, tensor))) = (chosen, largest.get(&site.dtype))
+            let (Ok(ActivationScale { params, report }), Some((amax, tensor))) = (chosen, largest.get(&site.dtype))
             else {
                 continue;
             };
             if report.amax_chosen < *amax {
-                *scale = scale_for(*amax as f32, &Options::activation_scheme(site.dtype), site.format);
+                params.scale = scale_for(*amax as f32, &site.scheme(), site.format);
                 report.amax_chosen = *amax;
                 report.clipped_fraction =
                     record.tensors.get(&site.tensor).and_then(|s| s.fraction_beyond(*amax as f32));
@@ -93,20 +109,33 @@ impl Opened {
         }
         let algorithm = self.algorithm(site);
         let amax = (algorithm.choose)(statistics, &self.options.target(site.dtype)).ok_or(Reason::NoHistogram)?;
-        let scheme = Options::activation_scheme(site.dtype);
+        let scheme = site.scheme();
+        let range = MinMax {
+            min: statistics.range.min.unwrap_or(0.0).max(-amax).min(0.0),
+            max: statistics.range.max.unwrap_or(0.0).min(amax).max(0.0),
+        };
+        let range = if scheme.rule.is_asymmetric() { range } else { MinMax::symmetric(amax) };
+        let params = qparams(range, &scheme, site.format);
+        let asymmetric = scheme.rule.is_asymmetric().then(|| AsymmetricRange {
+            codes: "uint8",
+            zero_point: params.unsigned_zero_point(),
+            min_chosen: f64::from(range.min),
+            max_chosen: f64::from(range.max),
+        });
         let report = ActivationReport {
             tensor: site.tensor.clone(),
             dtype: site.dtype,
             algorithm: algorithm.name.to_owned(),
             amax_observed: f64::from(observed),
             amax_chosen: f64::from(amax),
+            asymmetric,
             scale_rule: scheme.rule.name(site.dtype),
             clipped_fraction: statistics.fraction_beyond(amax),
             range_of: None,
             sqnr_db: None,
             beyond_fraction: None,
         };
-        Ok(ActivationScale { scale: scale_for(amax, &scheme, site.format), report })
+        Ok(ActivationScale { params, report })
     }
 }
 

@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{constants, opened::Opened, options::Options, placement::QdqSite, ranges};
+use super::{
+    bias, constants,
+    opened::Opened,
+    placement::{QdqSite, SiteKind},
+    ranges,
+};
 use crate::{
     backend::{
         BackendError, RunInputs,
@@ -51,7 +56,9 @@ pub(super) fn rewrite(
     for (site, scale) in opened.sites.iter().zip(&scales) {
         if let Err(reason) = scale {
             unusable.entry(*reason).or_default().push(site);
-            native.entry(site.layer).or_insert(*reason);
+            for layer in opened.layers_reading(site) {
+                native.entry(layer).or_insert(*reason);
+            }
         }
     }
     for (reason, sites) in unusable {
@@ -64,15 +71,28 @@ pub(super) fn rewrite(
     let mut writer = QdqWriter::new(model.graph_mut());
     let mut reports: BTreeMap<usize, Vec<_>> = BTreeMap::new();
     let mut steps = Vec::new();
+    let mut biased = Vec::new();
     for (site, scale) in opened.sites.iter().zip(scales) {
-        let Some(found) = scale.ok().filter(|_| kept(site.layer)) else { continue };
-        writer.quantize_activation(site.at, found.scale, site.dtype, site.format);
+        let behind = site.kind != SiteKind::Input;
+        // A tensor in codes has other readers, whose layers are not native.
+        let Some(found) = scale.ok().filter(|_| behind || kept(site.layer)) else { continue };
+        let params = found.params;
+        if behind {
+            writer.quantize_behind(&site.tensor, &site.uses, params, site.format);
+            biased.extend(site.uses.iter().map(|one| (one.node, params.scale)));
+        } else {
+            site.uses.iter().for_each(|&at| writer.quantize_activation(at, params.scale, site.dtype, site.format));
+        }
         let reports = reports.entry(site.layer).or_default();
-        let scheme = Options::activation_scheme(site.dtype);
-        let kind = QuantizedInputKind::Activation { scale: found.scale, scheme, report: reports.len() };
-        steps.push(QuantizedInput { layer: site.layer, at: site.at, format: site.format, kind });
+        for (number, &at) in site.uses.iter().enumerate() {
+            let report = (number == 0).then_some((site.layer, reports.len()));
+            let kind = QuantizedInputKind::Activation { params, scheme: site.scheme(), report };
+            let layer = opened.layer_of(at.node).unwrap_or(site.layer);
+            steps.push(QuantizedInput { layer, at, format: site.format, kind });
+        }
         reports.push(found.report);
     }
+    bias::quantize(&source, &candidates, &chosen, &biased, &mut writer)?;
 
     let mut written = weights::write(&source, model, &chosen, inputs, out, control)?;
     let mut layers = Vec::new();

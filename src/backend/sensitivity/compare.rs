@@ -28,10 +28,10 @@ impl Study<'_> {
         }
         // Now, while they have seen the original's values alone.
         for (step, seen) in self.steps.iter().zip(&self.seen) {
-            let QuantizedInputKind::Activation { report, .. } = step.kind else { continue };
+            let QuantizedInputKind::Activation { report: Some((layer, report)), .. } = step.kind else { continue };
             let Some(seen) = seen else { continue };
             let error = *seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let activations = layers.iter_mut().find(|(at, _)| *at == step.layer).map(|(_, l)| &mut l.activations);
+            let activations = layers.iter_mut().find(|(at, _)| *at == layer).map(|(_, l)| &mut l.activations);
             if let Some(activation) = activations.and_then(|all| all.get_mut(report)) {
                 activation.sqnr_db = error.sqnr_db();
                 activation.beyond_fraction = error.fraction(error.clipped);

@@ -8,18 +8,17 @@ use crate::{
     quant::{ErrorStats, QParams, Scheme, one_cell, simulate},
 };
 
-/// An activation under a scale, with what that cost so far.
+/// An activation under a scale and zero point, with what that cost so far.
 #[derive(Debug)]
 pub(super) struct Activation {
     pub(super) scheme: Scheme,
-    pub(super) scale: f32,
+    pub(super) params: QParams,
     pub(super) seen: std::sync::Arc<Mutex<ErrorStats>>,
 }
 
 impl TensorTransform for Activation {
     fn apply(&self, values: &[f32], changed: &mut [f32]) -> Result<(), String> {
-        let params = QParams { scale: self.scale, zero_point: 0 };
-        let error = simulate(values, &one_cell(values.len()), &self.scheme, Some(&[params]), changed);
+        let error = simulate(values, &one_cell(values.len()), &self.scheme, Some(&[self.params]), changed);
         let error = error.map_err(|e| e.to_string())?;
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).merge(&error);
         Ok(())

@@ -51,10 +51,10 @@ impl<'a> Study<'a> {
         for step in subject.inputs {
             places.push(TransformedInput { at: step.at, format: step.format });
             match &step.kind {
-                QuantizedInputKind::Activation { scale, scheme, .. } => {
+                QuantizedInputKind::Activation { params, scheme, .. } => {
                     let sums = Arc::new(Mutex::new(ErrorStats::default()));
                     seen.push(Some(Arc::clone(&sums)));
-                    changes.push(Box::new(fake_quant::Activation { scheme: *scheme, scale: *scale, seen: sums }));
+                    changes.push(Box::new(fake_quant::Activation { scheme: *scheme, params: *params, seen: sums }));
                 }
                 QuantizedInputKind::Weight(chosen) => {
                     seen.push(None);

@@ -4,7 +4,7 @@ use crate::{
     backend::weights::WeightScheme,
     model::onnx::{Model, Use},
     numeric::FloatFormat,
-    quant::Scheme,
+    quant::{QParams, Scheme},
 };
 
 /// A model, and what its result has in low precision.
@@ -33,8 +33,9 @@ pub(in crate::backend) struct QuantizedInput {
 /// How an input is quantized.
 #[derive(Clone, Debug)]
 pub(in crate::backend) enum QuantizedInputKind {
-    /// An activation with this scale, and the number of its report among its layer's.
-    Activation { scale: f32, scheme: Scheme, report: usize },
+    /// An activation, and its report: the layer's position in the plan and the number among that layer's. One report alone
+    /// stands for a tensor that several inputs read.
+    Activation { params: QParams, scheme: Scheme, report: Option<(usize, usize)> },
     /// A constant under the scheme that its layer has in the result.
     Weight(WeightScheme),
 }

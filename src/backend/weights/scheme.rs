@@ -15,6 +15,9 @@ pub(in crate::backend) struct WeightScheme {
     pub(in crate::backend) grid: Grid,
     /// The format of its elements.
     pub(in crate::backend) format: FloatFormat,
+    /// Whether zero points that are all 0 are stored all the same, where the file has a place for them: onnxruntime fuses a
+    /// Gemm only so.
+    pub(in crate::backend) zeros_stored: bool,
     /// What turns its elements into codes.
     pub(in crate::backend) encoder: &'static dyn Encoder,
 }
@@ -22,7 +25,7 @@ pub(in crate::backend) struct WeightScheme {
 impl WeightScheme {
     /// With the encoder of weights for which none is asked.
     pub(in crate::backend) fn new(scheme: Scheme, grid: Grid, format: FloatFormat) -> Self {
-        WeightScheme { scheme, grid, format, encoder: DEFAULT }
+        WeightScheme { scheme, grid, format, zeros_stored: false, encoder: DEFAULT }
     }
 
     /// The same under another encoder.

@@ -64,6 +64,13 @@ pub fn constant(graph: &Graph, tensor: TensorId) -> Result<Option<Constant<'_>>,
     Ok(Some(Constant { source, transposed, format, shape, bytes: Cow::Owned(moved) }))
 }
 
+/// The value of the float constant of one element that a tensor of the graph is, if it is one.
+pub fn scalar(graph: &Graph, tensor: TensorId) -> Option<f32> {
+    let constant = constant(graph, tensor).ok()??;
+    let one = constant.shape.elements() == 1;
+    constant.format.decode(&constant.read(0..constant.format.size())).first().copied().filter(|_| one)
+}
+
 /// The element type of the constant that a tensor of the graph is, float or not.
 pub fn constant_type(graph: &Graph, tensor: TensorId) -> Option<i32> {
     find(graph, tensor)?.1.data_type

@@ -21,7 +21,7 @@ mod writer;
 use std::path::Path;
 
 pub use bytes::Bytes;
-pub use constants::{Constant, constant, constant_type, constant_value};
+pub use constants::{Constant, constant, constant_type, constant_value, scalar};
 pub use error::OnnxError;
 pub use graph::{Graph, Names, NodeId, TensorId, Use};
 pub use io::{Model, external_files};

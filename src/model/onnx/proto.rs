@@ -21,6 +21,8 @@ pub mod data_type {
     pub const FLOAT16: i32 = 10;
     /// The upper half of a binary32.
     pub const BFLOAT16: i32 = 16;
+    /// Unsigned 8-bit integer.
+    pub const UINT8: i32 = 2;
     /// Signed 32-bit integer, two's complement.
     pub const INT32: i32 = 6;
     /// Signed 64-bit integer, two's complement.

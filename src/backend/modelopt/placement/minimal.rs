@@ -1,10 +1,16 @@
 //! The inputs of layers with weights, and nothing else.
 
-use super::row::Placement;
+use super::row::{Placement, Rules};
 
 /// The row of this placement.
-pub(super) static MINIMAL: Placement =
-    Placement { name: "minimal", without_weights: &[], excluded: None, joined: None, reduce_range: false };
+pub(super) static MINIMAL: Placement = Placement {
+    name: "minimal",
+    rules: Rules::Inputs(&[]),
+    excluded: None,
+    joined: None,
+    pads_channels: false,
+    reduce_range: false,
+};
 
 #[cfg(test)]
 mod tests {

@@ -4,8 +4,10 @@
 //! activation functions never are: no rule here places a pair before them. Every layer that a rule wanted quantized and
 //! that is not has its reason.
 
+mod integer;
 mod minimal;
 mod onnxruntime;
+mod openvino;
 mod place;
 mod row;
 mod rules;
@@ -17,11 +19,12 @@ mod view;
 
 pub(super) use place::place;
 pub(super) use row::Placement;
-pub(super) use site::QdqSite;
+pub(super) use site::{QdqSite, SiteKind};
 pub(super) use tensorrt::TENSORRT;
 
 /// Every placement, as the catalogue lists them.
-pub(super) static PLACEMENTS: [&Placement; 3] = [&TENSORRT, &onnxruntime::ONNXRUNTIME, &minimal::MINIMAL];
+pub(super) static PLACEMENTS: [&Placement; 4] =
+    [&TENSORRT, &onnxruntime::ONNXRUNTIME, &openvino::OPENVINO, &minimal::MINIMAL];
 
 /// The placement of this name.
 pub(super) fn find(name: &str) -> Option<&'static Placement> {

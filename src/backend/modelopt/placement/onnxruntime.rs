@@ -1,28 +1,41 @@
-//! What onnxruntime fuses into integer kernels on a CPU: layers with weights, and products of two activations.
+//! What onnxruntime fuses into integer kernels on a CPU.
 
-use super::{row::Placement, rules::product};
+use super::{
+    integer::{self, Kernel},
+    row::{Placement, Rules},
+};
 
-/// The row of this placement. Its integer kernels add pairs of 8-bit products in 16 bits on x86 CPUs without VNNI, so
-/// weights use 7 bits.
+/// The row of this placement. The table is that of onnxruntime's selectors (`qdq_selectors.cc`): what they accept, and of
+/// that what is faster in codes.
 pub(super) static ONNXRUNTIME: Placement = Placement {
     name: "onnxruntime",
-    without_weights: &[("MatMul", product::inputs)],
-    excluded: None,
+    rules: Rules::Codes(&KERNELS),
+    excluded: Some(|view, candidate, dtype| integer::excluded(view, &KERNELS, candidate, dtype)),
     joined: None,
+    pads_channels: true,
     reduce_range: true,
 };
 
-#[cfg(test)]
-mod tests {
-    use super::super::testing::{attention, placed};
-
-    /// The rules about attention are what TensorRT fuses, and nothing that holds here.
-    #[test]
-    fn products_of_an_attention_with_a_mask_or_many_positions_get_pairs_all_the_same() {
-        for positions in [64, 513] {
-            let found = placed("onnxruntime", attention(positions, true), "int8");
-            assert_eq!(found.sites, ["scores.0", "scores.1", "context.0", "context.1"]);
-            assert_eq!(found.reasons, [], "{positions} positions");
-        }
-    }
-}
+/// onnxruntime's integer kernels. Softmax has one, which costs more than it gains; a product of two computed tensors too.
+pub(super) static KERNELS: [(&str, Kernel); 20] = [
+    ("Add", Kernel::Joins),
+    ("AveragePool", Kernel::Joins),
+    ("Concat", Kernel::Joins),
+    ("Conv", Kernel::Layer),
+    ("Flatten", Kernel::Passes),
+    ("Gemm", Kernel::FloatLayer),
+    ("GlobalAveragePool", Kernel::Joins),
+    ("LeakyRelu", Kernel::Joins),
+    ("MatMul", Kernel::FloatLayer),
+    ("MaxPool", Kernel::Passes),
+    ("Mul", Kernel::Joins),
+    ("ReduceMax", Kernel::Passes),
+    ("ReduceMin", Kernel::Passes),
+    ("Reshape", Kernel::Passes),
+    ("Resize", Kernel::Passes),
+    ("Sigmoid", Kernel::Joins),
+    ("Slice", Kernel::Passes),
+    ("Squeeze", Kernel::Passes),
+    ("Transpose", Kernel::Passes),
+    ("Unsqueeze", Kernel::Passes),
+];

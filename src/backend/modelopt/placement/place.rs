@@ -1,7 +1,8 @@
 //! Carrying a placement out over a plan.
 
 use super::{
-    row::{ExclusionRule, Placement},
+    integer,
+    row::{ExclusionRule, InputRule, Placement, Rules},
     site::QdqSite,
     view::View,
 };
@@ -26,20 +27,34 @@ pub(in crate::backend::modelopt) fn place(
         resolved.leave_native(spec, native);
     }
     let view = View::new(graph, candidates, nodes, &resolved.plan.layers);
+    let (mut sites, native) = match placement.rules {
+        Rules::Inputs(rules) => before_inputs(&view, rules),
+        Rules::Codes(kernels) => {
+            let alone = integer::alone(&view, &integer::place(&view, kernels));
+            resolved.leave_native(spec, alone);
+            let placed = integer::place(&View::new(graph, candidates, nodes, &resolved.plan.layers), kernels);
+            (placed.sites, placed.native)
+        }
+    };
+    sites.sort_by_key(|site| site.uses.first().map(|first| (graph.position(first.node), first.input)));
+    resolved.leave_native(spec, native);
+    sites
+}
+
+/// Pairs before inputs, and the layers without weights that get none.
+fn before_inputs(view: &View<'_>, rules: &[(&'static str, InputRule)]) -> (Vec<QdqSite>, Vec<(usize, Reason)>) {
     let (mut sites, mut native) = (Vec::new(), Vec::new());
     for layer in view.quantized_layers() {
         if view.candidate(layer).is_some() {
             sites.extend(view.site(layer, 0));
             continue;
         }
-        match inputs(placement, &view, layer) {
+        match inputs(rules, view, layer) {
             Ok(inputs) => sites.extend(inputs.into_iter().filter_map(|input| view.site(layer, input))),
             Err(reason) => native.push((layer, reason)),
         }
     }
-    sites.sort_by_key(|site| (graph.position(site.at.node), site.at.input));
-    resolved.leave_native(spec, native);
-    sites
+    (sites, native)
 }
 
 /// Layers that only a bare `*` asks for and that are better left alone. A rule that names one has it quantized all the same.
@@ -57,8 +72,8 @@ fn excluded(spec: &QuantizeSpec, view: &View<'_>, rule: ExclusionRule) -> Vec<(u
 }
 
 /// Which inputs of a layer without weights get a pair.
-fn inputs(placement: &Placement, view: &View<'_>, layer: usize) -> Result<Vec<usize>, Reason> {
+fn inputs(rules: &[(&'static str, InputRule)], view: &View<'_>, layer: usize) -> Result<Vec<usize>, Reason> {
     let op = view.node(layer).and_then(|node| view.graph.op(node));
-    let rule = placement.without_weights.iter().find(|(name, _)| Some(*name) == op);
+    let rule = rules.iter().find(|(name, _)| Some(*name) == op);
     rule.map_or(Err(Reason::OpUnsupported), |(_, rule)| rule(view, layer))
 }

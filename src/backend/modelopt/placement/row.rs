@@ -2,22 +2,37 @@
 
 use std::collections::BTreeSet;
 
-use super::{site::QdqSite, view::View};
+use super::{
+    integer::{Kernel, Kernels},
+    site::QdqSite,
+    view::View,
+};
 use crate::{backend::graph::inventory::Candidate, model::onnx::Graph, numeric::DType, spec::Reason};
 
-/// Whose rules say which inputs get Q/DQ pairs.
+/// Whose rules say which tensors get Q/DQ pairs.
 #[derive(Debug)]
 pub(in crate::backend::modelopt) struct Placement {
     /// The name that users type.
     pub(in crate::backend::modelopt) name: &'static str,
-    /// The operators without weights whose inputs may be quantized, and for each the rule that says which are.
-    pub(super) without_weights: &'static [(&'static str, InputRule)],
+    /// Where pairs stand.
+    pub(super) rules: Rules,
     /// Which layers with weights the runtime gains nothing from, so that a bare `*` leaves them alone.
     pub(super) excluded: Option<ExclusionRule>,
     /// Which tensors are to share a range.
     pub(super) joined: Option<JoinRule>,
-    /// Whether int8 weights use 7 of their 8 bits where the job does not say.
+    /// Whether image channels are padded to a multiple of 4.
+    pub(in crate::backend::modelopt) pads_channels: bool,
+    /// Whether int8 weights use 7 of their 8 bits, where the job does not say, on CPUs whose integer kernels saturate.
     pub(in crate::backend::modelopt) reduce_range: bool,
+}
+
+/// Where pairs stand.
+#[derive(Debug)]
+pub(super) enum Rules {
+    /// Before inputs: of layers with weights, and of these operators without one by the rule that says which.
+    Inputs(&'static [(&'static str, InputRule)]),
+    /// Behind what integer kernels give, and before what they read.
+    Codes(Kernels),
 }
 
 /// Which inputs of a layer without weights get a pair, or why none does. The number is that of the layer.
@@ -32,7 +47,17 @@ pub(super) type JoinRule = fn(&Graph, &[QdqSite]) -> Vec<BTreeSet<String>>;
 impl Placement {
     /// The operators without weights whose inputs may be quantized.
     pub(in crate::backend::modelopt) fn inputs_only(&self) -> Vec<&'static str> {
-        self.without_weights.iter().map(|(op, _)| *op).collect()
+        match self.rules {
+            Rules::Inputs(rules) => rules.iter().map(|(op, _)| *op).collect(),
+            Rules::Codes(kernels) => {
+                kernels.iter().filter(|(_, kernel)| *kernel == Kernel::Joins).map(|(op, _)| *op).collect()
+            }
+        }
+    }
+
+    /// Whether activations have codes from 0 to 255, and zero points where the job does not say otherwise.
+    pub(in crate::backend::modelopt) fn is_unsigned(&self) -> bool {
+        matches!(self.rules, Rules::Codes(_))
     }
 
     /// The tensors that are to share a range.

@@ -1,22 +1,23 @@
 //! What TensorRT fuses into low precision kernels, by the same rules as NVIDIA ModelOpt's.
 
 use super::{
-    row::Placement,
+    row::{Placement, Rules},
     rules::{attention, concat, exclusions, pooling, residual},
 };
 
 /// The row of this placement.
 pub(in crate::backend::modelopt) static TENSORRT: Placement = Placement {
     name: "tensorrt",
-    without_weights: &[
+    rules: Rules::Inputs(&[
         ("Add", residual::inputs),
         ("AveragePool", pooling::inputs),
         ("GlobalAveragePool", pooling::inputs),
         ("MatMul", attention::inputs),
         ("MaxPool", pooling::inputs),
-    ],
+    ]),
     excluded: Some(exclusions::excluded),
     joined: Some(concat::joined),
+    pads_channels: false,
     reduce_range: false,
 };
 

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{find, place};
+use super::{SiteKind, find, place};
 use crate::{
     backend::{graph::inventory::inventory, modelopt::options::FORMATS},
-    model::onnx::testing::GraphBuilder,
+    model::onnx::{Use, testing::GraphBuilder},
     spec::{Decision, Reason, parse, resolve},
 };
 
@@ -13,6 +13,8 @@ use crate::{
 pub(super) struct Placed {
     /// The inputs that get a pair, as `node.input`.
     pub(super) sites: Vec<String>,
+    /// The tensors with a pair behind them, in the order of their names: `tensor -> readers`, and whose scale it has.
+    pub(super) behind: Vec<String>,
     /// Why nodes of operators that the placement quantizes without weights stay native.
     pub(super) reasons: Vec<(String, Reason)>,
 }
@@ -32,7 +34,20 @@ pub(super) fn placed(placement: &str, graph: GraphBuilder, dtype: &str) -> Place
         layer.decision == Decision::Native && placement.inputs_only().contains(&layer.op_type.as_str())
     });
     Placed {
-        sites: sites.iter().map(|site| format!("{}.{}", name(site.at.node), site.at.input)).collect(),
+        behind: {
+            let reader = |one: &Use| format!("{}.{}", name(one.node), one.input);
+            let behind = sites.iter().filter(|site| site.kind != SiteKind::Input);
+            let mut lines: Vec<String> = behind
+                .map(|site| {
+                    let readers: Vec<String> = site.uses.iter().map(reader).collect();
+                    let scale = site.scale_of().map(|tensor| format!(" as {tensor}")).unwrap_or_default();
+                    format!("{} -> {}{scale}", site.tensor, readers.join(" "))
+                })
+                .collect();
+            lines.sort();
+            lines
+        },
+        sites: sites.iter().map(|site| format!("{}.{}", name(site.uses[0].node), site.uses[0].input)).collect(),
         reasons: reasons.map(|layer| (layer.name.clone(), layer.reason)).collect(),
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::site::QdqSite;
+use super::site::{QdqSite, SiteKind};
 use crate::{
     backend::graph::inventory::Candidate,
-    model::onnx::{Graph, NodeId, Use},
+    model::onnx::{Graph, NodeId, TensorId, Use},
     numeric::{DType, FloatFormat},
     spec::{Decision, LayerPlan},
 };
@@ -75,6 +75,20 @@ impl<'a> View<'a> {
         let tensor = self.graph.name(self.graph.input(node, input)?).to_owned();
         let format = self.candidate(layer).map_or(self.format, |candidate| candidate.format);
         let dtype = self.activations(layer)?;
-        Some(QdqSite { layer, at: Use { node, input }, tensor, format, dtype })
+        Some(QdqSite { layer, uses: vec![Use { node, input }], tensor, format, dtype, kind: SiteKind::Input })
+    }
+
+    /// A pair behind the node that gives a tensor, which `uses` read.
+    pub(super) fn site_behind(
+        &self,
+        layer: usize,
+        tensor: TensorId,
+        uses: Vec<Use>,
+        scale_of: Option<String>,
+    ) -> Option<QdqSite> {
+        let format = self.candidate(layer).map_or(self.format, |candidate| candidate.format);
+        let dtype = self.activations(layer)?;
+        let kind = SiteKind::Behind { asymmetric: true, scale_of };
+        Some(QdqSite { layer, uses, tensor: self.graph.name(tensor).to_owned(), format, dtype, kind })
     }
 }

@@ -103,7 +103,7 @@ impl<'a, 'b> Stream<'a, 'b> {
     fn encode(&self, weight: &Weight<'_>, rect: &Rect, known: Known<'_>) -> Result<Part, BackendError> {
         let mut lent = self.buffers.take()?;
         let Buffer { encoded, packed, .. } = &mut lent.buffer;
-        let WeightScheme { scheme, grid, format, encoder } = weight.scheme;
+        let WeightScheme { scheme, grid, format, encoder, .. } = weight.scheme;
         let output = self.output(weight);
         let rows = weight.rows(rect);
         let row = |row: usize| rows.row(row);

@@ -21,9 +21,14 @@ impl Graph {
     /// The same for every use of a tensor, but right behind the node that gives it, or first of all where none does. An
     /// engine that goes by the order of nodes then does not hold the tensor longer than without the chain.
     pub fn insert_behind(&mut self, tensor: TensorId, chain: Vec<NodeProto>) {
-        let position = self.producer(tensor).map_or(0, |node| self.position(node) + 1);
         let uses = self.uses(tensor).to_vec();
-        self.put_on_edges(&uses, position, chain);
+        self.insert_behind_for(tensor, &uses, chain);
+    }
+
+    /// The same for some uses of the tensor.
+    pub fn insert_behind_for(&mut self, tensor: TensorId, uses: &[Use], chain: Vec<NodeProto>) {
+        let position = self.producer(tensor).map_or(0, |node| self.position(node) + 1);
+        self.put_on_edges(uses, position, chain);
     }
 
     fn put_on_edges(&mut self, uses: &[Use], position: usize, chain: Vec<NodeProto>) {

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    model::onnx::{Bytes, Graph, TensorId, Use, new_node, proto::TensorProto},
+    model::onnx::{
+        Bytes, Graph, TensorId, Use, attribute_int, new_node,
+        proto::{TensorProto, data_type},
+    },
     numeric::{DType, FloatFormat},
+    quant::QParams,
 };
 
 /// Puts pairs into a graph, one for each tensor and way of quantizing it.
@@ -40,6 +44,41 @@ impl<'g> QdqWriter<'g> {
         let dq = new_node("DequantizeLinear", "", vec![quantized, scale, zero], &dequantized);
         self.graph.insert_on_edge(&[at], vec![q, dq]);
         self.pairs.insert(key, dequantized);
+    }
+
+    /// Puts a pair of codes from 0 to 255 behind the node that gives a tensor of `format`; `uses` read what it gives, and
+    /// whatever else there is the tensor itself. `zero_point` is that of codes from −128 to 127.
+    pub fn quantize_behind(&mut self, tensor: &str, uses: &[Use], params: QParams, format: FloatFormat) {
+        let Some(id) = self.graph.tensor(tensor) else { return };
+        let scale = self.scalar(&format!("{tensor}.scale"), format.onnx(), format.encode(params.scale));
+        let zero = self.scalar(&format!("{tensor}.zero_point"), data_type::UINT8, vec![params.unsigned_zero_point()]);
+        let [quantized, dequantized] =
+            ["quantized", "dequantized"].map(|suffix| self.graph.claim(&format!("{tensor}.{suffix}")));
+        let q_inputs = vec![tensor.to_owned(), scale.clone(), zero.clone()];
+        let q = new_node("QuantizeLinear", "", q_inputs, &quantized);
+        let dq = new_node("DequantizeLinear", "", vec![quantized, scale, zero], &dequantized);
+        self.graph.insert_behind_for(id, uses, vec![q, dq]);
+    }
+
+    /// Stores a layer's bias as codes of 32 bits, one scale for each channel, and has the layer read what they stand for.
+    pub fn quantize_bias(&mut self, at: Use, name: &str, codes: &[i32], scales: &[f32]) {
+        let one = |values: Vec<u8>, element: i32, name: String| TensorProto {
+            name: Some(name),
+            dims: vec![codes.len() as i64],
+            data_type: Some(element),
+            raw_data: Some(Bytes::from(values)),
+            ..Default::default()
+        };
+        // Named after the layer: two that share a bias have scales of their own.
+        let [quantized, scale, dequantized] =
+            ["quantized", "scale", "dequantized"].map(|suffix| self.graph.claim(&format!("{name}.bias.{suffix}")));
+        let bytes = codes.iter().flat_map(|code| code.to_le_bytes()).collect();
+        self.graph.add_initializer(one(bytes, data_type::INT32, quantized.clone()));
+        let bytes = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
+        self.graph.add_initializer(one(bytes, data_type::FLOAT, scale.clone()));
+        let mut dq = new_node("DequantizeLinear", "", vec![quantized, scale], &dequantized);
+        dq.attribute.push(attribute_int("axis", 0));
+        self.graph.insert_on_edge(&[at], vec![dq]);
     }
 
     fn scalar(&mut self, name: &str, element: i32, bytes: Vec<u8>) -> String {
@@ -94,6 +133,34 @@ mod tests {
             assert_eq!(lines(&graph).len(), 6);
             assert_eq!(lines(&graph).last().unwrap(), "Conv(x.dequantized_2, w) -> b");
         }
+    }
+
+    #[test]
+    fn a_pair_behind_a_tensor_is_for_the_readers_that_want_it_and_has_unsigned_codes() {
+        let graph = GraphBuilder::new().input("x", &[1]).weight("w", &[1]).node("Relu", &["x"], &["r"]);
+        let mut graph = graph.node("Conv", &["r", "w", "w"], &["a"]).node("Erf", &["r"], &["b"]).build();
+        let conv = graph.node_at(1).unwrap();
+        let mut writer = QdqWriter::new(&mut graph);
+        let params = QParams { scale: 0.5, zero_point: -15 };
+        writer.quantize_behind("r", &[Use { node: conv, input: 0 }], params, FloatFormat::F32);
+        writer.quantize_bias(Use { node: conv, input: 2 }, "conv", &[7, -1], &[0.25, 0.5]);
+        let expected = [
+            "Relu(x) -> r",
+            "QuantizeLinear(r, r.scale, r.zero_point) -> r.quantized",
+            "DequantizeLinear(r.quantized, r.scale, r.zero_point) -> r.dequantized",
+            "DequantizeLinear(conv.bias.quantized, conv.bias.scale) -> conv.bias.dequantized",
+            "Conv(r.dequantized, w, conv.bias.dequantized) -> a",
+            "Erf(r) -> b",
+        ];
+        assert_eq!(lines(&graph), expected);
+        let of = |name: &str| graph.initializer(graph.tensor(name).unwrap()).unwrap().clone();
+        let zero = of("r.zero_point");
+        assert_eq!((zero.data_type, zero.raw_data.unwrap().to_vec()), (Some(data_type::UINT8), vec![113]));
+        let codes = of("conv.bias.quantized");
+        assert_eq!(
+            (codes.data_type, codes.raw_data.unwrap().to_vec()),
+            (Some(data_type::INT32), [[7, 0, 0, 0], [255; 4]].concat())
+        );
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(in crate::backend::modelopt::placement) fn joined(graph: &Graph, sites: &[Qd
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::modelopt::placement::SiteKind;
     use crate::{
         model::onnx::{Use, testing::GraphBuilder},
         numeric::{DType, FloatFormat},
@@ -43,10 +44,11 @@ mod tests {
         let node = graph.node_at(0).unwrap();
         let site = |tensor: &str| QdqSite {
             layer: 0,
-            at: Use { node, input: 0 },
+            uses: vec![Use { node, input: 0 }],
             tensor: tensor.to_owned(),
             format: FloatFormat::F32,
             dtype: DType::Int8,
+            kind: SiteKind::Input,
         };
         let sites: Vec<QdqSite> = ["a", "c", "e", "f"].into_iter().map(site).collect();
         let group: BTreeSet<String> = ["a", "c", "e"].map(str::to_owned).into();

@@ -16,9 +16,9 @@ mod tests {
     #[test]
     fn both_sides_get_a_pair_and_a_product_of_one_side_gets_none() {
         let graph = GraphBuilder::new().input("a", &[2, 4, 4]).input("b", &[2, 4, 4]);
-        let whole = placed("onnxruntime", graph.clone().node("MatMul", &["a", "b"], &["y"]), "int8");
+        let whole = placed("tensorrt", graph.clone().node("MatMul", &["a", "b"], &["y"]), "int8");
         assert_eq!(whole.sites, ["y.0", "y.1"]);
-        let half = placed("onnxruntime", graph.node("MatMul", &["a", ""], &["y"]), "int8");
+        let half = placed("tensorrt", graph.node("MatMul", &["a", ""], &["y"]), "int8");
         assert_eq!(half.reasons, [("y".to_owned(), Reason::ShapeUnsupported)]);
     }
 }

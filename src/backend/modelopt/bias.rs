@@ -1,0 +1,69 @@
+//! Biases of layers that compute in integers: codes of 32 bits in the scale of the sums, that of the input times that of the
+//! weight. An integer kernel adds nothing else.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    backend::{BackendError, graph::inventory::Candidate, weights::WeightScheme},
+    model::onnx::{Constant, Graph, Model, NodeId, QdqWriter, Use, constant, node_name},
+    numeric::{DType, FloatFormat},
+    quant::{Granularity, cell_params},
+};
+
+/// Where the bias of a Conv or Gemm is.
+const BIAS: usize = 2;
+
+/// Quantizes the biases of the nodes in `inputs`, each with the scale of its input, as far as they have int8 weights and a
+/// constant bias. One whose codes would not fit stays a float, which runtimes take as well.
+pub(super) fn quantize(
+    source: &Model,
+    candidates: &[Option<Candidate>],
+    chosen: &BTreeMap<String, WeightScheme>,
+    inputs: &[(NodeId, f32)],
+    writer: &mut QdqWriter<'_>,
+) -> Result<(), BackendError> {
+    let graph = source.graph();
+    let layers: BTreeMap<NodeId, &Candidate> =
+        candidates.iter().flatten().map(|candidate| (candidate.node, candidate)).collect();
+    for &(node, input_scale) in inputs {
+        let Some(candidate) = layers.get(&node) else { continue };
+        let Some(chosen) = chosen.get(&candidate.source) else { continue };
+        let per_channel = matches!(chosen.scheme.granularity, Granularity::PerChannel { .. });
+        if chosen.scheme.dtype != DType::Int8 || chosen.format != FloatFormat::F32 || !per_channel {
+            continue;
+        }
+        let Some(bias) = bias(graph, node)? else { continue };
+        let weight = graph.tensor(&candidate.source).map(|weight| constant(graph, weight)).transpose()?.flatten();
+        let Some(scales) = weight.and_then(|weight| scales(&weight, chosen)) else { continue };
+        let scales: Vec<f32> = scales.iter().map(|scale| input_scale * scale).collect();
+        let codes: Option<Vec<i32>> = bias.iter().zip(&scales).map(|(&value, &scale)| code(value, scale)).collect();
+        if let Some(codes) = codes.filter(|codes| codes.len() == scales.len() && bias.len() == scales.len()) {
+            writer.quantize_bias(Use { node, input: BIAS }, &node_name(graph.node(node)), &codes, &scales);
+        }
+    }
+    Ok(())
+}
+
+/// The scales that a weight will have; nothing of one that cannot be quantized, of which its writer tells.
+fn scales(weight: &Constant<'_>, chosen: &WeightScheme) -> Option<Vec<f32>> {
+    let bytes = chosen.grid.columns * chosen.format.size();
+    let row = |row: usize| weight.read(row * bytes..(row + 1) * bytes);
+    let params = cell_params(&chosen.grid, &chosen.scheme, chosen.format, &row).ok()?;
+    Some(params.iter().map(|params| params.scale).collect())
+}
+
+/// The values of a node's bias, if it is a constant of rank 1.
+fn bias(graph: &Graph, node: NodeId) -> Result<Option<Vec<f32>>, BackendError> {
+    let takes = matches!(graph.op(node), Some("Conv" | "Gemm"));
+    let Some(tensor) = graph.input(node, BIAS).filter(|_| takes) else { return Ok(None) };
+    let bias = constant(graph, tensor)?.filter(|bias| bias.shape.rank() == 1 && bias.format == FloatFormat::F32);
+    Ok(bias.map(|bias| bias.format.decode(&bias.read(0..bias.shape.elements() * bias.format.size()))))
+}
+
+/// `round(value / scale)`, ties to even; nothing where that is no 32-bit number.
+fn code(value: f32, scale: f32) -> Option<i32> {
+    // Below this a kernel that adds products to it cannot overflow: 2^30 products' worth of room is left.
+    const MOST: f64 = (1_i64 << 30) as f64;
+    let code = (f64::from(value) / f64::from(scale)).round_ties_even();
+    (code.abs() <= MOST).then_some(code as i32)
+}

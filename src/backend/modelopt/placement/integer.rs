@@ -1,0 +1,354 @@
+//! Pairs for runtimes whose integer kernels take and give codes: onnxruntime and OpenVINO on a CPU.
+//!
+//! Such a kernel takes the place of an operator between the DequantizeLinear before each of its inputs and the QuantizeLinear
+//! behind its output, which must be all that reads the output. So a pair stands right behind the node that gives a tensor, and
+//! all its readers take the dequantized values, those too that compute in floats. A Relu or Clip that is the only reader
+//! of such a node goes away, since its bounds are those of the codes: the pair stands behind it.
+//!
+//! Only tensors that an integer kernel gives are coded for all: where a float operator gives one, as a normalization does,
+//! its other readers go on with floats.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{site::QdqSite, view::View};
+use crate::{
+    backend::graph::inventory::Candidate,
+    model::onnx::{Graph, NodeId, TensorId, Use, scalar},
+    numeric::DType,
+    spec::Reason,
+};
+
+/// What a runtime's integer kernel of an operator takes and gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kernel {
+    /// A layer with a constant weight whose kernel gives codes.
+    Layer,
+    /// One whose kernel gives floats just as well, so that nothing is rounded that no integer kernel reads.
+    FloatLayer,
+    /// An operator of tensors that are all in codes.
+    Joins,
+    /// One that passes codes on as they are: its output has the scale of its first input.
+    Passes,
+}
+
+/// The integer kernels of a runtime, by operator.
+pub(super) type Kernels = &'static [(&'static str, Kernel)];
+
+/// Why a layer with this weight is better left in floats: what has no integer kernel is converted from codes and back.
+pub(super) fn excluded(view: &View<'_>, kernels: Kernels, candidate: &Candidate, dtype: DType) -> Option<Reason> {
+    let known = view.graph.op(candidate.node).is_some_and(|op| kernels.iter().any(|(name, _)| *name == op));
+    (dtype == DType::Int8 && !known).then_some(Reason::NoIntegerKernel)
+}
+
+/// Depthwise convolutions between operators that compute in floats: converting to codes and back costs more than they take.
+pub(super) fn alone(view: &View<'_>, placed: &Placed) -> Vec<(usize, Reason)> {
+    let graph = view.graph;
+    let is_alone = |layer: &usize| {
+        let Some(candidate) = view.candidate(*layer) else { return false };
+        let depthwise = graph.op(candidate.node) == Some("Conv") && candidate.shape.dims().get(1) == Some(&1);
+        let before = graph.input(candidate.node, 0).is_some_and(|input| placed.given.contains(&input));
+        let read = |one: &Use| view.with_quantized_inputs(one.node).is_some();
+        let behind = behind(graph, candidate.node).is_some_and(|output| graph.uses(output).iter().any(read));
+        depthwise && !before && !behind
+    };
+    view.quantized_layers().filter(is_alone).map(|layer| (layer, Reason::NeighbourNotQuantized)).collect()
+}
+
+/// Where pairs stand.
+pub(super) struct Placed {
+    pub(super) sites: Vec<QdqSite>,
+    /// Why layers without weights stay native.
+    pub(super) native: Vec<(usize, Reason)>,
+    /// The tensors that integer kernels give.
+    given: BTreeSet<TensorId>,
+}
+
+/// Follows codes through the graph.
+pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
+    let graph = view.graph;
+    let mut codes = Codes { view, given: BTreeMap::new(), read: BTreeMap::new() };
+    let (mut native, mut seen) = (Vec::new(), BTreeSet::new());
+    for node in graph.nodes() {
+        let kernel = graph.op(node).and_then(|op| kernels.iter().find(|(name, _)| *name == op));
+        let layer = view.with_quantized_inputs(node).filter(|&layer| view.activations(layer) == Some(DType::Int8));
+        match (kernel.map(|(_, kernel)| *kernel), layer) {
+            (Some(Kernel::Layer | Kernel::FloatLayer), Some(layer)) if view.candidate(layer).is_some() => {
+                seen.insert(layer);
+                codes.reads(node, 0, layer);
+                if kernel.is_some_and(|(_, kernel)| *kernel == Kernel::Layer) {
+                    codes.gives(node, layer, None);
+                } else if let Some(output) = behind(graph, node).filter(|&output| has_layers(view, kernels, output)) {
+                    codes.given.insert(output, (layer, None));
+                }
+            }
+            (Some(Kernel::Joins), Some(layer)) => {
+                seen.insert(layer);
+                match codes.joins(node, layer) {
+                    Ok(()) => {}
+                    Err(reason) => native.push((layer, reason)),
+                }
+            }
+            (Some(Kernel::Passes), _) => codes.passes(node),
+            _ => {}
+        }
+    }
+    let given = codes.given.keys().copied().collect();
+    let mut sites = codes.sites();
+    // What has no integer kernel, or codes of another kind, has a pair before its input alone.
+    for layer in view.quantized_layers().filter(|layer| !seen.contains(layer)) {
+        if view.candidate(layer).is_some() {
+            sites.extend(view.site(layer, 0));
+        } else {
+            native.push((layer, Reason::NoIntegerKernel));
+        }
+    }
+    Placed { sites, native, given }
+}
+
+/// The tensors in codes so far.
+struct Codes<'v> {
+    view: &'v View<'v>,
+    /// Tensors that are in codes for all readers: the layer that gives each, and the tensor whose scale it has if not its own.
+    given: BTreeMap<TensorId, (usize, Option<TensorId>)>,
+    /// Tensors that integer kernels read, with the layer of the first.
+    read: BTreeMap<TensorId, (usize, Vec<Use>)>,
+}
+
+impl Codes<'_> {
+    /// An integer kernel reads codes at an input.
+    fn reads(&mut self, node: NodeId, input: usize, layer: usize) {
+        let Some(tensor) = self.view.graph.input(node, input) else { return };
+        self.read.entry(tensor).or_insert((layer, Vec::new())).1.push(Use { node, input });
+    }
+
+    /// A node gives codes to all readers, unless its output is one of the graph's.
+    fn gives(&mut self, node: NodeId, layer: usize, scale_of: Option<TensorId>) {
+        if let Some(output) = behind(self.view.graph, node) {
+            self.given.insert(output, (layer, scale_of));
+        }
+    }
+
+    /// An operator of several tensors computes in codes if all of them are in codes anyway and its output can be.
+    fn joins(&mut self, node: NodeId, layer: usize) -> Result<(), Reason> {
+        let graph = self.view.graph;
+        let inputs: Vec<(usize, TensorId)> = graph.inputs_of(node).collect();
+        let constant = |tensor| {
+            graph.is_constant(tensor) || graph.producer(tensor).is_some_and(|n| graph.op(n) == Some("Constant"))
+        };
+        if inputs.is_empty() || inputs.iter().any(|(_, tensor)| constant(*tensor)) {
+            return Err(Reason::ConstantOperand);
+        }
+        if !inputs.iter().all(|(_, tensor)| self.given.contains_key(tensor)) {
+            return Err(Reason::NeighbourNotQuantized);
+        }
+        if behind(graph, node).is_none() {
+            return Err(Reason::GivesAnOutput);
+        }
+        inputs.iter().for_each(|(input, _)| self.reads(node, *input, layer));
+        self.gives(node, layer, None);
+        Ok(())
+    }
+
+    /// An operator that moves codes about.
+    fn passes(&mut self, node: NodeId) {
+        let graph = self.view.graph;
+        let Some(input) = graph.input(node, 0) else { return };
+        let Some((layer, scale_of)) = self.given.get(&input).copied() else { return };
+        // Where one output is one of the graph's, the others are left alone too.
+        let outputs: Vec<TensorId> = graph.outputs_of(node).collect();
+        if outputs.iter().all(|&output| is_inner(graph, output)) {
+            for output in outputs {
+                self.given.insert(output, (layer, Some(scale_of.unwrap_or(input))));
+            }
+        }
+    }
+
+    /// A pair for each tensor in codes.
+    fn sites(self) -> Vec<QdqSite> {
+        let Codes { view, given, mut read } = self;
+        let graph = view.graph;
+        let mut sites = Vec::new();
+        for (tensor, (giver, scale_of)) in given {
+            let (layer, _) = read.remove(&tensor).unwrap_or((giver, Vec::new()));
+            let scale_of = scale_of.map(|tensor| graph.name(tensor).to_owned());
+            sites.extend(view.site_behind(layer, tensor, graph.uses(tensor).to_vec(), scale_of));
+        }
+        for (tensor, (layer, uses)) in read {
+            sites.extend(view.site_behind(layer, tensor, uses, None));
+        }
+        sites
+    }
+}
+
+/// The tensor that a node gives, behind the Relu or Clip that its codes make superfluous; nothing if that is an output of
+/// the graph, or read in a branch.
+fn behind(graph: &Graph, node: NodeId) -> Option<TensorId> {
+    let output = graph.output(node, 0)?;
+    let tensor = vanishing(graph, output).and_then(|clip| graph.output(clip, 0)).unwrap_or(output);
+    is_inner(graph, tensor).then_some(tensor)
+}
+
+/// The Relu or Clip that is all that reads a tensor. A Clip whose bounds have 0 between them: the codes begin at the lower
+/// and end at the upper one, since no value beyond them is seen behind it.
+fn vanishing(graph: &Graph, tensor: TensorId) -> Option<NodeId> {
+    let [only] = graph.uses(tensor) else { return None };
+    let alone = graph.reads(tensor) == 1 && only.input == 0;
+    let fits = match graph.op(only.node)? {
+        "Relu" => true,
+        "Clip" => clips_around_zero(graph, only.node),
+        _ => false,
+    };
+    (alone && fits).then_some(only.node)
+}
+
+fn clips_around_zero(graph: &Graph, node: NodeId) -> bool {
+    let bound = |input: usize, otherwise: f32| match graph.input(node, input) {
+        Some(tensor) => scalar(graph, tensor),
+        None => Some(otherwise),
+    };
+    let bounds = bound(1, f32::NEG_INFINITY).zip(bound(2, f32::INFINITY));
+    bounds.is_some_and(|(low, high)| low <= 0.0 && high >= 0.0)
+}
+
+/// Whether only nodes of the graph itself read a tensor.
+fn is_inner(graph: &Graph, tensor: TensorId) -> bool {
+    let uses = graph.uses(tensor).len();
+    uses > 0 && graph.reads(tensor) == uses
+}
+
+/// Whether a layer with an integer kernel reads a tensor, as it is or moved about.
+fn has_layers(view: &View<'_>, kernels: Kernels, tensor: TensorId) -> bool {
+    let graph = view.graph;
+    let is = |node: NodeId, wanted: fn(Kernel) -> bool| {
+        graph
+            .op(node)
+            .and_then(|op| kernels.iter().find(|(name, _)| *name == op))
+            .is_some_and(|(_, kernel)| wanted(*kernel))
+    };
+    let (mut seen, mut next) = (BTreeSet::new(), vec![tensor]);
+    while let Some(tensor) = next.pop() {
+        if !seen.insert(tensor) {
+            continue;
+        }
+        for one in graph.uses(tensor) {
+            let layer = view.with_quantized_inputs(one.node);
+            let computes = is(one.node, |kernel| matches!(kernel, Kernel::Layer | Kernel::FloatLayer));
+            if computes && one.input == 0 && layer.is_some_and(|layer| view.candidate(layer).is_some()) {
+                return true;
+            }
+            if is(one.node, |kernel| kernel == Kernel::Passes) && one.input == 0 {
+                next.extend(graph.outputs_of(one.node));
+            }
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{attention, placed};
+    use crate::{model::onnx::testing::GraphBuilder, spec::Reason};
+
+    fn start() -> GraphBuilder {
+        GraphBuilder::new()
+            .input("x", &[1, 4, 8, 8])
+            .weight("w", &[4, 4, 1, 1])
+            .floats("zero", &[], &[0.0])
+            .floats("one", &[], &[1.0])
+            .floats("six", &[], &[6.0])
+            .node("Conv", &["x", "w"], &["a"])
+    }
+
+    fn behind(graph: GraphBuilder) -> Vec<String> {
+        placed("onnxruntime", graph, "int8").behind
+    }
+
+    #[test]
+    fn a_residual_block_is_in_codes_from_end_to_end_and_its_relus_go_away() {
+        let graph = start()
+            .node("Relu", &["a"], &["relu"])
+            .node("Conv", &["relu", "w"], &["b"])
+            .node("Add", &["b", "relu"], &["add"])
+            .node("Relu", &["add"], &["last"])
+            .node("Conv", &["last", "w"], &["c"])
+            .node("Softmax", &["c"], &["y"])
+            .output("y", &[1, 4, 8, 8]);
+        let expected = ["b -> add.0", "c -> y.0", "last -> c.0", "relu -> b.0 add.1", "x -> a.0"];
+        assert_eq!(behind(graph), expected);
+    }
+
+    #[test]
+    fn a_clip_goes_away_where_zero_is_between_its_bounds() {
+        let clipped = |low| start().node("Clip", &["a", low, "six"], &["clip"]).node("Conv", &["clip", "w"], &["b"]);
+        assert_eq!(behind(clipped("zero")), ["clip -> b.0", "x -> a.0"]);
+        assert_eq!(behind(clipped("one")), ["a -> clip.0", "clip -> b.0", "x -> a.0"]);
+        let shared = start().node("Relu", &["a"], &["relu"]).node("Sigmoid", &["a"], &["gate"]);
+        assert_eq!(behind(shared)[0], "a -> relu.0 gate.0", "another reader wants what the Relu cuts");
+    }
+
+    #[test]
+    fn what_passes_codes_on_has_their_scale() {
+        let graph = start()
+            .node("MaxPool", &["a"], &["pool"])
+            .node("Flatten", &["pool"], &["flat"])
+            .weight("g", &[64, 8])
+            .node("Gemm", &["flat", "g"], &["y"])
+            .output("y", &[1, 8]);
+        assert_eq!(behind(graph), ["a -> pool.0", "flat -> y.0 as a", "pool -> flat.0 as a", "x -> a.0"]);
+    }
+
+    #[test]
+    fn layers_that_may_give_floats_do_unless_another_layer_is_next() {
+        let graph = GraphBuilder::new()
+            .input("x", &[1, 8])
+            .weight("g", &[8, 8])
+            .node("LayerNormalization", &["x", "g"], &["norm"])
+            .node("Gemm", &["norm", "g"], &["first"])
+            .node("Relu", &["first"], &["relu"])
+            .node("Gemm", &["relu", "g"], &["second"])
+            .node("Add", &["second", "norm"], &["y"]);
+        let found = placed("onnxruntime", graph, "int8");
+        // The addition reads the normalization in floats, and so does nobody convert it back.
+        assert_eq!(found.behind, ["norm -> first.0", "relu -> second.0"]);
+        assert_eq!(found.reasons, [("y".to_owned(), Reason::NeighbourNotQuantized)]);
+    }
+
+    #[test]
+    fn an_attention_computes_in_floats() {
+        let found = placed("onnxruntime", attention(64, true), "int8");
+        assert_eq!((found.behind, found.sites), (vec![], vec![]));
+    }
+
+    #[test]
+    fn operators_of_several_tensors_need_codes_at_every_input_and_a_reader() {
+        let reason = |graph: GraphBuilder, node: &str| {
+            let found = placed("onnxruntime", graph, "int8").reasons;
+            found.into_iter().find(|(name, _)| name == node).map(|(_, reason)| reason)
+        };
+        let constant = start().node("Mul", &["a", "one"], &["m"]).node("Conv", &["m", "w"], &["y"]);
+        assert_eq!(reason(constant, "m"), Some(Reason::ConstantOperand));
+        let float =
+            start().node("Erf", &["a"], &["e"]).node("Add", &["a", "e"], &["m"]).node("Conv", &["m", "w"], &["y"]);
+        assert_eq!(reason(float, "m"), Some(Reason::NeighbourNotQuantized));
+        let last = start().node("Add", &["a", "a"], &["y"]).output("y", &[1, 4, 8, 8]);
+        assert_eq!(reason(last, "y"), Some(Reason::GivesAnOutput));
+        let silu =
+            start().node("Sigmoid", &["a"], &["s"]).node("Mul", &["a", "s"], &["m"]).node("Conv", &["m", "w"], &["y"]);
+        assert_eq!(behind(silu), ["a -> s.0 m.0", "m -> y.0", "s -> m.1", "x -> a.0"]);
+    }
+
+    #[test]
+    fn layers_without_an_integer_kernel_and_depthwise_ones_among_floats_stay() {
+        let alone = GraphBuilder::new()
+            .input("x", &[1, 4, 8, 8])
+            .weight("w", &[4, 1, 3, 3])
+            .node("Erf", &["x"], &["e"])
+            .node("Conv", &["e", "w"], &["a"])
+            .int("group", 4)
+            .node("Erf", &["a"], &["y"]);
+        let transposed = start().node("ConvTranspose", &["a", "w"], &["up"]).node("Erf", &["up"], &["y"]);
+        assert_eq!(behind(alone), Vec::<String>::new());
+        let found = placed("onnxruntime", transposed, "int8");
+        assert_eq!((found.behind, found.sites.len()), (vec!["a -> up.0".to_owned(), "x -> a.0".to_owned()], 2));
+    }
+}

@@ -1,0 +1,18 @@
+//! What OpenVINO lowers to integer kernels on a CPU: it takes pairs as fake quantization wherever they stand, and an Add whose
+//! output has one loses nothing on the way.
+
+use super::{
+    integer,
+    onnxruntime::KERNELS,
+    row::{Placement, Rules},
+};
+
+/// The row of this placement: the rules of onnxruntime's, whose files run well here too.
+pub(super) static OPENVINO: Placement = Placement {
+    name: "openvino",
+    rules: Rules::Codes(&KERNELS),
+    excluded: Some(|view, candidate, dtype| integer::excluded(view, &KERNELS, candidate, dtype)),
+    joined: None,
+    pads_channels: false,
+    reduce_range: true,
+};

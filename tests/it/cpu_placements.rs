@@ -1,0 +1,87 @@
+//! Placements for CPUs: what onnxruntime's default session makes of their results.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::{data, local_job, python, run_local};
+
+/// Quantizes a net to int8; the report, and what onnxruntime makes of the result.
+fn quantize(folder: &Path, net: &str, options: &Value) -> (Value, Value) {
+    let int8 = json!({"dtype": "int8"});
+    let rules = json!({"backend": "modelopt", "mode": "static_ptq", "backend_kwargs": options,
+        "layers": [{"module_name": "*", "weights": int8, "activations": int8}]});
+    let (model, samples) = (folder.join(format!("{net}.onnx")), folder.join(format!("{net}.npz")));
+    let mut job = local_job(&model, &rules);
+    job.inputs.calibration = Some(data(&samples));
+    let out = tempfile::tempdir_in(folder).unwrap().keep();
+    let report = run_local(&job, &out.join("out")).unwrap();
+    (report, python("cpu_nets.py", &[&out.join("out/model.onnx"), &samples, &model]))
+}
+
+fn made(name: &str, options: &Value) -> (Value, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    python("cpu_nets.py", &[folder.path()]);
+    quantize(folder.path(), name, options)
+}
+
+/// The expected operators, and the fidelity of both sessions.
+fn assert_fused(name: &str, found: &Value, expected: &[(&str, u64)]) {
+    for (op, count) in expected {
+        assert_eq!(found[op].as_u64().unwrap_or(0), *count, "{name}: {op} in {found:#}");
+    }
+    let [db, plain] = ["db", "plain_db"].map(|name| found[name].as_f64().unwrap());
+    assert!(db > 25.0 && (db - plain).abs() < 3.0, "{name}: {found:#}");
+}
+
+#[test]
+fn every_operator_of_a_residual_net_computes_in_codes() {
+    for placement in ["onnxruntime", "openvino"] {
+        let (report, found) = made("residual", &json!({"placement": placement}));
+        let expected = [
+            ("QLinearConv", 7),
+            ("QLinearAdd", 2),
+            ("QGemm", 1),
+            ("Conv", 0),
+            ("FusedConv", 0),
+            ("DequantizeLinear", 0),
+        ];
+        assert_fused(placement, &found, &expected);
+        let layers = report["layers"].as_array().unwrap();
+        let activations = layers.iter().flat_map(|layer| layer["activations"].as_array().unwrap());
+        let behind_relu: Vec<&Value> =
+            activations.filter(|activation| activation["tensor"].as_str().unwrap().starts_with("Relu")).collect();
+        assert!(!behind_relu.is_empty());
+        for activation in behind_relu {
+            // All codes are for what a Relu leaves.
+            assert_eq!((&activation["codes"], &activation["zero_point"]), (&json!("uint8"), &json!(0)), "{activation}");
+            assert_eq!(activation["min_chosen"], 0.0);
+        }
+    }
+}
+
+#[test]
+fn gates_and_joined_tensors_compute_in_codes() {
+    let (_, found) = made("gated", &json!({"placement": "onnxruntime"}));
+    let expected = [("QLinearConv", 6), ("QLinearMul", 3), ("QLinearSigmoid", 3), ("QLinearConcat", 1), ("Conv", 0)];
+    assert_fused("gated", &found, &expected);
+}
+
+#[test]
+fn every_linear_layer_of_an_encoder_computes_in_codes_and_nothing_else_does() {
+    let (report, found) = made("encoder", &json!({"placement": "onnxruntime"}));
+    let expected = [("MatMulIntegerToFloat", 12), ("MatMul", 2), ("FusedMatMul", 2), ("QLinearAdd", 0), ("DequantizeLinear", 0)];
+    assert_fused("encoder", &found, &expected);
+    let layers = report["layers"].as_array().unwrap();
+    let quantized = layers.iter().filter(|layer| layer["decision"] == "quantize").count();
+    assert_eq!(quantized, 12, "{layers:#?}");
+}
+
+#[test]
+fn symmetric_codes_cost_accuracy_and_zero_points_are_not_for_tensorrt() {
+    let with = |activations: &str| {
+        let (_, found) = made("residual", &json!({"placement": "onnxruntime", "activations": activations}));
+        found["plain_db"].as_f64().unwrap()
+    };
+    assert!(with("asymmetric") > with("symmetric") + 1.0);
+}

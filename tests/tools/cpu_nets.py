@@ -1,0 +1,107 @@
+"""Small nets in the shapes that CPU placements are about, or what onnxruntime makes of a result.
+
+    cpu_nets.py FOLDER           writes residual.onnx, gated.onnx, encoder.onnx and *.npz; prints {}
+    cpu_nets.py MODEL DATA ORIGINAL  prints {operator: how often, after onnxruntime's default optimization}, and the SQNR of the
+                             result to the original, in the default session ("db") and without optimization ("plain_db")
+"""
+
+import collections
+import json
+import os
+import sys
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+random = np.random.default_rng(3)
+
+
+def look(path, data, original):
+    import onnxruntime as ort
+
+    x = np.load(data)["x"]
+
+    def run(model, level, optimized=None):
+        options = ort.SessionOptions()
+        options.graph_optimization_level, options.log_severity_level = level, 3
+        if optimized:
+            options.optimized_model_filepath = optimized
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+
+    onnx.checker.check_model(path, full_check=True)
+    levels = ort.GraphOptimizationLevel
+    exact = run(original, levels.ORT_DISABLE_ALL)
+    sqnr = lambda given: float(10 * np.log10((exact**2).sum() / ((exact - given) ** 2).sum()))
+    optimized = path + ".optimized"
+    figures = {"db": sqnr(run(path, levels.ORT_ENABLE_ALL, optimized)), "plain_db": sqnr(run(path, levels.ORT_DISABLE_ALL))}
+    counts = collections.Counter(node.op_type for node in onnx.load(optimized).graph.node)
+    print(json.dumps(figures | counts))
+
+
+class Net:
+    def __init__(self):
+        self.nodes, self.tensors = [], []
+
+    def constant(self, value):
+        name = f"c{len(self.tensors)}"
+        self.tensors.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def weight(self, *dims):
+        fan = np.prod(dims[1:]) if len(dims) > 2 else dims[0]
+        return self.constant(random.normal(0, np.sqrt(1.5 / fan), dims).astype("f4"))
+
+    def node(self, op, *inputs, **attributes):
+        name = f"{op}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
+        return name
+
+    def conv(self, x, inputs, outputs, size=3, group=1):
+        bias = self.constant(random.normal(0, 0.1, outputs).astype("f4"))
+        return self.node("Conv", x, self.weight(outputs, inputs // group, size, size), bias, pads=[size // 2] * 4, group=group)
+
+    def save(self, name, shape, y, given):
+        self.nodes.append(helper.make_node("Identity", [y], ["y"], name="last"))
+        inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *shape])]
+        graph = helper.make_graph(self.nodes, name, inputs, [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", *given])], self.tensors)
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), os.path.join(folder, f"{name}.onnx"))
+        np.savez(os.path.join(folder, f"{name}.npz"), x=random.normal(0.3, 1, [8, *shape]).astype("f4"))
+
+
+if len(sys.argv) > 2:
+    look(*sys.argv[1:])
+    sys.exit()
+folder = sys.argv[1]
+
+net = Net()
+low, high = net.constant(np.float32(0)), net.constant(np.float32(6))
+x = net.node("Relu", net.conv("x", 3, 16))
+x = net.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+for _ in range(2):
+    y = net.node("Clip", net.conv(x, 16, 32, 1), low, high)
+    y = net.conv(net.node("Clip", net.conv(y, 32, 32, group=32), low, high), 32, 16, 1)
+    x = net.node("Relu", net.node("Add", x, y))
+x = net.node("Flatten", net.node("GlobalAveragePool", x))
+net.save("residual", [3, 16, 16], net.node("Gemm", x, net.weight(10, 16), net.constant(np.zeros(10, "f4")), transB=1), [10])
+
+net = Net()
+silu = lambda y: net.node("Mul", y, net.node("Sigmoid", y))
+x = silu(net.conv("x", 8, 16))
+gate = net.conv(silu(net.conv(net.node("GlobalAveragePool", x), 16, 4, 1)), 4, 16, 1)
+x = net.node("Mul", x, net.node("Sigmoid", gate))
+x = net.node("Concat", net.conv(x, 16, 8, 1), net.conv(x, 16, 8), axis=1)
+net.save("gated", [8, 12, 12], net.node("ReduceMean", net.conv(x, 16, 16), axes=[2, 3], keepdims=0), [16])
+
+net = Net()
+linear = lambda x, inputs, outputs: net.node("Add", net.node("MatMul", x, net.weight(inputs, outputs)), net.constant(random.normal(0, 0.1, outputs).astype("f4")))
+norm = lambda x: net.node("LayerNormalization", x, net.constant(random.uniform(0.5, 1.5, 32).astype("f4")), net.constant(np.zeros(32, "f4")))
+x = "x"
+for _ in range(2):
+    y = norm(x)
+    q, k, v = (linear(y, 32, 32) for _ in range(3))
+    scores = net.node("Softmax", net.node("MatMul", q, net.node("Transpose", k, perm=[0, 2, 1])), axis=-1)
+    x = net.node("Add", x, linear(net.node("MatMul", scores, v), 32, 32))
+    x = net.node("Add", x, linear(net.node("Relu", linear(norm(x), 32, 64)), 64, 32))
+net.save("encoder", [12, 32], x, [12, 32])
+print("{}")
