@@ -58,7 +58,12 @@ pub struct Output {
 impl Session {
     /// Loads a model's file, and the files beside it that hold its tensors.
     pub fn load(model: &Path, optimisation: Optimisation, config: &EngineConfig) -> Result<Self, EngineError> {
-        Self::load_with(model, optimisation, || Ok(None), config)
+        Self::load_with(model, optimisation, || Ok(None), None, config)
+    }
+
+    /// Writes the graph to `to` that users get of a model who set nothing: what is fused in it is named so.
+    pub fn write_optimized(model: &Path, to: &Path, config: &EngineConfig) -> Result<(), EngineError> {
+        Self::load_with(model, Optimisation::Full, || Ok(None), Some(to), config).map(drop)
     }
 
     /// Loads a model whose graph has observers.
@@ -77,13 +82,14 @@ impl Session {
         gates: &Gates,
         config: &EngineConfig,
     ) -> Result<Self, EngineError> {
-        Self::load_with(model, Optimisation::Extended, || domain(slots, gates).map(Some), config)
+        Self::load_with(model, Optimisation::Extended, || domain(slots, gates).map(Some), None, config)
     }
 
     fn load_with(
         model: &Path,
         optimisation: Optimisation,
         operators: impl FnOnce() -> ort::Result<Option<OperatorDomain>>,
+        optimized: Option<&Path>,
         config: &EngineConfig,
     ) -> Result<Self, EngineError> {
         let environment = environment(config)?;
@@ -100,6 +106,9 @@ impl Session {
             .map_err(|e| setup(e.into()))?
             .with_intra_threads(config.threads)
             .map_err(|e| setup(e.into()))?;
+        if let Some(optimized) = optimized {
+            builder = builder.with_optimized_model_path(optimized).map_err(|e| setup(e.into()))?;
+        }
         // Two sessions that register a domain at the same moment find each other's half-made entry in a map that the engine
         // has one of for the whole process, and one of them is refused.
         static REGISTERING: Mutex<()> = Mutex::new(());

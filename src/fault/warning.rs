@@ -44,6 +44,8 @@ codes! {
         LayoutPlain("layout_plain", "Choose a `layout` that your runtime loads, if the scheme fits one.");
         /// No mode was given, and the backend has only one.
         ModeDefaulted("mode_defaulted", "Write the mode into the request.");
+        /// Layers compute in floats although their inputs and weights are in codes: the runtime has no way to fuse them.
+        NotFused("not_fused", "Leave these layers native, by `skip_names`: they are slower than in the original.");
         /// The model was carried to a later opset, which the result needs.
         OpsetUpgraded("opset_upgraded", "Nothing, or export the model with that opset.");
         /// Int4 weights with zero points are stored in a way that not every loader of the layout reads.
@@ -56,6 +58,8 @@ codes! {
         SamplesLeftOut("samples_left_out", "Nothing, or give a number of samples that the model's batch divides.");
         /// An array holds whole numbers from 0 to 255, as images have before they are normalized.
         SamplesNotNormalized("samples_not_normalized", "Preprocess the samples as the model expects its inputs.");
+        /// The result takes longer for a sample than the original does, on the CPU of the machine that quantized it.
+        SlowerThanOriginal("slower_than_original", "Choose the `placement` of your runtime, quantize activations too, or leave operators that cut chains native.");
         /// A name pattern matches no layer of the model.
         UnmatchedPattern("unmatched_pattern", "Compare the pattern with the layers' names in the plan.");
         /// Values beside the tensors of a state dict were not carried into the result.

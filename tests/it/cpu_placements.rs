@@ -70,7 +70,8 @@ fn gates_and_joined_tensors_compute_in_codes() {
 #[test]
 fn every_linear_layer_of_an_encoder_computes_in_codes_and_nothing_else_does() {
     let (report, found) = made("encoder", &json!({"placement": "onnxruntime"}));
-    let expected = [("MatMulIntegerToFloat", 12), ("MatMul", 2), ("FusedMatMul", 2), ("QLinearAdd", 0), ("DequantizeLinear", 0)];
+    let expected =
+        [("MatMulIntegerToFloat", 12), ("MatMul", 2), ("FusedMatMul", 2), ("QLinearAdd", 0), ("DequantizeLinear", 0)];
     assert_fused("encoder", &found, &expected);
     let layers = report["layers"].as_array().unwrap();
     let quantized = layers.iter().filter(|layer| layer["decision"] == "quantize").count();

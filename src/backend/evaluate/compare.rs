@@ -1,7 +1,7 @@
 //! Running both models on the same samples.
 
 use super::{
-    fused::Fused,
+    fused::{Fused, warn_of_slower},
     models::Compared,
     references::{References, original},
     samples::{Samples, batches},
@@ -54,6 +54,9 @@ pub(in crate::backend) fn compare(
     }
     let times = [before, fused.tell(control)];
     if let [Some(before), Some(after)] = times {
+        if models.for_cpu {
+            warn_of_slower(before, after, control);
+        }
         comparison.latency = Some(Latency::new(before, after, binding.batch(), inputs.engine.threads));
     }
     Ok(comparison)

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{models::Compared, stopwatch::Stopwatch};
+use super::{models::Compared, stopwatch::Stopwatch, unfused::unfused};
 use crate::{
     backend::{BackendError, RunInputs},
     control::Control,
     engine::{Batch, Optimisation, Output, Session},
-    fault::WarningCode,
+    fault::{WarningCode, few},
     quant::ErrorStats,
 };
 
@@ -21,6 +21,9 @@ pub(super) struct Fused {
 
 impl Fused {
     pub(super) fn new(models: &Compared<'_>, inputs: &RunInputs, control: &Control<'_>) -> Result<Self, BackendError> {
+        if models.for_cpu {
+            warn_of_unfused(&unfused(models.quantized, models.out, &inputs.engine), control);
+        }
         let session = match Session::load(models.quantized, Optimisation::Full, &inputs.engine) {
             Ok(session) => Some(session),
             // It takes the model itself; what it refuses is what its optimizer makes of it.
@@ -62,6 +65,31 @@ impl Fused {
             );
         }
         self.watch.per_sample()
+    }
+}
+
+fn warn_of_unfused(layers: &[String], control: &Control<'_>) {
+    if !layers.is_empty() {
+        let message = format!(
+            "onnxruntime does not fuse these layers with the pairs around them, so they compute in floats and convert \
+             besides: {}",
+            few(layers)
+        );
+        control.warn(WarningCode::NotFused, message);
+    }
+}
+
+/// Says so where the result is slower than the original: that is seldom what was wanted.
+pub(super) fn warn_of_slower(before: Duration, after: Duration, control: &Control<'_>) {
+    // Clocks of a shared machine differ by this much from run to run.
+    const NOISE: f64 = 1.05;
+    if after.as_secs_f64() > before.as_secs_f64() * NOISE {
+        let message = format!(
+            "on this machine's CPU a sample takes {:.2} ms in onnxruntime, and {:.2} ms with the original",
+            after.as_secs_f64() * 1e3,
+            before.as_secs_f64() * 1e3
+        );
+        control.warn(WarningCode::SlowerThanOriginal, message);
     }
 }
 

@@ -6,6 +6,7 @@ mod models;
 mod references;
 mod samples;
 mod stopwatch;
+mod unfused;
 
 pub(super) use compare::compare;
 pub(super) use fused::check_file;

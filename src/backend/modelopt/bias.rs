@@ -28,20 +28,32 @@ pub(super) fn quantize(
     for &(node, input_scale) in inputs {
         let Some(candidate) = layers.get(&node) else { continue };
         let Some(chosen) = chosen.get(&candidate.source) else { continue };
-        let per_channel = matches!(chosen.scheme.granularity, Granularity::PerChannel { .. });
-        if chosen.scheme.dtype != DType::Int8 || chosen.format != FloatFormat::F32 || !per_channel {
-            continue;
-        }
         let Some(bias) = bias(graph, node)? else { continue };
-        let weight = graph.tensor(&candidate.source).map(|weight| constant(graph, weight)).transpose()?.flatten();
-        let Some(scales) = weight.and_then(|weight| scales(&weight, chosen)) else { continue };
-        let scales: Vec<f32> = scales.iter().map(|scale| input_scale * scale).collect();
-        let codes: Option<Vec<i32>> = bias.iter().zip(&scales).map(|(&value, &scale)| code(value, scale)).collect();
-        if let Some(codes) = codes.filter(|codes| codes.len() == scales.len() && bias.len() == scales.len()) {
+        if let Some((codes, scales)) = codes(graph, candidate, chosen, input_scale, &bias)? {
             writer.quantize_bias(Use { node, input: BIAS }, &node_name(graph.node(node)), &codes, &scales);
         }
     }
     Ok(())
+}
+
+/// The codes of a bias, and their scales; nothing where the weight is in no scheme of an integer kernel, or a code would not fit.
+pub(super) fn codes(
+    graph: &Graph,
+    candidate: &Candidate,
+    chosen: &WeightScheme,
+    input_scale: f32,
+    bias: &[f32],
+) -> Result<Option<(Vec<i32>, Vec<f32>)>, BackendError> {
+    let per_channel = matches!(chosen.scheme.granularity, Granularity::PerChannel { .. });
+    if chosen.scheme.dtype != DType::Int8 || chosen.format != FloatFormat::F32 || !per_channel {
+        return Ok(None);
+    }
+    let weight = graph.tensor(&candidate.source).map(|weight| constant(graph, weight)).transpose()?.flatten();
+    let scales = weight.and_then(|weight| scales(&weight, chosen)).filter(|scales| scales.len() == bias.len());
+    let Some(mut scales) = scales else { return Ok(None) };
+    scales.iter_mut().for_each(|scale| *scale *= input_scale);
+    let codes: Option<Vec<i32>> = bias.iter().zip(&scales).map(|(&value, &scale)| code(value, scale)).collect();
+    Ok(codes.map(|codes| (codes, scales)))
 }
 
 /// The scales that a weight will have; nothing of one that cannot be quantized, of which its writer tells.

@@ -8,6 +8,7 @@ mod calibrate;
 mod constants;
 mod cpu;
 mod data;
+mod linear;
 mod opened;
 mod options;
 mod placement;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    bias, constants,
+    bias, constants, linear,
     opened::Opened,
     placement::{QdqSite, SiteKind},
     ranges,
@@ -71,7 +71,7 @@ pub(super) fn rewrite(
     let mut writer = QdqWriter::new(model.graph_mut());
     let mut reports: BTreeMap<usize, Vec<_>> = BTreeMap::new();
     let mut steps = Vec::new();
-    let mut biased = Vec::new();
+    let (mut biased, mut coded) = (Vec::new(), Vec::new());
     for (site, scale) in opened.sites.iter().zip(scales) {
         let behind = site.kind != SiteKind::Input;
         // A tensor in codes has other readers, whose layers are not native.
@@ -79,6 +79,7 @@ pub(super) fn rewrite(
         let params = found.params;
         if behind {
             writer.quantize_behind(&site.tensor, &site.uses, params, site.format);
+            coded.push((site, params));
             biased.extend(site.uses.iter().map(|one| (one.node, params.scale)));
         } else {
             site.uses.iter().for_each(|&at| writer.quantize_activation(at, params.scale, site.dtype, site.format));
@@ -93,6 +94,12 @@ pub(super) fn rewrite(
         reports.push(found.report);
     }
     bias::quantize(&source, &candidates, &chosen, &biased, &mut writer)?;
+    if opened.options.placement.flattens {
+        let layers: BTreeMap<_, _> = candidates.iter().flatten().map(|candidate| (candidate.node, candidate)).collect();
+        for (site, params) in coded {
+            linear::flatten(&source, &layers, &chosen, site, params, model.graph_mut())?;
+        }
+    }
 
     let mut written = weights::write(&source, model, &chosen, inputs, out, control)?;
     let mut layers = Vec::new();

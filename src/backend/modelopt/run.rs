@@ -63,8 +63,13 @@ impl Prepared for Opened {
         };
         let mut rewritten = rewrite::rewrite(self, record.as_ref(), inputs, out, control)?;
         self.preparation.constants_duplicated = std::mem::take(&mut rewritten.copied);
-        let compared =
-            Compared { original: &self.path, prepared: &self.model, quantized: &out.join(weights::FILE), out };
+        let compared = Compared {
+            original: &self.path,
+            prepared: &self.model,
+            quantized: &out.join(weights::FILE),
+            for_cpu: self.options.placement.is_unsigned(),
+            out,
+        };
         let mut samples = Samples::choose(inputs, held_out, control)?;
         if let Some(samples) = &mut samples {
             let (batch, peak) = memory::fit(&self.model, samples.data(), samples.batch, &inputs.engine, control)?;

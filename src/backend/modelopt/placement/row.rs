@@ -20,6 +20,8 @@ pub(in crate::backend::modelopt) struct Placement {
     pub(super) excluded: Option<ExclusionRule>,
     /// Which tensors are to share a range.
     pub(super) joined: Option<JoinRule>,
+    /// Whether linear layers of more than two dimensions are written as Gemms.
+    pub(in crate::backend::modelopt) flattens: bool,
     /// Whether image channels are padded to a multiple of 4.
     pub(in crate::backend::modelopt) pads_channels: bool,
     /// Whether int8 weights use 7 of their 8 bits, where the job does not say, on CPUs whose integer kernels saturate.
