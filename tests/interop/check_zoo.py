@@ -23,8 +23,10 @@ program = sys.argv[1]
 DATA = os.path.join(os.path.dirname(onnx.backend.test.__file__), "data")
 TYPES = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16}
 MINIMAL = {"backend_kwargs": {"placement": "minimal"}}
+INT8 = {"layers": [{"module_name": "*", "weights": {"dtype": "int8"}, "activations": {"dtype": "int8"}}]}
 SPECS = {
     "tensorrt": {"algorithm": "entropy", "layers": [{"module_name": "*", "weights": {"dtype": "int8"}, "activations": {"dtype": "int8"}}]},
+    **{placement: {**INT8, "backend_kwargs": {"placement": placement}} for placement in ("onnxruntime", "openvino")},
     "int8": {"layers": [{"module_name": "*", "weights": {"dtype": "int8"}, "activations": {"dtype": "int8"}}], **MINIMAL},
     "half": {"layers": [{"module_name": "*", "weights": {"dtype": "int8"}, "activations": {"dtype": "int8"}}], "backend_kwargs": {"placement": "minimal", "high_precision_dtype": "fp16"}},
     "fp8": {**MINIMAL, "layers": [{"module_name": "*", "weights": {"dtype": "fp8_e4m3fn"}, "activations": {"dtype": "fp8_e4m3fn"}}]},
@@ -77,6 +79,9 @@ def quantize(path, spec, folder):
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     session = onnxruntime.InferenceSession(quantized, options, providers=["CPUExecutionProvider"])
     session.run(None, arrays)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    if "int8" in str(spec):
+        onnxruntime.InferenceSession(quantized, options, providers=["CPUExecutionProvider"]).run(None, arrays)
     summary = json.load(open(os.path.join(out, "report.json")))["summary"]
     return "quantized", f"{summary['layers_quantized']} layers, {summary['output_sqnr_db'] or float('inf'):.1f} dB"
 

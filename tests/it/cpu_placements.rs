@@ -69,10 +69,11 @@ fn gates_and_joined_tensors_compute_in_codes() {
 
 #[test]
 fn every_linear_layer_of_an_encoder_computes_in_codes_and_nothing_else_does() {
+    let float = [("MatMul", 2), ("FusedMatMul", 2), ("QLinearAdd", 0), ("DequantizeLinear", 0)];
+    let (_, found) = made("encoder", &json!({"placement": "openvino"}));
+    assert_fused("encoder", &found, &[&float[..], &[("MatMulIntegerToFloat", 12), ("QGemm", 0)]].concat());
     let (report, found) = made("encoder", &json!({"placement": "onnxruntime"}));
-    let expected =
-        [("MatMulIntegerToFloat", 12), ("MatMul", 2), ("FusedMatMul", 2), ("QLinearAdd", 0), ("DequantizeLinear", 0)];
-    assert_fused("encoder", &found, &expected);
+    assert_fused("encoder", &found, &[&float[..], &[("MatMulIntegerToFloat", 0), ("QGemm", 12)]].concat());
     let layers = report["layers"].as_array().unwrap();
     let quantized = layers.iter().filter(|layer| layer["decision"] == "quantize").count();
     assert_eq!(quantized, 12, "{layers:#?}");
@@ -85,4 +86,13 @@ fn symmetric_codes_cost_accuracy_and_zero_points_are_not_for_tensorrt() {
         found["plain_db"].as_f64().unwrap()
     };
     assert!(with("asymmetric") > with("symmetric") + 1.0);
+    let folder = tempfile::tempdir().unwrap();
+    python("cpu_nets.py", &[folder.path()]);
+    let int8 = json!({"dtype": "int8"});
+    let rules = json!({"backend": "modelopt", "mode": "static_ptq", "backend_kwargs": {"activations": "asymmetric"},
+        "layers": [{"module_name": "*", "weights": int8, "activations": int8}]});
+    let mut job = local_job(&folder.path().join("residual.onnx"), &rules);
+    job.inputs.calibration = Some(data(&folder.path().join("residual.npz")));
+    let error = run_local(&job, &folder.path().join("out")).unwrap_err().to_string();
+    assert!(error.contains("placement `tensorrt` has no zero points"), "{error}");
 }

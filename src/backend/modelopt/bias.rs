@@ -79,3 +79,16 @@ fn code(value: f32, scale: f32) -> Option<i32> {
     let code = (f64::from(value) / f64::from(scale)).round_ties_even();
     (code.abs() <= MOST).then_some(code as i32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bias_is_rounded_to_even_and_one_that_does_not_fit_has_no_code() {
+        assert_eq!([0.75, -0.25, 0.0].map(|value| code(value, 0.5)), [Some(2), Some(0), Some(0)]);
+        assert_eq!(code(1.0, 1e-9), Some(1_000_000_000));
+        assert_eq!(code(-2.0, 1e-9), None);
+        assert_eq!(code(f32::NAN, 1.0), None);
+    }
+}

@@ -194,3 +194,16 @@ fn ints(graph: &mut Graph, name: &str, values: &[i64]) -> String {
     });
     name
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_is_constant_where_one_length_at_most_is_open() {
+        assert_eq!(stated(&[None, Some(128), Some(384)], 1536), Some(vec![-1, 128, 1536]));
+        assert_eq!(stated(&[Some(2), Some(128), None], 7), Some(vec![2, 128, 7]));
+        assert_eq!(stated(&[None, None, Some(384)], 1536), None);
+        assert_eq!(stated(&[], 1), None);
+    }
+}

@@ -17,7 +17,7 @@ use crate::{
         BackendError,
         graph::inventory::{self, Candidate, Inventory},
     },
-    model::onnx::{Graph, Model, NodeId, dimensions},
+    model::onnx::{Graph, Model, NodeId, Use, dimensions},
     numeric::FloatFormat,
     spec::{Decision, Objection, ObjectionCode, QuantizeSpec, Resolved, resolve},
 };
@@ -37,6 +37,8 @@ pub(super) struct Opened {
     layers: BTreeMap<NodeId, usize>,
     /// The tensors that get a Q/DQ pair.
     pub(super) sites: Vec<QdqSite>,
+    /// Constant operands that are to be in codes, each a single number.
+    pub(super) numbers: Vec<(Use, f32)>,
     /// Tensors that are to share a range.
     pub(super) joined: Vec<BTreeSet<String>>,
     pub(super) resolved: Resolved,
@@ -48,6 +50,7 @@ struct Planned {
     candidates: Vec<Option<Candidate>>,
     nodes: Vec<Option<NodeId>>,
     sites: Vec<QdqSite>,
+    numbers: Vec<(Use, f32)>,
     resolved: Resolved,
 }
 
@@ -57,8 +60,8 @@ impl Planned {
         let Inventory { layers, candidates, nodes } = inventory::inventory(graph, &FORMATS, &placement.inputs_only())?;
         let mut resolved = resolve(spec, &layers);
         constants::leave_unquantizable(spec, options, graph, &candidates, &mut resolved);
-        let sites = placement::place(spec, placement, graph, &candidates, &nodes, &mut resolved);
-        Ok(Planned { candidates, nodes, sites, resolved })
+        let (sites, numbers) = placement::place(spec, placement, graph, &candidates, &nodes, &mut resolved);
+        Ok(Planned { candidates, nodes, sites, numbers, resolved })
     }
 }
 
@@ -76,7 +79,7 @@ impl Opened {
         if placement.pads_channels && stem::pad(model.graph_mut(), &planned.sites, &planned.candidates) > 0 {
             planned = Planned::new(spec, &options, model.graph())?;
         }
-        let Planned { candidates, nodes, mut sites, mut resolved } = planned;
+        let Planned { candidates, nodes, mut sites, numbers, mut resolved } = planned;
         match options.symmetry {
             Symmetry::Symmetric => sites.iter_mut().for_each(QdqSite::center),
             Symmetry::Asymmetric if !placement.is_unsigned() => resolved.objections.push(needs_zero(spec, placement)),
@@ -84,7 +87,7 @@ impl Opened {
         }
         let joined = placement.joined(model.graph(), &sites);
         let layers = nodes.iter().enumerate().filter_map(|(layer, node)| Some(((*node)?, layer))).collect();
-        Ok(Opened { path, model, preparation, candidates, nodes, layers, sites, joined, resolved, options })
+        Ok(Opened { path, model, preparation, candidates, nodes, layers, sites, numbers, joined, resolved, options })
     }
 
     /// The batch of a model that takes but one.

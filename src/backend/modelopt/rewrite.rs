@@ -1,6 +1,9 @@
 //! Carrying the plan out: Q/DQ pairs into the graph, weights into low precision.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::{
     bias, constants, linear,
@@ -17,7 +20,7 @@ use crate::{
     calibration::Record,
     control::Control,
     fault::few,
-    model::onnx::{QdqWriter, Use},
+    model::onnx::{Graph, Model, QdqWriter, Use},
     report::LayerReport,
     spec::{Decision, LayerPlan, Reason},
 };
@@ -93,6 +96,9 @@ pub(super) fn rewrite(
         }
         reports.push(found.report);
     }
+    for &(at, value) in &opened.numbers {
+        writer.quantize_number(at, value);
+    }
     bias::quantize(&source, &candidates, &chosen, &biased, &mut writer)?;
     if opened.options.placement.flattens {
         let layers: BTreeMap<_, _> = candidates.iter().flatten().map(|candidate| (candidate.node, candidate)).collect();
@@ -101,6 +107,8 @@ pub(super) fn rewrite(
         }
     }
 
+    // Biases that are in codes now.
+    drop_unread(model.graph_mut(), &source);
     let mut written = weights::write(&source, model, &chosen, inputs, out, control)?;
     let mut layers = Vec::new();
     for (at, plan) in plan.iter().enumerate() {
@@ -138,4 +146,17 @@ fn warn_of_native(plan: &[LayerPlan], reason: Reason, sites: &[&QdqSite], contro
     let others = if others.is_empty() { String::new() } else { format!("; so do {}", few(&others)) };
     let (first, why) = (few(&[name(first)]), ranges::explain(reason, &few(&[&first.tensor])));
     control.warn(reason, format!("layer {first} stays native: {why}{others}"));
+}
+
+/// Takes out the constants that something in `source` reads and nothing does any more.
+fn drop_unread(graph: &mut Graph, source: &Model) {
+    let reads = |graph: &Graph, name: &str| graph.tensor(name).map_or(0, |tensor| graph.reads(tensor));
+    let names = source.graph().initializers().filter_map(|tensor| tensor.name.as_deref());
+    let unread: BTreeSet<String> =
+        names.filter(|name| reads(source.graph(), name) > 0 && reads(graph, name) == 0).map(str::to_owned).collect();
+    if !unread.is_empty() {
+        let is_unread = |name: &Option<String>| name.as_ref().is_some_and(|name| unread.contains(name));
+        graph.take_initializers(|tensor| is_unread(&tensor.name));
+        graph.retain_inputs(|input| !is_unread(&input.name));
+    }
 }

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{site::QdqSite, view::View};
 use crate::{
     backend::graph::inventory::Candidate,
-    model::onnx::{Graph, NodeId, TensorId, Use, scalar},
-    numeric::DType,
+    model::onnx::{Graph, NodeId, TensorId, Use, constant_type, scalar},
+    numeric::{DType, FloatFormat},
     spec::Reason,
 };
 
@@ -59,6 +59,8 @@ pub(super) struct Placed {
     pub(super) sites: Vec<QdqSite>,
     /// Why layers without weights stay native.
     pub(super) native: Vec<(usize, Reason)>,
+    /// Constant operands that are to be in codes, each a single number.
+    pub(super) numbers: Vec<(Use, f32)>,
     /// The tensors that integer kernels give.
     given: BTreeSet<TensorId>,
 }
@@ -66,7 +68,7 @@ pub(super) struct Placed {
 /// Follows codes through the graph.
 pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
     let graph = view.graph;
-    let mut codes = Codes { view, given: BTreeMap::new(), read: BTreeMap::new() };
+    let mut codes = Codes { view, given: BTreeMap::new(), read: BTreeMap::new(), numbers: Vec::new() };
     let (mut native, mut seen) = (Vec::new(), BTreeSet::new());
     for node in graph.nodes() {
         let kernel = graph.op(node).and_then(|op| kernels.iter().find(|(name, _)| *name == op));
@@ -93,6 +95,7 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
         }
     }
     let given = codes.given.keys().copied().collect();
+    let numbers = std::mem::take(&mut codes.numbers);
     let mut sites = codes.sites();
     // What has no integer kernel, or codes of another kind, has a pair before its input alone.
     for layer in view.quantized_layers().filter(|layer| !seen.contains(layer)) {
@@ -102,7 +105,7 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
             native.push((layer, Reason::NoIntegerKernel));
         }
     }
-    Placed { sites, native, given }
+    Placed { sites, native, numbers, given }
 }
 
 /// The tensors in codes so far.
@@ -112,6 +115,8 @@ struct Codes<'v> {
     given: BTreeMap<TensorId, (usize, Option<TensorId>)>,
     /// Tensors that integer kernels read, with the layer of the first.
     read: BTreeMap<TensorId, (usize, Vec<Use>)>,
+    /// Constant operands, each a single number.
+    numbers: Vec<(Use, f32)>,
 }
 
 impl Codes<'_> {
@@ -131,13 +136,21 @@ impl Codes<'_> {
     /// An operator of several tensors computes in codes if all of them are in codes anyway and its output can be.
     fn joins(&mut self, node: NodeId, layer: usize) -> Result<(), Reason> {
         let graph = self.view.graph;
-        let inputs: Vec<(usize, TensorId)> = graph.inputs_of(node).collect();
-        let constant = |tensor| {
+        let is_constant = |tensor| {
             graph.is_constant(tensor) || graph.producer(tensor).is_some_and(|n| graph.op(n) == Some("Constant"))
         };
-        if inputs.is_empty() || inputs.iter().any(|(_, tensor)| constant(*tensor)) {
+        let (constants, inputs): (Vec<_>, Vec<_>) = graph.inputs_of(node).partition(|(_, tensor)| is_constant(*tensor));
+        // A single number has a code that stands for it exactly.
+        let takes = matches!(graph.op(node), Some("Add" | "Mul"));
+        let number = |tensor| {
+            let single = constant_type(graph, tensor) == Some(FloatFormat::F32.onnx());
+            scalar(graph, tensor).filter(|value| single && value.is_finite())
+        };
+        let numbers: Option<Vec<(Use, f32)>> =
+            constants.iter().map(|&(input, tensor)| Some((Use { node, input }, number(tensor)?))).collect();
+        let Some(numbers) = numbers.filter(|numbers| !inputs.is_empty() && (takes || numbers.is_empty())) else {
             return Err(Reason::ConstantOperand);
-        }
+        };
         if !inputs.iter().all(|(_, tensor)| self.given.contains_key(tensor)) {
             return Err(Reason::NeighbourNotQuantized);
         }
@@ -145,6 +158,7 @@ impl Codes<'_> {
             return Err(Reason::GivesAnOutput);
         }
         inputs.iter().for_each(|(input, _)| self.reads(node, *input, layer));
+        self.numbers.extend(numbers);
         self.gives(node, layer, None);
         Ok(())
     }
@@ -165,7 +179,7 @@ impl Codes<'_> {
 
     /// A pair for each tensor in codes.
     fn sites(self) -> Vec<QdqSite> {
-        let Codes { view, given, mut read } = self;
+        let Codes { view, given, mut read, .. } = self;
         let graph = view.graph;
         let mut sites = Vec::new();
         for (tensor, (giver, scale_of)) in given {
@@ -325,8 +339,10 @@ mod tests {
             let found = placed("onnxruntime", graph, "int8").reasons;
             found.into_iter().find(|(name, _)| name == node).map(|(_, reason)| reason)
         };
-        let constant = start().node("Mul", &["a", "one"], &["m"]).node("Conv", &["m", "w"], &["y"]);
-        assert_eq!(reason(constant, "m"), Some(Reason::ConstantOperand));
+        let number = start().node("Mul", &["a", "six"], &["m"]).node("Conv", &["m", "w"], &["y"]);
+        assert_eq!(behind(number), ["a -> m.0", "m -> y.0", "x -> a.0"]);
+        let vector = start().weight("v", &[4, 1, 1]).node("Mul", &["a", "v"], &["m"]).node("Conv", &["m", "w"], &["y"]);
+        assert_eq!(reason(vector, "m"), Some(Reason::ConstantOperand));
         let float =
             start().node("Erf", &["a"], &["e"]).node("Add", &["a", "e"], &["m"]).node("Conv", &["m", "w"], &["y"]);
         assert_eq!(reason(float, "m"), Some(Reason::NeighbourNotQuantized));

@@ -18,7 +18,7 @@ pub(super) static ONNXRUNTIME: Placement = Placement {
 };
 
 /// onnxruntime's integer kernels. Softmax has one, which costs more than it gains; a product of two computed tensors too.
-pub(super) static KERNELS: [(&str, Kernel); 20] = [
+pub(super) static KERNELS: [(&str, Kernel); 21] = [
     ("Add", Kernel::Joins),
     ("AveragePool", Kernel::Joins),
     ("Concat", Kernel::Joins),
@@ -36,6 +36,7 @@ pub(super) static KERNELS: [(&str, Kernel); 20] = [
     ("Resize", Kernel::Passes),
     ("Sigmoid", Kernel::Joins),
     ("Slice", Kernel::Passes),
+    ("Split", Kernel::Passes),
     ("Squeeze", Kernel::Passes),
     ("Transpose", Kernel::Passes),
     ("Unsqueeze", Kernel::Passes),

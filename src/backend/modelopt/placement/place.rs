@@ -8,11 +8,11 @@ use super::{
 };
 use crate::{
     backend::graph::inventory::Candidate,
-    model::onnx::{Graph, NodeId},
+    model::onnx::{Graph, NodeId, Use},
     spec::{QuantizeSpec, Reason, Resolved},
 };
 
-/// Every input that gets a Q/DQ pair, in the order of the nodes. Layers that the runtime would not gain from are left native
+/// Every tensor that gets a Q/DQ pair, in the order of the nodes, and constant operands that are to be in codes too. Layers that the runtime would not gain from are left native
 /// in `resolved`.
 pub(in crate::backend::modelopt) fn place(
     spec: &QuantizeSpec,
@@ -21,24 +21,27 @@ pub(in crate::backend::modelopt) fn place(
     candidates: &[Option<Candidate>],
     nodes: &[Option<NodeId>],
     resolved: &mut Resolved,
-) -> Vec<QdqSite> {
+) -> (Vec<QdqSite>, Vec<(Use, f32)>) {
     if let Some(rule) = placement.excluded {
         let native = excluded(spec, &View::new(graph, candidates, nodes, &resolved.plan.layers), rule);
         resolved.leave_native(spec, native);
     }
     let view = View::new(graph, candidates, nodes, &resolved.plan.layers);
-    let (mut sites, native) = match placement.rules {
-        Rules::Inputs(rules) => before_inputs(&view, rules),
+    let (mut sites, native, numbers) = match placement.rules {
+        Rules::Inputs(rules) => {
+            let (sites, native) = before_inputs(&view, rules);
+            (sites, native, Vec::new())
+        }
         Rules::Codes(kernels) => {
             let alone = integer::alone(&view, &integer::place(&view, kernels));
             resolved.leave_native(spec, alone);
             let placed = integer::place(&View::new(graph, candidates, nodes, &resolved.plan.layers), kernels);
-            (placed.sites, placed.native)
+            (placed.sites, placed.native, placed.numbers)
         }
     };
     sites.sort_by_key(|site| site.uses.first().map(|first| (graph.position(first.node), first.input)));
     resolved.leave_native(spec, native);
-    sites
+    (sites, numbers)
 }
 
 /// Pairs before inputs, and the layers without weights that get none.

@@ -28,7 +28,7 @@ pub(super) fn placed(placement: &str, graph: GraphBuilder, dtype: &str) -> Place
         "layers": [{"module_name": "*", "weights": dtype, "activations": dtype}]});
     let spec = parse(&section, "").spec;
     let mut resolved = resolve(&spec, &inventory.layers);
-    let sites = place(&spec, placement, &graph, &inventory.candidates, &inventory.nodes, &mut resolved);
+    let (sites, _) = place(&spec, placement, &graph, &inventory.candidates, &inventory.nodes, &mut resolved);
     let name = |at| graph.node(at).name.clone().unwrap_or_default();
     let reasons = resolved.plan.layers.iter().filter(|layer| {
         layer.decision == Decision::Native && placement.inputs_only().contains(&layer.op_type.as_str())

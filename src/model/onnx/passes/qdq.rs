@@ -60,6 +60,22 @@ impl<'g> QdqWriter<'g> {
         self.graph.insert_behind_for(id, uses, vec![q, dq]);
     }
 
+    /// Stores a constant operand of one element as a code from 0 to 255, and has the node read what it stands for.
+    pub fn quantize_number(&mut self, at: Use, value: f32) {
+        let Some(tensor) = self.graph.input(at.node, at.input) else { return };
+        let tensor = self.graph.name(tensor).to_owned();
+        // The one or the other end of the codes is the number, and 0 the other end.
+        let (zero_point, code) = if value < 0.0 { (255, 0) } else { (0, 255) };
+        let scale = (value.abs() / 255.0).max(f32::MIN_POSITIVE);
+        let scale = self.scalar(&format!("{tensor}.scale"), data_type::FLOAT, scale.to_le_bytes().to_vec());
+        let zero = self.scalar(&format!("{tensor}.zero_point"), data_type::UINT8, vec![zero_point]);
+        let code = if value == 0.0 { zero_point } else { code };
+        let quantized = self.scalar(&format!("{tensor}.quantized"), data_type::UINT8, vec![code]);
+        let dequantized = self.graph.claim(&format!("{tensor}.dequantized"));
+        let dq = new_node("DequantizeLinear", "", vec![quantized, scale, zero], &dequantized);
+        self.graph.insert_on_edge(&[at], vec![dq]);
+    }
+
     /// Stores a layer's bias as codes of 32 bits, one scale for each channel, and has the layer read what they stand for.
     pub fn quantize_bias(&mut self, at: Use, name: &str, codes: &[i32], scales: &[f32]) {
         let one = |values: Vec<u8>, element: i32, name: String| TensorProto {
@@ -161,6 +177,22 @@ mod tests {
             (codes.data_type, codes.raw_data.unwrap().to_vec()),
             (Some(data_type::INT32), [[7, 0, 0, 0], [255; 4]].concat())
         );
+    }
+
+    #[test]
+    fn a_number_is_the_end_of_its_codes() {
+        for (value, zero_point, code) in [(6.0, 0_u8, 255_u8), (-0.5, 255, 0), (0.0, 0, 0)] {
+            let graph = GraphBuilder::new().input("x", &[1]).floats("n", &[1], &[value]);
+            let mut graph = graph.node("Add", &["x", "n"], &["y"]).build();
+            let add = graph.node_at(0).unwrap();
+            QdqWriter::new(&mut graph).quantize_number(Use { node: add, input: 1 }, value);
+            assert_eq!(lines(&graph)[1], "Add(x, n.dequantized) -> y");
+            let bytes = |name: &str| graph.initializer(graph.tensor(name).unwrap()).unwrap().raw_data.clone().unwrap();
+            assert_eq!((bytes("n.zero_point").to_vec(), bytes("n.quantized").to_vec()), (vec![zero_point], vec![code]));
+            let scale = FloatFormat::F32.decode(&bytes("n.scale"))[0];
+            let decoded = (f32::from(code) - f32::from(zero_point)) * scale;
+            assert!((decoded - value).abs() <= value.abs() * 1e-6, "{value} {decoded}");
+        }
     }
 
     #[test]
