@@ -212,7 +212,7 @@ fn the_catalogue_has_a_schema_that_takes_what_the_service_takes() {
     assert_eq!(modelopt, listed["backends"][0]);
     assert_eq!(modelopt["algorithms"][0], "minmax");
     let kwargs = &modelopt["schema"]["properties"]["backend_kwargs"]["properties"];
-    assert_eq!(kwargs["placement"]["enum"], json!(["tensorrt", "onnxruntime", "minimal"]));
+    assert_eq!(kwargs["placement"]["enum"], json!(["tensorrt", "onnxruntime", "openvino", "minimal"]));
     assert!(kwargs.as_object().unwrap().len() == modelopt["options"].as_array().unwrap().len());
     assert_eq!(server.client.get("/v1/backends/other").0, 404);
 }

@@ -87,8 +87,9 @@ mod tests {
     #[test]
     fn a_bias_is_rounded_to_even_and_one_that_does_not_fit_has_no_code() {
         assert_eq!([0.75, -0.25, 0.0].map(|value| code(value, 0.5)), [Some(2), Some(0), Some(0)]);
-        assert_eq!(code(1.0, 1e-9), Some(1_000_000_000));
-        assert_eq!(code(-2.0, 1e-9), None);
+        let small = (-20.0_f32).exp2();
+        assert_eq!(code(1000.0, small), Some(1_048_576_000));
+        assert_eq!(code(-2000.0, small), None);
         assert_eq!(code(f32::NAN, 1.0), None);
     }
 }
