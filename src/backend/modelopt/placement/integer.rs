@@ -168,8 +168,12 @@ impl Codes<'_> {
         let graph = self.view.graph;
         let Some(input) = graph.input(node, 0) else { return };
         let Some((layer, scale_of)) = self.given.get(&input).copied() else { return };
-        // Where one output is one of the graph's, the others are left alone too.
+        // Where one output is one of the graph's, the others are left alone too; and so are those that are no values, as the
+        // indices of a MaxPool, whose kernel for codes gives none.
         let outputs: Vec<TensorId> = graph.outputs_of(node).collect();
+        if outputs.len() > graph.facts(node).float_outputs {
+            return;
+        }
         if outputs.iter().all(|&output| is_inner(graph, output)) {
             for output in outputs {
                 self.given.insert(output, (layer, Some(scale_of.unwrap_or(input))));
@@ -302,6 +306,8 @@ mod tests {
 
     #[test]
     fn what_passes_codes_on_has_their_scale() {
+        let indices = start().node("MaxPool", &["a"], &["pool", "at"]).node("Conv", &["pool", "w"], &["b"]);
+        assert_eq!(behind(indices.node("Cast", &["at"], &["y"])), ["a -> pool.0", "pool -> b.0", "x -> a.0"]);
         let graph = start()
             .node("MaxPool", &["a"], &["pool"])
             .node("Flatten", &["pool"], &["flat"])
