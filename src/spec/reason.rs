@@ -37,6 +37,8 @@ codes! {
         ConstantOperand("constant_operand", "Nothing: it is computed in floats.");
         /// What it gives is an output of the model, in floats.
         GivesAnOutput("gives_an_output", "Nothing: it is computed in floats.");
+        /// A channel's bias is so large beside its weights that no 32-bit code of their scale stands for it.
+        BiasTooLarge("bias_too_large", "Set weights that are all but 0 to 0 in the model, or leave the layer as it is.");
         /// The runtime has no integer kernel for it.
         NoIntegerKernel("no_integer_kernel", "Nothing: it would be slower in codes; name it without wildcards to have it quantized.");
         /// None of the layers next to it is quantized.

@@ -14,7 +14,7 @@ use crate::{
 const BIAS: usize = 2;
 
 /// Quantizes the biases of the nodes in `inputs`, each with the scale of its input, as far as they have int8 weights and a
-/// constant bias. One whose codes would not fit stays a float, which runtimes take as well.
+/// constant bias.
 pub(super) fn quantize(
     source: &Model,
     candidates: &[Option<Candidate>],
@@ -29,21 +29,43 @@ pub(super) fn quantize(
         let Some(candidate) = layers.get(&node) else { continue };
         let Some(chosen) = chosen.get(&candidate.source) else { continue };
         let Some(bias) = bias(graph, node)? else { continue };
-        if let Some((codes, scales)) = codes(graph, candidate, chosen, input_scale, &bias)? {
+        if let Some((Some(codes), scales)) = codes(graph, candidate, chosen, input_scale, &bias)? {
             writer.quantize_bias(Use { node, input: BIAS }, &node_name(graph.node(node)), &codes, &scales);
         }
     }
     Ok(())
 }
 
-/// The codes of a bias, and their scales; nothing where the weight is in no scheme of an integer kernel, or a code would not fit.
+/// The nodes in `inputs`, each with the scale of its input, whose biases have no codes: a channel with tiny weights and a bias
+/// that is not. onnxruntime makes codes of such a bias itself, and they overflow.
+pub(super) fn beyond(
+    graph: &Graph,
+    candidates: &[Option<Candidate>],
+    chosen: &BTreeMap<String, WeightScheme>,
+    inputs: &[(NodeId, f32)],
+) -> Result<Vec<NodeId>, BackendError> {
+    let layers: BTreeMap<NodeId, &Candidate> =
+        candidates.iter().flatten().map(|candidate| (candidate.node, candidate)).collect();
+    let mut found = Vec::new();
+    for &(node, input_scale) in inputs {
+        let Some(candidate) = layers.get(&node) else { continue };
+        let Some((chosen, bias)) = chosen.get(&candidate.source).zip(bias(graph, node)?) else { continue };
+        if let Some((None, _)) = codes(graph, candidate, chosen, input_scale, &bias)? {
+            found.push(node);
+        }
+    }
+    Ok(found)
+}
+
+/// The codes of a bias and their scales: `None` where the weight is in no scheme of an integer kernel, no codes where one would
+/// not fit.
 pub(super) fn codes(
     graph: &Graph,
     candidate: &Candidate,
     chosen: &WeightScheme,
     input_scale: f32,
     bias: &[f32],
-) -> Result<Option<(Vec<i32>, Vec<f32>)>, BackendError> {
+) -> Result<Option<(Option<Vec<i32>>, Vec<f32>)>, BackendError> {
     let per_channel = matches!(chosen.scheme.granularity, Granularity::PerChannel { .. });
     if chosen.scheme.dtype != DType::Int8 || chosen.format != FloatFormat::F32 || !per_channel {
         return Ok(None);
@@ -53,7 +75,7 @@ pub(super) fn codes(
     let Some(mut scales) = scales else { return Ok(None) };
     scales.iter_mut().for_each(|scale| *scale *= input_scale);
     let codes: Option<Vec<i32>> = bias.iter().zip(&scales).map(|(&value, &scale)| code(value, scale)).collect();
-    Ok(codes.map(|codes| (codes, scales)))
+    Ok(Some((codes, scales)))
 }
 
 /// The scales that a weight will have; nothing of one that cannot be quantized, of which its writer tells.

@@ -67,9 +67,28 @@ pub(super) fn rewrite(
     for (reason, sites) in unusable {
         warn_of_native(plan, reason, &sites, control);
     }
+    let choose = |native: &BTreeMap<usize, Reason>| {
+        let (mut source, mut candidates) = (opened.model.clone(), opened.candidates.clone());
+        let kept = |layer: usize| !native.contains_key(&layer);
+        let (chosen, copied) = constants::choose(&opened.options, plan, kept, source.graph_mut(), &mut candidates);
+        (source, candidates, chosen, copied)
+    };
+    let (mut source, mut candidates, mut chosen, mut copied) = choose(&native);
+    let behind = opened.sites.iter().zip(&scales).filter(|(site, _)| site.kind != SiteKind::Input);
+    let inputs_in_codes: Vec<_> = behind
+        .filter_map(|(site, scale)| Some((site, scale.as_ref().ok()?.params.scale)))
+        .flat_map(|(site, scale)| site.uses.iter().filter(|one| one.input == 0).map(move |one| (one.node, scale)))
+        .collect();
+    let beyond = bias::beyond(source.graph(), &candidates, &chosen, &inputs_in_codes)?;
+    if !beyond.is_empty() {
+        let layers: Vec<usize> = beyond.iter().filter_map(|&node| opened.layer_of(node)).collect();
+        let names: Vec<String> = layers.iter().map(|&layer| format!("`{}`", plan[layer].name)).collect();
+        let message = format!("{} stay native: next to a bias, the weights of a channel are all but 0", few(&names));
+        control.warn(Reason::BiasTooLarge, message);
+        native.extend(layers.into_iter().map(|layer| (layer, Reason::BiasTooLarge)));
+        (source, candidates, chosen, copied) = choose(&native);
+    }
     let kept = |layer: usize| !native.contains_key(&layer);
-    let (mut source, mut candidates) = (opened.model.clone(), opened.candidates.clone());
-    let (chosen, copied) = constants::choose(&opened.options, plan, kept, source.graph_mut(), &mut candidates);
     let mut model = source.clone();
     let mut writer = QdqWriter::new(model.graph_mut());
     let mut reports: BTreeMap<usize, Vec<_>> = BTreeMap::new();

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{site::QdqSite, view::View};
 use crate::{
     backend::graph::inventory::Candidate,
-    model::onnx::{Graph, NodeId, TensorId, Use, constant_type, scalar},
+    model::onnx::{Graph, NodeId, TensorId, Use, attribute, constant_type, ints_attribute, scalar},
     numeric::{DType, FloatFormat},
     spec::Reason,
 };
@@ -74,7 +74,7 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
         let kernel = graph.op(node).and_then(|op| kernels.iter().find(|(name, _)| *name == op));
         let layer = view.with_quantized_inputs(node).filter(|&layer| view.activations(layer) == Some(DType::Int8));
         match (kernel.map(|(_, kernel)| *kernel), layer) {
-            (Some(Kernel::Layer | Kernel::FloatLayer), Some(layer)) if view.candidate(layer).is_some() => {
+            (Some(Kernel::Layer | Kernel::FloatLayer), Some(layer)) if in_int8(view, layer) => {
                 seen.insert(layer);
                 codes.reads(node, 0, layer);
                 if kernel.is_some_and(|(_, kernel)| *kernel == Kernel::Layer) {
@@ -83,6 +83,10 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
                     codes.given.insert(output, (layer, None));
                 }
             }
+            (Some(Kernel::Joins), Some(layer)) if is_unusual(graph, node) => {
+                seen.insert(layer);
+                native.push((layer, Reason::NoIntegerKernel));
+            }
             (Some(Kernel::Joins), Some(layer)) => {
                 seen.insert(layer);
                 match codes.joins(node, layer) {
@@ -90,7 +94,7 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
                     Err(reason) => native.push((layer, reason)),
                 }
             }
-            (Some(Kernel::Passes), _) => codes.passes(node),
+            (Some(Kernel::Passes), _) if !is_unusual(graph, node) => codes.passes(node),
             _ => {}
         }
     }
@@ -106,6 +110,25 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
         }
     }
     Placed { sites, native, numbers, given }
+}
+
+/// Whether a layer has a weight that is to be int8: kernels of codes take no other.
+fn in_int8(view: &View<'_>, layer: usize) -> bool {
+    view.candidate(layer).is_some() && view.plan(layer).is_some_and(|plan| plan.weights == Some(DType::Int8))
+}
+
+/// Whether a node is of a kind that its operator's integer kernel does not know: a pooling with holes, or a Resize whose values
+/// may lie beyond those that it reads.
+fn is_unusual(graph: &Graph, node: NodeId) -> bool {
+    let proto = graph.node(node);
+    let is = |name: &str, value: &str| {
+        attribute(proto, name).and_then(|found| found.s.as_ref()).is_some_and(|found| **found == *value.as_bytes())
+    };
+    match graph.op(node) {
+        Some("AveragePool") => ints_attribute(proto, "dilations").is_some_and(|dims| dims.iter().any(|&dim| dim != 1)),
+        Some("Resize") => is("mode", "cubic") || is("coordinate_transformation_mode", "tf_crop_and_resize"),
+        _ => false,
+    }
 }
 
 /// The tensors in codes so far.
@@ -251,7 +274,7 @@ fn has_layers(view: &View<'_>, kernels: Kernels, tensor: TensorId) -> bool {
         for one in graph.uses(tensor) {
             let layer = view.with_quantized_inputs(one.node);
             let computes = is(one.node, |kernel| matches!(kernel, Kernel::Layer | Kernel::FloatLayer));
-            if computes && one.input == 0 && layer.is_some_and(|layer| view.candidate(layer).is_some()) {
+            if computes && one.input == 0 && layer.is_some_and(|layer| in_int8(view, layer)) {
                 return true;
             }
             if is(one.node, |kernel| kernel == Kernel::Passes) && one.input == 0 {
@@ -368,6 +391,11 @@ mod tests {
             .node("Conv", &["e", "w"], &["a"])
             .int("group", 4)
             .node("Erf", &["a"], &["y"]);
+        let holes = start().node("AveragePool", &["a"], &["p"]).int_list("dilations", &[2, 2]);
+        let holes = placed("onnxruntime", holes.node("Conv", &["p", "w"], &["y"]), "int8");
+        assert_eq!(holes.reasons, [("p".to_owned(), Reason::NoIntegerKernel)]);
+        let beyond = start().node("Resize", &["a", "", "s"], &["r"]).text("mode", "cubic");
+        assert_eq!(behind(beyond.node("Conv", &["r", "w"], &["y"])), ["a -> r.0", "r -> y.0", "x -> a.0"]);
         let transposed = start().node("ConvTranspose", &["a", "w"], &["up"]).node("Erf", &["up"], &["y"]);
         assert_eq!(behind(alone), Vec::<String>::new());
         let found = placed("onnxruntime", transposed, "int8");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     model::onnx::{
-        Bytes, Graph, TensorId, Use, attribute_int, new_node,
+        Bytes, Graph, TensorId, Use, attribute_int, constant, new_node,
         proto::{TensorProto, data_type},
     },
     numeric::{DType, FloatFormat},
@@ -63,6 +63,8 @@ impl<'g> QdqWriter<'g> {
     /// Stores a constant operand of one element as a code from 0 to 255, and has the node read what it stands for.
     pub fn quantize_number(&mut self, at: Use, value: f32) {
         let Some(tensor) = self.graph.input(at.node, at.input) else { return };
+        let shape = constant(self.graph, tensor).ok().flatten().map(|constant| constant.shape);
+        let shape = shape.iter().flat_map(|shape| shape.dims()).map(|&dim| dim as i64).collect();
         let tensor = self.graph.name(tensor).to_owned();
         // The one or the other end of the codes is the number, and 0 the other end.
         let (zero_point, code) = if value < 0.0 { (255, 0) } else { (0, 255) };
@@ -70,7 +72,15 @@ impl<'g> QdqWriter<'g> {
         let scale = self.scalar(&format!("{tensor}.scale"), data_type::FLOAT, scale.to_le_bytes().to_vec());
         let zero = self.scalar(&format!("{tensor}.zero_point"), data_type::UINT8, vec![zero_point]);
         let code = if value == 0.0 { zero_point } else { code };
-        let quantized = self.scalar(&format!("{tensor}.quantized"), data_type::UINT8, vec![code]);
+        let quantized = self.graph.claim(&format!("{tensor}.quantized"));
+        self.graph.add_initializer(TensorProto {
+            name: Some(quantized.clone()),
+            // Its rank may be what gives the result's.
+            dims: shape,
+            data_type: Some(data_type::UINT8),
+            raw_data: Some(Bytes::from(vec![code])),
+            ..Default::default()
+        });
         let dequantized = self.graph.claim(&format!("{tensor}.dequantized"));
         let dq = new_node("DequantizeLinear", "", vec![quantized, scale, zero], &dequantized);
         self.graph.insert_on_edge(&[at], vec![dq]);
