@@ -29,7 +29,7 @@ pub(super) fn quantize(
         let Some(candidate) = layers.get(&node) else { continue };
         let Some(chosen) = chosen.get(&candidate.source) else { continue };
         let Some(bias) = bias(graph, node)? else { continue };
-        if let Some((Some(codes), scales)) = codes(graph, candidate, chosen, input_scale, &bias)? {
+        if let Some(Coded { codes: Some(codes), scales }) = codes(graph, candidate, chosen, input_scale, &bias)? {
             writer.quantize_bias(Use { node, input: BIAS }, &node_name(graph.node(node)), &codes, &scales);
         }
     }
@@ -50,22 +50,29 @@ pub(super) fn beyond(
     for &(node, input_scale) in inputs {
         let Some(candidate) = layers.get(&node) else { continue };
         let Some((chosen, bias)) = chosen.get(&candidate.source).zip(bias(graph, node)?) else { continue };
-        if let Some((None, _)) = codes(graph, candidate, chosen, input_scale, &bias)? {
+        if let Some(Coded { codes: None, .. }) = codes(graph, candidate, chosen, input_scale, &bias)? {
             found.push(node);
         }
     }
     Ok(found)
 }
 
-/// The codes of a bias and their scales: `None` where the weight is in no scheme of an integer kernel, no codes where one would
-/// not fit.
+/// A bias in codes.
+pub(super) struct Coded {
+    /// The codes; none where one of them would not fit.
+    pub(super) codes: Option<Vec<i32>>,
+    /// What a step of each is worth.
+    pub(super) scales: Vec<f32>,
+}
+
+/// The codes of a bias, unless the weight is in no scheme of an integer kernel.
 pub(super) fn codes(
     graph: &Graph,
     candidate: &Candidate,
     chosen: &WeightScheme,
     input_scale: f32,
     bias: &[f32],
-) -> Result<Option<(Option<Vec<i32>>, Vec<f32>)>, BackendError> {
+) -> Result<Option<Coded>, BackendError> {
     let per_channel = matches!(chosen.scheme.granularity, Granularity::PerChannel { .. });
     if chosen.scheme.dtype != DType::Int8 || chosen.format != FloatFormat::F32 || !per_channel {
         return Ok(None);
@@ -75,7 +82,7 @@ pub(super) fn codes(
     let Some(mut scales) = scales else { return Ok(None) };
     scales.iter_mut().for_each(|scale| *scale *= input_scale);
     let codes: Option<Vec<i32>> = bias.iter().zip(&scales).map(|(&value, &scale)| code(value, scale)).collect();
-    Ok(Some((codes, scales)))
+    Ok(Some(Coded { codes, scales }))
 }
 
 /// The scales that a weight will have; nothing of one that cannot be quantized, of which its writer tells.

@@ -85,7 +85,7 @@ fn linear(
     };
     let values = bias.format.decode(&bias.read(0..columns * bias.format.size()));
     let coded = bias::codes(graph, candidate, chosen, input_scale, &values)?;
-    Ok(coded.and_then(|(codes, scales)| Some((codes?, scales))).map(|(codes, scales)| Linear {
+    Ok(coded.and_then(|coded| Some((coded.codes?, coded.scales))).map(|(codes, scales)| Linear {
         product,
         add: add.node,
         output: graph.name(output).to_owned(),
