@@ -17,8 +17,10 @@ import time
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
+import nets  # noqa: E402
 
 program, folder = sys.argv[1], sys.argv[2]
 logging.disable(logging.WARNING)
@@ -26,20 +28,7 @@ CALIBRATED, MEASURED, ROUNDS = 32, 16, 25
 random = np.random.default_rng(16)
 
 
-class Net:
-    def __init__(self):
-        self.nodes, self.tensors = [], []
-
-    def constant(self, value):
-        name = f"c{len(self.tensors)}"
-        self.tensors.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def node(self, op, *inputs, **attributes):
-        name = f"{op}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
-        return name
-
+class Net(nets.Net):
     def conv(self, x, inputs, outputs, size, stride=1, group=1, gain=2.0):
         w = random.normal(0, np.sqrt(gain * group / (inputs * size * size)), [outputs, inputs // group, size, size])
         b = random.normal(0, 0.05, outputs)
@@ -80,14 +69,6 @@ class Net:
         x = self.node("Add", x, self.attention(self.norm(x, width), width, heads))
         y = self.gelu(self.linear(self.norm(x, width), width, 4 * width))
         return self.node("Add", x, self.linear(y, 4 * width, width))
-
-    def save(self, name, shape, y):
-        self.nodes.append(helper.make_node("Identity", [y], ["y"]))
-        inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *shape])]
-        outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
-        graph = helper.make_graph(self.nodes, name, inputs, outputs, self.tensors)
-        path = os.path.join(folder, f"{name}.onnx")
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
 def resnet50(net):
@@ -272,13 +253,13 @@ for name in sys.argv[3:] or NETS:
     make, shape = NETS[name]
     random = np.random.default_rng(16)
     net = Net()
-    net.save(name, shape, make(net))
+    path = os.path.join(folder, f"{name}.onnx")
+    net.save(path, ["N", *shape], make(net))
     x = random.normal(size=[CALIBRATED + MEASURED, *shape]).astype("f4")
     if len(shape) == 3:
         # Neighbouring pixels are alike, as those of photographs are.
         x = np.repeat(np.repeat(x[:, :, ::8, ::8], 8, axis=2), 8, axis=3) + 0.2 * x
     np.savez(os.path.join(folder, f"{name}.npz"), x=x[:CALIBRATED])
-    path = os.path.join(folder, f"{name}.onnx")
     made = {"float": path} | {label: file for label, file in files(name, path, x) if file}
     sessions = {label: session(file) for label, file in made.items()}
     runs = {label: (lambda value, one=one: one.run(None, {"x": value})[0]) for label, one in sessions.items()}

@@ -10,9 +10,9 @@ import json
 import os
 import sys
 
+import nets
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 random = np.random.default_rng(3)
 
@@ -39,34 +39,19 @@ def look(path, data, original):
     print(json.dumps(figures | counts))
 
 
-class Net:
-    def __init__(self):
-        self.nodes, self.tensors = [], []
-
-    def constant(self, value):
-        name = f"c{len(self.tensors)}"
-        self.tensors.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
+class Net(nets.Net):
     def weight(self, *dims):
         fan = np.prod(dims[1:]) if len(dims) > 2 else dims[0]
         return self.constant(random.normal(0, np.sqrt(1.5 / fan), dims).astype("f4"))
-
-    def node(self, op, *inputs, **attributes):
-        name = f"{op}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
-        return name
 
     def conv(self, x, inputs, outputs, size=3, group=1):
         bias = self.constant(random.normal(0, 0.1, outputs).astype("f4"))
         return self.node("Conv", x, self.weight(outputs, inputs // group, size, size), bias, pads=[size // 2] * 4, group=group)
 
-    def save(self, name, shape, y, given):
-        self.nodes.append(helper.make_node("Identity", [y], ["y"], name="last"))
-        inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *shape])]
-        graph = helper.make_graph(self.nodes, name, inputs, [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", *given])], self.tensors)
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), os.path.join(folder, f"{name}.onnx"))
-        np.savez(os.path.join(folder, f"{name}.npz"), x=random.normal(0.3, 1, [8, *shape]).astype("f4"))
+
+def save(net, name, shape, y, given):
+    net.save(os.path.join(folder, f"{name}.onnx"), ["n", *shape], y, ["n", *given])
+    np.savez(os.path.join(folder, f"{name}.npz"), x=random.normal(0.3, 1, [8, *shape]).astype("f4"))
 
 
 if len(sys.argv) > 2:
@@ -83,7 +68,7 @@ for _ in range(2):
     y = net.conv(net.node("Clip", net.conv(y, 32, 32, group=32), low, high), 32, 16, 1)
     x = net.node("Relu", net.node("Add", x, y))
 x = net.node("Flatten", net.node("GlobalAveragePool", x))
-net.save("residual", [3, 16, 16], net.node("Gemm", x, net.weight(10, 16), net.constant(np.zeros(10, "f4")), transB=1), [10])
+save(net, "residual", [3, 16, 16], net.node("Gemm", x, net.weight(10, 16), net.constant(np.zeros(10, "f4")), transB=1), [10])
 
 net = Net()
 silu = lambda y: net.node("Mul", y, net.node("Sigmoid", y))
@@ -91,7 +76,7 @@ x = silu(net.conv("x", 8, 16))
 gate = net.conv(silu(net.conv(net.node("GlobalAveragePool", x), 16, 4, 1)), 4, 16, 1)
 x = net.node("Mul", x, net.node("Sigmoid", gate))
 x = net.node("Concat", net.conv(x, 16, 8, 1), net.conv(x, 16, 8), axis=1)
-net.save("gated", [8, 12, 12], net.node("ReduceMean", net.conv(x, 16, 16), axes=[2, 3], keepdims=0), [16])
+save(net, "gated", [8, 12, 12], net.node("ReduceMean", net.conv(x, 16, 16), axes=[2, 3], keepdims=0), [16])
 
 net = Net()
 linear = lambda x, inputs, outputs: net.node("Add", net.node("MatMul", x, net.weight(inputs, outputs)), net.constant(random.normal(0, 0.1, outputs).astype("f4")))
@@ -103,5 +88,5 @@ for _ in range(2):
     scores = net.node("Softmax", net.node("MatMul", q, net.node("Transpose", k, perm=[0, 2, 1])), axis=-1)
     x = net.node("Add", x, linear(net.node("MatMul", scores, v), 32, 32))
     x = net.node("Add", x, linear(net.node("Relu", linear(norm(x), 32, 64)), 64, 32))
-net.save("encoder", [12, 32], x, [12, 32])
+save(net, "encoder", [12, 32], x, [12, 32])
 print("{}")

@@ -5,100 +5,109 @@ use std::collections::BTreeMap;
 
 use crate::{
     backend::{BackendError, graph::inventory::Candidate, weights::WeightScheme},
-    model::onnx::{Constant, Graph, Model, NodeId, QdqWriter, Use, constant, node_name},
+    model::onnx::{Constant, Graph, NodeId, TensorId, constant},
     numeric::{DType, FloatFormat},
     quant::{Granularity, cell_params},
 };
 
 /// Where the bias of a Conv or Gemm is.
-const BIAS: usize = 2;
-
-/// Quantizes the biases of the nodes in `inputs`, each with the scale of its input, as far as they have int8 weights and a
-/// constant bias.
-pub(super) fn quantize(
-    source: &Model,
-    candidates: &[Option<Candidate>],
-    chosen: &BTreeMap<String, WeightScheme>,
-    inputs: &[(NodeId, f32)],
-    writer: &mut QdqWriter<'_>,
-) -> Result<(), BackendError> {
-    let graph = source.graph();
-    let layers: BTreeMap<NodeId, &Candidate> =
-        candidates.iter().flatten().map(|candidate| (candidate.node, candidate)).collect();
-    for &(node, input_scale) in inputs {
-        let Some(candidate) = layers.get(&node) else { continue };
-        let Some(chosen) = chosen.get(&candidate.source) else { continue };
-        let Some(bias) = bias(graph, node)? else { continue };
-        if let Some(Coded { codes: Some(codes), scales }) = codes(graph, candidate, chosen, input_scale, &bias)? {
-            writer.quantize_bias(Use { node, input: BIAS }, &node_name(graph.node(node)), &codes, &scales);
-        }
-    }
-    Ok(())
-}
-
-/// The nodes in `inputs`, each with the scale of its input, whose biases have no codes: a channel with tiny weights and a bias
-/// that is not. onnxruntime makes codes of such a bias itself, and they overflow.
-pub(super) fn beyond(
-    graph: &Graph,
-    candidates: &[Option<Candidate>],
-    chosen: &BTreeMap<String, WeightScheme>,
-    inputs: &[(NodeId, f32)],
-) -> Result<Vec<NodeId>, BackendError> {
-    let layers: BTreeMap<NodeId, &Candidate> =
-        candidates.iter().flatten().map(|candidate| (candidate.node, candidate)).collect();
-    let mut found = Vec::new();
-    for &(node, input_scale) in inputs {
-        let Some(candidate) = layers.get(&node) else { continue };
-        let Some((chosen, bias)) = chosen.get(&candidate.source).zip(bias(graph, node)?) else { continue };
-        if let Some(Coded { codes: None, .. }) = codes(graph, candidate, chosen, input_scale, &bias)? {
-            found.push(node);
-        }
-    }
-    Ok(found)
-}
+pub(super) const BIAS: usize = 2;
 
 /// A bias in codes.
 pub(super) struct Coded {
-    /// The codes; none where one of them would not fit.
+    pub(super) place: Place,
+    /// The codes; none where one of them would not fit, next to a channel of tiny weights. onnxruntime makes codes of such a
+    /// bias itself, and they overflow.
     pub(super) codes: Option<Vec<i32>>,
     /// What a step of each is worth.
     pub(super) scales: Vec<f32>,
 }
 
-/// The codes of a bias, unless the weight is in no scheme of an integer kernel.
-pub(super) fn codes(
+/// Where the bias of a layer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// An input of the layer itself.
+    Input,
+    /// The Add behind a product with a matrix of this many rows.
+    Add { node: NodeId, rows: usize },
+}
+
+/// The constant biases of the nodes in `inputs`, each given with the scale of its input, as far as they have int8 weights.
+/// Those that an Add behind a MatMul adds are among them where `with_adds` says so.
+pub(super) fn coded(
+    graph: &Graph,
+    candidates: &[Option<Candidate>],
+    chosen: &BTreeMap<String, WeightScheme>,
+    inputs: &[(NodeId, f32)],
+    with_adds: bool,
+) -> Result<BTreeMap<NodeId, Coded>, BackendError> {
+    let layers: BTreeMap<NodeId, &Candidate> =
+        candidates.iter().flatten().map(|candidate| (candidate.node, candidate)).collect();
+    let mut coded = BTreeMap::new();
+    for &(node, input_scale) in inputs {
+        let Some(candidate) = layers.get(&node) else { continue };
+        let Some(chosen) = chosen.get(&candidate.source) else { continue };
+        let Some((place, bias)) = bias(graph, candidate)? else { continue };
+        if place != Place::Input && !with_adds {
+            continue;
+        }
+        let Some(scales) = sum_scales(graph, candidate, chosen, input_scale)? else { continue };
+        if scales.len() == bias.len() {
+            let codes = bias.iter().zip(&scales).map(|(&value, &scale)| code(value, scale)).collect();
+            coded.insert(node, Coded { place, codes, scales });
+        }
+    }
+    Ok(coded)
+}
+
+/// Where a layer's bias is and its values, if it is a constant with one of f32 for each output.
+fn bias(graph: &Graph, candidate: &Candidate) -> Result<Option<(Place, Vec<f32>)>, BackendError> {
+    let node = candidate.node;
+    let (place, tensor) = match (graph.op(node), candidate.shape.dims()) {
+        (Some("Conv" | "Gemm"), _) => (Place::Input, graph.input(node, BIAS)),
+        (Some("MatMul"), &[rows, _]) if !candidate.transposed => {
+            let Some((add, tensor)) = added(graph, node) else { return Ok(None) };
+            (Place::Add { node: add, rows }, Some(tensor))
+        }
+        _ => return Ok(None),
+    };
+    let bias = tensor.map(|tensor| constant(graph, tensor)).transpose()?.flatten();
+    let bias = bias.filter(|bias| bias.shape.rank() == 1 && bias.format == FloatFormat::F32);
+    Ok(bias.map(|bias| (place, bias.format.decode(&bias.read(0..bias.shape.elements() * bias.format.size())))))
+}
+
+/// The Add that is all that reads what a node gives, and what it adds.
+fn added(graph: &Graph, node: NodeId) -> Option<(NodeId, TensorId)> {
+    let output = graph.output(node, 0)?;
+    let [only] = graph.uses(output) else { return None };
+    let alone = graph.reads(output) == 1 && graph.op(only.node) == Some("Add");
+    let other = graph.input(only.node, 1_usize.checked_sub(only.input)?)?;
+    alone.then_some((only.node, other))
+}
+
+/// What a step of each sum of a layer is worth; nothing of weights that are in no scheme of an integer kernel, or that
+/// cannot be quantized, of which their writer tells.
+fn sum_scales(
     graph: &Graph,
     candidate: &Candidate,
     chosen: &WeightScheme,
     input_scale: f32,
-    bias: &[f32],
-) -> Result<Option<Coded>, BackendError> {
+) -> Result<Option<Vec<f32>>, BackendError> {
     let per_channel = matches!(chosen.scheme.granularity, Granularity::PerChannel { .. });
     if chosen.scheme.dtype != DType::Int8 || chosen.format != FloatFormat::F32 || !per_channel {
         return Ok(None);
     }
     let weight = graph.tensor(&candidate.source).map(|weight| constant(graph, weight)).transpose()?.flatten();
-    let scales = weight.and_then(|weight| scales(&weight, chosen)).filter(|scales| scales.len() == bias.len());
-    let Some(mut scales) = scales else { return Ok(None) };
-    scales.iter_mut().for_each(|scale| *scale *= input_scale);
-    let codes: Option<Vec<i32>> = bias.iter().zip(&scales).map(|(&value, &scale)| code(value, scale)).collect();
-    Ok(Some(Coded { codes, scales }))
+    let scales = weight.and_then(|weight| weight_scales(&weight, chosen));
+    Ok(scales.map(|scales| scales.iter().map(|scale| scale * input_scale).collect()))
 }
 
-/// The scales that a weight will have; nothing of one that cannot be quantized, of which its writer tells.
-fn scales(weight: &Constant<'_>, chosen: &WeightScheme) -> Option<Vec<f32>> {
+/// The scales that a weight will have.
+fn weight_scales(weight: &Constant<'_>, chosen: &WeightScheme) -> Option<Vec<f32>> {
     let bytes = chosen.grid.columns * chosen.format.size();
     let row = |row: usize| weight.read(row * bytes..(row + 1) * bytes);
     let params = cell_params(&chosen.grid, &chosen.scheme, chosen.format, &row).ok()?;
     Some(params.iter().map(|params| params.scale).collect())
-}
-
-/// The values of a node's bias, if it is a constant of rank 1.
-fn bias(graph: &Graph, node: NodeId) -> Result<Option<Vec<f32>>, BackendError> {
-    let takes = matches!(graph.op(node), Some("Conv" | "Gemm"));
-    let Some(tensor) = graph.input(node, BIAS).filter(|_| takes) else { return Ok(None) };
-    let bias = constant(graph, tensor)?.filter(|bias| bias.shape.rank() == 1 && bias.format == FloatFormat::F32);
-    Ok(bias.map(|bias| bias.format.decode(&bias.read(0..bias.shape.elements() * bias.format.size()))))
 }
 
 /// `round(value / scale)`, ties to even; nothing where that is no 32-bit number.

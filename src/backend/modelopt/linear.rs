@@ -3,120 +3,66 @@
 
 use std::collections::BTreeMap;
 
-use super::{bias, placement::QdqSite};
+use super::{
+    bias::{BIAS, Coded, Place},
+    placement::QdqSite,
+};
 use crate::{
-    backend::{BackendError, graph::inventory::Candidate, weights::WeightScheme},
-    model::onnx::{
-        Bytes, Graph, Model, NodeId, QdqWriter, TensorId, Use, attribute_int, constant, new_node, node_name,
-        proto::{NodeProto, TensorProto, data_type},
-    },
+    model::onnx::{Graph, NodeId, QdqWriter, TensorId, Use, attribute_int, new_node, node_name, proto::NodeProto},
     numeric::FloatFormat,
-    quant::QParams,
 };
 
-/// A product and its bias.
-struct Linear {
+/// A product with a matrix of so many rows, and its bias.
+struct Linear<'a> {
     product: NodeId,
     add: NodeId,
-    /// The layer's output, behind the bias.
-    output: String,
-    name: String,
-    weight: String,
-    columns: usize,
-    codes: Vec<i32>,
-    scales: Vec<f32>,
+    rows: usize,
+    codes: &'a [i32],
+    scales: &'a [f32],
 }
 
-/// Turns the layers that read a tensor in codes into Gemms, if all that reads the codes are such layers. `params` are those of
-/// the tensor, which has a pair already. Whether they were.
-pub(super) fn flatten(
-    source: &Model,
-    candidates: &BTreeMap<NodeId, &Candidate>,
-    chosen: &BTreeMap<String, WeightScheme>,
-    site: &QdqSite,
-    params: QParams,
-    graph: &mut Graph,
-) -> Result<bool, BackendError> {
-    let mut linears = Vec::new();
-    for one in &site.uses {
-        let found = candidates.get(&one.node).filter(|_| one.input == 0 && site.format == FloatFormat::F32);
-        let linear = found.map(|candidate| linear(source, candidate, chosen, params.scale)).transpose()?.flatten();
-        let Some(linear) = linear else { return Ok(false) };
-        linears.push(linear);
-    }
-    let Some(tensor) = graph.tensor(&site.tensor) else { return Ok(false) };
+/// Turns the layers that read a tensor in codes, which has its pair already, into Gemms, if all that reads the codes are
+/// products whose bias has codes.
+pub(super) fn flatten(graph: &mut Graph, site: &QdqSite, biases: &BTreeMap<NodeId, Coded>) {
+    let linears = site.uses.iter().map(|one| linear(one, biases)).collect::<Option<Vec<_>>>();
+    let linears = linears.filter(|_| site.format == FloatFormat::F32).unwrap_or_default();
+    let (Some(tensor), Some(first)) = (graph.tensor(&site.tensor), linears.first()) else { return };
     let pair = graph.uses(tensor).iter().find(|one| graph.op(one.node) == Some("QuantizeLinear")).copied();
-    let (Some(pair), Some(rows)) = (pair, linears.first().and_then(|first| rows(source, first))) else {
-        return Ok(false);
-    };
+    let Some(pair) = pair else { return };
     let flat = graph.claim(&format!("{}.flat", site.tensor));
-    let two = ints(graph, &format!("{}.flat_shape", site.tensor), &[-1, rows as i64]);
+    let two = graph.add_ints(&format!("{}.flat_shape", site.tensor), &[-1, first.rows as i64]);
     graph.insert_behind_for(tensor, &[pair], vec![new_node("Reshape", "", vec![site.tensor.clone(), two], &flat)]);
     let mut shapes = Lengths { tensor, name: &site.tensor, leading: None, known: BTreeMap::new() };
     for linear in linears {
-        let shape = shapes.with(graph, linear.columns);
+        let shape = shapes.with(graph, linear.codes.len());
         linear.apply(graph, &shape);
     }
-    Ok(true)
 }
 
-/// A MatMul with a constant matrix and nothing behind it but the Add of a constant bias.
-fn linear(
-    source: &Model,
-    candidate: &Candidate,
-    chosen: &BTreeMap<String, WeightScheme>,
-    input_scale: f32,
-) -> Result<Option<Linear>, BackendError> {
-    let graph = source.graph();
-    let product = candidate.node;
-    let add = graph.output(product, 0).and_then(|output| match graph.uses(output) {
-        [only] if graph.reads(output) == 1 && graph.op(only.node) == Some("Add") => Some(*only),
+fn linear<'a>(at: &Use, biases: &'a BTreeMap<NodeId, Coded>) -> Option<Linear<'a>> {
+    match biases.get(&at.node)? {
+        Coded { place: Place::Add { node: add, rows }, codes: Some(codes), scales } if at.input == 0 => {
+            Some(Linear { product: at.node, add: *add, rows: *rows, codes, scales })
+        }
         _ => None,
-    });
-    let (Some(add), Some("MatMul"), &[_, columns]) = (add, graph.op(product), candidate.shape.dims()) else {
-        return Ok(None);
-    };
-    let bias = graph.input(add.node, 1 - add.input.min(1)).map(|bias| constant(graph, bias)).transpose()?.flatten();
-    let bias = bias.filter(|bias| bias.shape.dims() == [columns] && bias.format == FloatFormat::F32);
-    let (Some(bias), Some(output), Some(chosen)) =
-        (bias, graph.output(add.node, 0), chosen.get(&candidate.source).filter(|_| !candidate.transposed))
-    else {
-        return Ok(None);
-    };
-    let values = bias.format.decode(&bias.read(0..columns * bias.format.size()));
-    let coded = bias::codes(graph, candidate, chosen, input_scale, &values)?;
-    Ok(coded.and_then(|coded| Some((coded.codes?, coded.scales))).map(|(codes, scales)| Linear {
-        product,
-        add: add.node,
-        output: graph.name(output).to_owned(),
-        name: node_name(graph.node(product)),
-        weight: candidate.source.clone(),
-        columns,
-        codes,
-        scales,
-    }))
+    }
 }
 
-/// How many values a row of the input has.
-fn rows(source: &Model, linear: &Linear) -> Option<usize> {
-    let graph = source.graph();
-    let weight = constant(graph, graph.tensor(&linear.weight)?).ok()??;
-    weight.shape.dims().first().copied()
-}
-
-impl Linear {
+impl Linear<'_> {
     fn apply(&self, graph: &mut Graph, shape: &str) {
-        let flat = graph.claim(&format!("{}.flat", self.output));
+        let Some(output) = graph.output(self.add, 0).map(|output| graph.name(output).to_owned()) else { return };
+        let name = node_name(graph.node(self.product));
+        let flat = graph.claim(&format!("{output}.flat"));
         graph.remove(&[self.add].into());
-        let bias = graph.claim(&format!("{}.bias", self.name));
+        let bias = graph.claim(&format!("{name}.bias"));
         graph.update(self.product, |node| {
             node.op_type = Some("Gemm".to_owned());
             node.input.push(bias);
             node.output = vec![flat.clone()];
         });
-        let at = Use { node: self.product, input: 2 };
-        QdqWriter::new(graph).quantize_bias(at, &self.name, &self.codes, &self.scales);
-        let back = new_node("Reshape", "", vec![flat, shape.to_owned()], &self.output);
+        let at = Use { node: self.product, input: BIAS };
+        QdqWriter::new(graph).quantize_bias(at, &name, self.codes, self.scales);
+        let back = new_node("Reshape", "", vec![flat, shape.to_owned()], &output);
         graph.insert(graph.position(self.product) + 1, vec![back]);
     }
 }
@@ -137,7 +83,7 @@ impl Lengths<'_> {
         }
         let stated = graph.shape(self.tensor).and_then(|dims| stated(dims, last));
         let shape = match stated {
-            Some(dims) => ints(graph, &format!("{}.shape_{last}", self.name), &dims),
+            Some(dims) => graph.add_ints(&format!("{}.shape_{last}", self.name), &dims),
             None => self.computed(graph, last),
         };
         self.known.insert(last, shape.clone());
@@ -151,8 +97,8 @@ impl Lengths<'_> {
             None => {
                 let [shape, leading] =
                     ["lengths", "leading"].map(|suffix| graph.claim(&format!("{}.{suffix}", self.name)));
-                let start = ints(graph, &format!("{}.first", self.name), &[0]);
-                let end = ints(graph, &format!("{}.last", self.name), &[-1]);
+                let start = graph.add_ints(&format!("{}.first", self.name), &[0]);
+                let end = graph.add_ints(&format!("{}.last", self.name), &[-1]);
                 let nodes: Vec<NodeProto> = vec![
                     new_node("Shape", "", vec![self.name.to_owned()], &shape),
                     new_node("Slice", "", vec![shape, start, end], &leading),
@@ -163,7 +109,7 @@ impl Lengths<'_> {
             }
         };
         let [own, joined] = ["width", "shape"].map(|what| format!("{}.{what}_{last}", self.name));
-        let own = ints(graph, &own, &[last as i64]);
+        let own = graph.add_ints(&own, &[last as i64]);
         let joined = graph.claim(&joined);
         let mut node = new_node("Concat", "", vec![leading.clone(), own], &joined);
         node.attribute.push(attribute_int("axis", 0));
@@ -181,18 +127,6 @@ fn stated(dims: &[Option<i64>], last: usize) -> Option<Vec<i64>> {
     let mut shape: Vec<i64> = leading.iter().map(|dim| dim.unwrap_or(-1)).collect();
     shape.push(last as i64);
     (open <= 1).then_some(shape)
-}
-
-fn ints(graph: &mut Graph, name: &str, values: &[i64]) -> String {
-    let name = graph.claim(name);
-    graph.add_initializer(TensorProto {
-        name: Some(name.clone()),
-        dims: vec![values.len() as i64],
-        data_type: Some(data_type::INT64),
-        raw_data: Some(Bytes::from(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())),
-        ..Default::default()
-    });
-    name
 }
 
 #[cfg(test)]

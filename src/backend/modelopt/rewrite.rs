@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    bias, constants, linear,
+    bias::{self, BIAS, Coded, Place},
+    constants, linear,
     opened::Opened,
     placement::{QdqSite, SiteKind},
     ranges,
@@ -20,7 +21,7 @@ use crate::{
     calibration::Record,
     control::Control,
     fault::few,
-    model::onnx::{Graph, Model, QdqWriter, Use},
+    model::onnx::{Graph, Model, QdqWriter, Use, node_name},
     report::LayerReport,
     spec::{Decision, LayerPlan, Reason},
 };
@@ -75,17 +76,21 @@ pub(super) fn rewrite(
     };
     let (mut source, mut candidates, mut chosen, mut copied) = choose(&native);
     let behind = opened.sites.iter().zip(&scales).filter(|(site, _)| site.kind != SiteKind::Input);
-    let inputs_in_codes: Vec<_> = behind
+    let in_codes: Vec<_> = behind
         .filter_map(|(site, scale)| Some((site, scale.as_ref().ok()?.params.scale)))
         .flat_map(|(site, scale)| site.uses.iter().filter(|one| one.input == 0).map(move |one| (one.node, scale)))
         .collect();
-    let beyond = bias::beyond(source.graph(), &candidates, &chosen, &inputs_in_codes)?;
+    let flattens = opened.options.placement.flattens;
+    let biases = bias::coded(source.graph(), &candidates, &chosen, &in_codes, flattens)?;
+    // A bias that an Add adds stays there.
+    let too_large = |coded: &Coded| coded.codes.is_none() && coded.place == Place::Input;
+    let beyond = in_codes.iter().filter(|(node, _)| biases.get(node).is_some_and(too_large));
+    let beyond: Vec<usize> = beyond.filter_map(|(node, _)| opened.layer_of(*node)).collect();
     if !beyond.is_empty() {
-        let layers: Vec<usize> = beyond.iter().filter_map(|&node| opened.layer_of(node)).collect();
-        let names: Vec<String> = layers.iter().map(|&layer| format!("`{}`", plan[layer].name)).collect();
+        let names: Vec<String> = beyond.iter().map(|&layer| format!("`{}`", plan[layer].name)).collect();
         let message = format!("{} stay native: next to a bias, the weights of a channel are all but 0", few(&names));
         control.warn(Reason::BiasTooLarge, message);
-        native.extend(layers.into_iter().map(|layer| (layer, Reason::BiasTooLarge)));
+        native.extend(beyond.into_iter().map(|layer| (layer, Reason::BiasTooLarge)));
         (source, candidates, chosen, copied) = choose(&native);
     }
     let kept = |layer: usize| !native.contains_key(&layer);
@@ -93,7 +98,7 @@ pub(super) fn rewrite(
     let mut writer = QdqWriter::new(model.graph_mut());
     let mut reports: BTreeMap<usize, Vec<_>> = BTreeMap::new();
     let mut steps = Vec::new();
-    let (mut biased, mut coded) = (Vec::new(), Vec::new());
+    let mut coded = Vec::new();
     for (site, scale) in opened.sites.iter().zip(scales) {
         let behind = site.kind != SiteKind::Input;
         // A tensor in codes has other readers, whose layers are not native.
@@ -101,8 +106,7 @@ pub(super) fn rewrite(
         let params = found.params;
         if behind {
             writer.quantize_behind(&site.tensor, &site.uses, params, site.format);
-            coded.push((site, params));
-            biased.extend(site.uses.iter().map(|one| (one.node, params.scale)));
+            coded.push(site);
         } else {
             site.uses.iter().for_each(|&at| writer.quantize_activation(at, params.scale, site.dtype, site.format));
         }
@@ -118,12 +122,14 @@ pub(super) fn rewrite(
     for &(at, value) in &opened.numbers {
         writer.quantize_number(at, value);
     }
-    bias::quantize(&source, &candidates, &chosen, &biased, &mut writer)?;
-    if opened.options.placement.flattens {
-        let layers: BTreeMap<_, _> = candidates.iter().flatten().map(|candidate| (candidate.node, candidate)).collect();
-        for (site, params) in coded {
-            linear::flatten(&source, &layers, &chosen, site, params, model.graph_mut())?;
+    for (node, _) in &in_codes {
+        if let Some(Coded { place: Place::Input, codes: Some(codes), scales }) = biases.get(node) {
+            let name = node_name(source.graph().node(*node));
+            writer.quantize_bias(Use { node: *node, input: BIAS }, &name, codes, scales);
         }
+    }
+    if flattens {
+        coded.into_iter().for_each(|site| linear::flatten(model.graph_mut(), site, &biases));
     }
 
     // Biases that are in codes now.

@@ -4,10 +4,7 @@
 use super::placement::{QdqSite, SiteKind};
 use crate::{
     backend::graph::inventory::Candidate,
-    model::onnx::{
-        Bytes, Graph, NodeId, TensorId, Use, constant, int_attribute, new_node,
-        proto::{TensorProto, data_type},
-    },
+    model::onnx::{Bytes, Graph, NodeId, TensorId, Use, constant, int_attribute, new_node, proto::TensorProto},
     numeric::FloatFormat,
 };
 
@@ -82,15 +79,9 @@ impl Stem {
             *channels = self.missing as i64;
         }
         let input = graph.name(self.input).to_owned();
-        let [pads_name, output] = ["pads", "padded"].map(|suffix| graph.claim(&format!("{input}.{suffix}")));
-        graph.add_initializer(TensorProto {
-            name: Some(pads_name.clone()),
-            dims: vec![pads.len() as i64],
-            data_type: Some(data_type::INT64),
-            raw_data: Some(Bytes::from(pads.iter().flat_map(|pad| pad.to_le_bytes()).collect::<Vec<u8>>())),
-            ..Default::default()
-        });
-        let pad = new_node("Pad", "", vec![input, pads_name], &output);
+        let pads = graph.add_ints(&format!("{input}.pads"), &pads);
+        let output = graph.claim(&format!("{input}.padded"));
+        let pad = new_node("Pad", "", vec![input, pads], &output);
         let one = Use { node: self.node, input: 0 };
         graph.insert_behind_for(self.input, &[one], vec![pad]);
     }

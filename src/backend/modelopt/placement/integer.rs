@@ -10,33 +10,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{site::QdqSite, view::View};
+use super::{
+    kernel::{Kernel, Kernels, kernel},
+    site::QdqSite,
+    vanishing::{behind, is_inner},
+    view::View,
+};
 use crate::{
     backend::graph::inventory::Candidate,
-    model::onnx::{Graph, NodeId, TensorId, Use, attribute, constant_type, ints_attribute, scalar},
+    model::onnx::{NodeId, TensorId, Use, constant_type, scalar},
     numeric::{DType, FloatFormat},
     spec::Reason,
 };
 
-/// What a runtime's integer kernel of an operator takes and gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kernel {
-    /// A layer with a constant weight whose kernel gives codes.
-    Layer,
-    /// One whose kernel gives floats just as well, so that nothing is rounded that no integer kernel reads.
-    FloatLayer,
-    /// An operator of tensors that are all in codes.
-    Joins,
-    /// One that passes codes on as they are: its output has the scale of its first input.
-    Passes,
-}
-
-/// The integer kernels of a runtime, by operator.
-pub(super) type Kernels = &'static [(&'static str, Kernel)];
-
 /// Why a layer with this weight is better left in floats: what has no integer kernel is converted from codes and back.
 pub(super) fn excluded(view: &View<'_>, kernels: Kernels, candidate: &Candidate, dtype: DType) -> Option<Reason> {
-    let known = view.graph.op(candidate.node).is_some_and(|op| kernels.iter().any(|(name, _)| *name == op));
+    let known = kernel(kernels, view.graph, candidate.node).is_some();
     (dtype == DType::Int8 && !known).then_some(Reason::NoIntegerKernel)
 }
 
@@ -71,21 +60,17 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
     let mut codes = Codes { view, given: BTreeMap::new(), read: BTreeMap::new(), numbers: Vec::new() };
     let (mut native, mut seen) = (Vec::new(), BTreeSet::new());
     for node in graph.nodes() {
-        let kernel = graph.op(node).and_then(|op| kernels.iter().find(|(name, _)| *name == op));
+        let kernel = kernel(kernels, graph, node);
         let layer = view.with_quantized_inputs(node).filter(|&layer| view.activations(layer) == Some(DType::Int8));
-        match (kernel.map(|(_, kernel)| *kernel), layer) {
+        match (kernel, layer) {
             (Some(Kernel::Layer | Kernel::FloatLayer), Some(layer)) if in_int8(view, layer) => {
                 seen.insert(layer);
                 codes.reads(node, 0, layer);
-                if kernel.is_some_and(|(_, kernel)| *kernel == Kernel::Layer) {
+                if kernel == Some(Kernel::Layer) {
                     codes.gives(node, layer, None);
                 } else if let Some(output) = behind(graph, node).filter(|&output| has_layers(view, kernels, output)) {
                     codes.given.insert(output, (layer, None));
                 }
-            }
-            (Some(Kernel::Joins), Some(layer)) if is_unusual(graph, node) => {
-                seen.insert(layer);
-                native.push((layer, Reason::NoIntegerKernel));
             }
             (Some(Kernel::Joins), Some(layer)) => {
                 seen.insert(layer);
@@ -94,7 +79,7 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
                     Err(reason) => native.push((layer, reason)),
                 }
             }
-            (Some(Kernel::Passes), _) if !is_unusual(graph, node) => codes.passes(node),
+            (Some(Kernel::Passes), _) => codes.passes(node),
             _ => {}
         }
     }
@@ -115,20 +100,6 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
 /// Whether a layer has a weight that is to be int8: kernels of codes take no other.
 fn in_int8(view: &View<'_>, layer: usize) -> bool {
     view.candidate(layer).is_some() && view.plan(layer).is_some_and(|plan| plan.weights == Some(DType::Int8))
-}
-
-/// Whether a node is of a kind that its operator's integer kernel does not know: a pooling with holes, or a Resize whose values
-/// may lie beyond those that it reads.
-fn is_unusual(graph: &Graph, node: NodeId) -> bool {
-    let proto = graph.node(node);
-    let is = |name: &str, value: &str| {
-        attribute(proto, name).and_then(|found| found.s.as_ref()).is_some_and(|found| **found == *value.as_bytes())
-    };
-    match graph.op(node) {
-        Some("AveragePool") => ints_attribute(proto, "dilations").is_some_and(|dims| dims.iter().any(|&dim| dim != 1)),
-        Some("Resize") => is("mode", "cubic") || is("coordinate_transformation_mode", "tf_crop_and_resize"),
-        _ => false,
-    }
 }
 
 /// The tensors in codes so far.
@@ -221,51 +192,9 @@ impl Codes<'_> {
     }
 }
 
-/// The tensor that a node gives, behind the Relu or Clip that its codes make superfluous; nothing if that is an output of
-/// the graph, or read in a branch.
-fn behind(graph: &Graph, node: NodeId) -> Option<TensorId> {
-    let output = graph.output(node, 0)?;
-    let tensor = vanishing(graph, output).and_then(|clip| graph.output(clip, 0)).unwrap_or(output);
-    is_inner(graph, tensor).then_some(tensor)
-}
-
-/// The Relu or Clip that is all that reads a tensor. A Clip whose bounds have 0 between them: the codes begin at the lower
-/// and end at the upper one, since no value beyond them is seen behind it.
-fn vanishing(graph: &Graph, tensor: TensorId) -> Option<NodeId> {
-    let [only] = graph.uses(tensor) else { return None };
-    let alone = graph.reads(tensor) == 1 && only.input == 0;
-    let fits = match graph.op(only.node)? {
-        "Relu" => true,
-        "Clip" => clips_around_zero(graph, only.node),
-        _ => false,
-    };
-    (alone && fits).then_some(only.node)
-}
-
-fn clips_around_zero(graph: &Graph, node: NodeId) -> bool {
-    let bound = |input: usize, otherwise: f32| match graph.input(node, input) {
-        Some(tensor) => scalar(graph, tensor),
-        None => Some(otherwise),
-    };
-    let bounds = bound(1, f32::NEG_INFINITY).zip(bound(2, f32::INFINITY));
-    bounds.is_some_and(|(low, high)| low <= 0.0 && high >= 0.0)
-}
-
-/// Whether only nodes of the graph itself read a tensor.
-fn is_inner(graph: &Graph, tensor: TensorId) -> bool {
-    let uses = graph.uses(tensor).len();
-    uses > 0 && graph.reads(tensor) == uses
-}
-
 /// Whether a layer with an integer kernel reads a tensor, as it is or moved about.
 fn has_layers(view: &View<'_>, kernels: Kernels, tensor: TensorId) -> bool {
     let graph = view.graph;
-    let is = |node: NodeId, wanted: fn(Kernel) -> bool| {
-        graph
-            .op(node)
-            .and_then(|op| kernels.iter().find(|(name, _)| *name == op))
-            .is_some_and(|(_, kernel)| wanted(*kernel))
-    };
     let (mut seen, mut next) = (BTreeSet::new(), vec![tensor]);
     while let Some(tensor) = next.pop() {
         if !seen.insert(tensor) {
@@ -273,12 +202,12 @@ fn has_layers(view: &View<'_>, kernels: Kernels, tensor: TensorId) -> bool {
         }
         for one in graph.uses(tensor) {
             let layer = view.with_quantized_inputs(one.node);
-            let computes = is(one.node, |kernel| matches!(kernel, Kernel::Layer | Kernel::FloatLayer));
-            if computes && one.input == 0 && layer.is_some_and(|layer| in_int8(view, layer)) {
-                return true;
-            }
-            if is(one.node, |kernel| kernel == Kernel::Passes) && one.input == 0 {
-                next.extend(graph.outputs_of(one.node));
+            match kernel(kernels, graph, one.node).filter(|_| one.input == 0) {
+                Some(Kernel::Layer | Kernel::FloatLayer) if layer.is_some_and(|layer| in_int8(view, layer)) => {
+                    return true;
+                }
+                Some(Kernel::Passes) => next.extend(graph.outputs_of(one.node)),
+                _ => {}
             }
         }
     }
@@ -291,13 +220,11 @@ mod tests {
     use crate::{model::onnx::testing::GraphBuilder, spec::Reason};
 
     fn start() -> GraphBuilder {
-        GraphBuilder::new()
-            .input("x", &[1, 4, 8, 8])
-            .weight("w", &[4, 4, 1, 1])
-            .floats("zero", &[], &[0.0])
-            .floats("one", &[], &[1.0])
-            .floats("six", &[], &[6.0])
-            .node("Conv", &["x", "w"], &["a"])
+        GraphBuilder::new().input("x", &[1, 4, 8, 8]).weight("w", &[4, 4, 1, 1]).floats("six", &[], &[6.0]).node(
+            "Conv",
+            &["x", "w"],
+            &["a"],
+        )
     }
 
     fn behind(graph: GraphBuilder) -> Vec<String> {
@@ -316,15 +243,6 @@ mod tests {
             .output("y", &[1, 4, 8, 8]);
         let expected = ["b -> add.0", "c -> y.0", "last -> c.0", "relu -> b.0 add.1", "x -> a.0"];
         assert_eq!(behind(graph), expected);
-    }
-
-    #[test]
-    fn a_clip_goes_away_where_zero_is_between_its_bounds() {
-        let clipped = |low| start().node("Clip", &["a", low, "six"], &["clip"]).node("Conv", &["clip", "w"], &["b"]);
-        assert_eq!(behind(clipped("zero")), ["clip -> b.0", "x -> a.0"]);
-        assert_eq!(behind(clipped("one")), ["a -> clip.0", "clip -> b.0", "x -> a.0"]);
-        let shared = start().node("Relu", &["a"], &["relu"]).node("Sigmoid", &["a"], &["gate"]);
-        assert_eq!(behind(shared)[0], "a -> relu.0 gate.0", "another reader wants what the Relu cuts");
     }
 
     #[test]
@@ -391,11 +309,6 @@ mod tests {
             .node("Conv", &["e", "w"], &["a"])
             .int("group", 4)
             .node("Erf", &["a"], &["y"]);
-        let holes = start().node("AveragePool", &["a"], &["p"]).int_list("dilations", &[2, 2]);
-        let holes = placed("onnxruntime", holes.node("Conv", &["p", "w"], &["y"]), "int8");
-        assert_eq!(holes.reasons, [("p".to_owned(), Reason::NoIntegerKernel)]);
-        let beyond = start().node("Resize", &["a", "", "s"], &["r"]).text("mode", "cubic");
-        assert_eq!(behind(beyond.node("Conv", &["r", "w"], &["y"])), ["a -> r.0", "r -> y.0", "x -> a.0"]);
         let transposed = start().node("ConvTranspose", &["a", "w"], &["up"]).node("Erf", &["up"], &["y"]);
         assert_eq!(behind(alone), Vec::<String>::new());
         let found = placed("onnxruntime", transposed, "int8");

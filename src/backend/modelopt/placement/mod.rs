@@ -5,6 +5,7 @@
 //! that is not has its reason.
 
 mod integer;
+mod kernel;
 mod minimal;
 mod onnxruntime;
 mod openvino;
@@ -15,6 +16,7 @@ mod site;
 mod tensorrt;
 #[cfg(test)]
 mod testing;
+mod vanishing;
 mod view;
 
 pub(super) use place::place;

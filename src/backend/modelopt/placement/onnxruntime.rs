@@ -1,7 +1,8 @@
 //! What onnxruntime fuses into integer kernels on a CPU.
 
 use super::{
-    integer::{self, Kernel},
+    integer,
+    kernel::Kernel,
     row::{Placement, Rules},
 };
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    integer::{Kernel, Kernels},
+    kernel::{Kernel, Kernels},
     site::QdqSite,
     view::View,
 };

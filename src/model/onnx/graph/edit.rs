@@ -3,12 +3,30 @@
 use std::collections::BTreeSet;
 
 use super::{Graph, Node, NodeId, TensorId, Use};
-use crate::model::onnx::proto::{NodeProto, TensorProto, ValueInfoProto};
+use crate::model::onnx::{
+    Bytes,
+    proto::{NodeProto, TensorProto, ValueInfoProto, data_type},
+};
 
 impl Graph {
     /// A name not in use yet, which now is: `wanted`, or `wanted` with a number.
     pub fn claim(&mut self, wanted: &str) -> String {
         self.names.claim(wanted)
+    }
+
+    /// Adds a constant of 64-bit integers in one dimension, as shapes, axes and paddings are; its name, which is `wanted` or
+    /// `wanted` with a number.
+    pub fn add_ints(&mut self, wanted: &str, values: &[i64]) -> String {
+        let name = self.claim(wanted);
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.add_initializer(TensorProto {
+            name: Some(name.clone()),
+            dims: vec![values.len() as i64],
+            data_type: Some(data_type::INT64),
+            raw_data: Some(Bytes::from(bytes)),
+            ..Default::default()
+        });
+        name
     }
 
     /// Puts a chain of nodes on edges of the graph: the uses read what the last of the nodes gives, and the nodes stand
