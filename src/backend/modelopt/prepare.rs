@@ -21,6 +21,8 @@ pub(super) struct Preparation {
     pub(super) constants_folded: Vec<String>,
     /// BatchNormalization nodes that are part of the layer before them now.
     pub(super) batch_norms_folded: Vec<String>,
+    /// Pad nodes that are part of the convolutions behind them now.
+    pub(super) pads_folded: Vec<String>,
     /// Nodes that stay in f32 where the rest is carried to f16: name and operator.
     pub(super) high_precision_kept: Vec<(String, String)>,
     /// Constants with values beyond f16's range, which became its largest.
@@ -36,6 +38,7 @@ pub(super) fn prepare(model: &mut Model, opset: i64, options: &Options) -> Resul
         opset,
         fold_constants: options.fold_constants,
         fold_batch_norms: options.fold_batch_norm,
+        fold_pads: options.placement.is_unsigned(),
         float16: options.to_half,
     };
     let changes = run_passes(model, &wanted)?;
@@ -44,6 +47,7 @@ pub(super) fn prepare(model: &mut Model, opset: i64, options: &Options) -> Resul
         upgraded: changes.upgraded,
         constants_folded: changes.constants_folded,
         batch_norms_folded: changes.batch_norms_folded,
+        pads_folded: changes.pads_folded,
         high_precision_kept: changes.stays_f32,
         clipped_to_half: changes.clipped_to_float16,
         ..Preparation::default()

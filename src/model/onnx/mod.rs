@@ -26,8 +26,8 @@ pub use error::OnnxError;
 pub use graph::{Graph, Names, NodeId, TensorId, Use};
 pub use io::{Model, external_files};
 pub use node::{
-    attribute, attribute_int, dimensions, float_attribute, inner_graphs, int_attribute, ints_attribute, new_node,
-    node_name,
+    attribute, attribute_int, attribute_ints, dimensions, float_attribute, inner_graphs, int_attribute, ints_attribute,
+    new_node, node_name,
 };
 pub use passes::{PassChanges, PassOptions, QdqWriter, run_passes, upgrade};
 pub use shapes::Shapes;

@@ -90,6 +90,16 @@ pub fn attribute_int(name: &str, value: i64) -> AttributeProto {
     }
 }
 
+/// An attribute that is a list of integers.
+pub fn attribute_ints(name: &str, values: Vec<i64>) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.to_owned()),
+        r#type: Some(attribute_type::INTS),
+        ints: values,
+        ..Default::default()
+    }
+}
+
 /// A new node with one output, which it is named after.
 pub fn new_node(op_type: &str, domain: &str, inputs: Vec<String>, output: &str) -> NodeProto {
     NodeProto {

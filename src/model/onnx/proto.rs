@@ -50,4 +50,6 @@ pub mod attribute_type {
     pub const STRING: i32 = 3;
     /// A tensor, in `t`.
     pub const TENSOR: i32 = 4;
+    /// Several 64-bit integers, in `ints`.
+    pub const INTS: i32 = 7;
 }

@@ -3,6 +3,7 @@
 mod batch_norm;
 mod constants;
 mod float16;
+mod pads;
 mod pass;
 mod prune;
 mod qdq;
@@ -16,7 +17,7 @@ pub use self::{
 use super::{Model, OnnxError};
 
 /// The passes, in the order in which they run: each works on what the one before left.
-pub static PASSES: [Pass; 4] = [upgrade::PASS, constants::PASS, batch_norm::PASS, float16::PASS];
+pub static PASSES: [Pass; 5] = [upgrade::PASS, constants::PASS, batch_norm::PASS, pads::PASS, float16::PASS];
 
 /// Runs every pass. A model that one of them could not carry over is unusable afterwards.
 pub fn run_passes(model: &mut Model, options: &PassOptions) -> Result<PassChanges, OnnxError> {
@@ -46,7 +47,8 @@ mod tests {
     #[test]
     fn each_pass_works_on_what_the_one_before_left() {
         let mut model = model();
-        let all = PassOptions { opset: 17, fold_constants: true, fold_batch_norms: true, float16: true };
+        let all =
+            PassOptions { opset: 17, fold_constants: true, fold_batch_norms: true, fold_pads: true, float16: true };
         let changes = run_passes(&mut model, &all).unwrap();
         assert_eq!((changes.constants_folded, changes.batch_norms_folded), (vec!["t".into()], vec!["y".into()]));
         assert_eq!(model.opset(), 17);

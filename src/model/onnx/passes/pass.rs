@@ -20,6 +20,8 @@ pub struct PassOptions {
     pub fold_constants: bool,
     /// Whether BatchNormalization becomes part of the layer before it.
     pub fold_batch_norms: bool,
+    /// Whether a Pad becomes part of the convolutions behind it.
+    pub fold_pads: bool,
     /// Whether f32 becomes f16.
     pub float16: bool,
 }
@@ -33,6 +35,8 @@ pub struct PassChanges {
     pub constants_folded: Vec<String>,
     /// BatchNormalization nodes that are part of the layer before them now, by name.
     pub batch_norms_folded: Vec<String>,
+    /// Pad nodes that are part of the convolutions behind them now, by name.
+    pub pads_folded: Vec<String>,
     /// Nodes that stay in f32 where the rest became f16: name and operator.
     pub stays_f32: Vec<(String, String)>,
     /// Constants with finite values that f16 does not reach, which became its largest.
