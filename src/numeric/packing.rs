@@ -13,6 +13,14 @@ pub enum Packing {
     },
     /// ONNX's 4-bit tensors: two codes to a byte, the first in the lower half, rows not padded.
     Nibbles,
+    /// onnxruntime's MatMulNBits: code + 2^(bits−1), so never negative, the first code in the lowest bits, each row padded
+    /// with codes of 0 to whole blocks.
+    Blocks {
+        /// Bits of a code, 4 or 8.
+        bits: u32,
+        /// Codes of a block, whole bytes.
+        size: usize,
+    },
 }
 
 impl Packing {
@@ -20,7 +28,7 @@ impl Packing {
     pub const fn codes_per_byte(self) -> usize {
         match self {
             Packing::Bytes => 1,
-            Packing::Words { bits } => 8 / bits as usize,
+            Packing::Words { bits } | Packing::Blocks { bits, .. } => 8 / bits as usize,
             Packing::Nibbles => 2,
         }
     }
@@ -31,6 +39,7 @@ impl Packing {
             Packing::Bytes => columns,
             Packing::Words { bits } => columns.div_ceil(32 / bits as usize) * 4,
             Packing::Nibbles => columns.div_ceil(2),
+            Packing::Blocks { size, .. } => columns.next_multiple_of(size.max(1)) / self.codes_per_byte(),
         }
     }
 
@@ -41,14 +50,27 @@ impl Packing {
             let end = out.len() + self.row_bytes(row.len());
             match self {
                 Packing::Bytes => out.extend_from_slice(row),
-                Packing::Words { bits: 8 } => out.extend(row.iter().map(|code| code ^ 0x80)),
-                Packing::Words { .. } => out.extend(pairs(row).map(|[low, high]| (low & 15 | high << 4) ^ 0x88)),
+                Packing::Words { bits: 8 } | Packing::Blocks { bits: 8, .. } => {
+                    out.extend(row.iter().map(|code| code ^ 0x80))
+                }
+                Packing::Words { .. } | Packing::Blocks { .. } => {
+                    out.extend(pairs(row).map(|[low, high]| (low & 15 | high << 4) ^ 0x88))
+                }
                 Packing::Nibbles => out.extend(pairs(row).map(|[low, high]| low & 15 | high << 4)),
             }
             if let (Packing::Words { bits: 4 }, Some(last)) = (self, out.last_mut().filter(|_| row.len() % 2 == 1)) {
                 *last &= 15;
             }
-            out.resize(end, 0);
+            out.resize(end, self.padding());
+        }
+    }
+
+    /// The bytes behind the last code of a row.
+    fn padding(self) -> u8 {
+        match self {
+            Packing::Blocks { bits: 8, .. } => 0x80,
+            Packing::Blocks { .. } => 0x88,
+            Packing::Bytes | Packing::Words { .. } | Packing::Nibbles => 0,
         }
     }
 }
@@ -91,5 +113,18 @@ mod tests {
         let mut packed = Vec::new();
         Packing::Nibbles.pack(&[1, 0xf8, 7, 0xff], 2, &mut packed);
         assert_eq!(packed, [0x81, 0xf7]);
+    }
+
+    #[test]
+    fn blocks_hold_codes_that_are_never_negative_and_end_with_zeros() {
+        let codes = [-8i8, 7, 0, 1, -1].map(|code| code as u8);
+        let mut packed = Vec::new();
+        Packing::Blocks { bits: 4, size: 8 }.pack(&codes, 5, &mut packed);
+        assert_eq!(packed, [0xf0, 0x98, 0x87, 0x88]);
+        Packing::Blocks { bits: 8, size: 4 }.pack(&codes, 5, &mut packed);
+        assert_eq!(packed, [120, 135, 128, 129, 127, 128, 128, 128]);
+        Packing::Blocks { bits: 4, size: 2 }.pack(&codes[..3], 3, &mut packed);
+        assert_eq!(packed, [0xf0, 0x88]);
+        assert_eq!(Packing::Blocks { bits: 4, size: 32 }.row_bytes(33), 32);
     }
 }

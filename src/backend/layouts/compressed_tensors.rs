@@ -16,7 +16,7 @@ use super::{
     tensors::{bytes, module, out, scales, weight_shape, words},
 };
 use crate::{
-    backend::weights::{EncodedWeight, WeightScheme, ZeroPoints},
+    backend::weights::{EncodedWeight, Runs, WeightScheme, ZeroPoints},
     fault::WarningCode,
     model::{checkpoint::TensorInfo, safetensors::SafetensorsError},
     numeric::{DType, Packing},
@@ -69,10 +69,10 @@ impl Form for CompressedTensors {
             let name = named("_zero_point");
             if packing == Packing::Bytes {
                 let tensor = out(name, "I8", 8, vec![down, across])?;
-                return Ok(ZeroPoints { tensor, packing, down: false });
+                return Ok(ZeroPoints { tensor, packing, runs: Runs::All });
             }
             let tensor = out(name, "I32", 32, vec![packing.row_bytes(down) / 4, across])?;
-            Ok(ZeroPoints { tensor, packing, down: true })
+            Ok(ZeroPoints { tensor, packing, runs: Runs::Columns })
         });
         let scale_format = weight.scheme.scale_format(weight.format);
         let scales = scales(named("_scale"), scale_format, cells)?;

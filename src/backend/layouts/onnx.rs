@@ -1,7 +1,7 @@
 //! How ONNX graphs hold quantized weights: initializers of codes, scales and zero points, which a DequantizeLinear reads.
 
 use crate::{
-    backend::weights::{EncodedWeight, WeightScheme, ZeroPoints},
+    backend::weights::{EncodedWeight, Runs, WeightScheme, ZeroPoints},
     model::{
         onnx::{DeferredTensor, OnnxError},
         safetensors::OutTensor,
@@ -58,7 +58,7 @@ pub(in crate::backend) fn tensors(
     let scales = tensor("scale", scale_format.spec().onnx, 8 * scale_format.spec().size, &cells)?;
     let zero_points = weight.scheme.rule.is_asymmetric().then(|| {
         let tensor = tensor("zero_point", spec.onnx, spec.bits as usize, &cells)?;
-        Ok::<_, OnnxError>(ZeroPoints { tensor, packing: spec.packing, down: false })
+        Ok::<_, OnnxError>(ZeroPoints { tensor, packing: spec.packing, runs: Runs::All })
     });
     let zero_points = zero_points.transpose()?;
     Ok(EncodedWeight { codes, packing: spec.packing, scales, scale_format, zero_points, constants: Vec::new() })
@@ -111,8 +111,8 @@ mod tests {
         let encoded = tensors("w", &shape, &int4, str::to_owned, &mut Vec::new()).unwrap();
         let zero_points = encoded.zero_points.unwrap();
         assert_eq!(
-            (encoded.packing, zero_points.packing, zero_points.down),
-            (Packing::Nibbles, Packing::Nibbles, false)
+            (encoded.packing, zero_points.packing, zero_points.runs),
+            (Packing::Nibbles, Packing::Nibbles, Runs::All)
         );
     }
 

@@ -13,7 +13,7 @@ use super::{
     tensors::{bytes, out, scales, weight_shape, words},
 };
 use crate::{
-    backend::weights::{EncodedWeight, WeightScheme, ZeroPoints},
+    backend::weights::{EncodedWeight, Runs, WeightScheme, ZeroPoints},
     model::{checkpoint::TensorInfo, safetensors::SafetensorsError},
     numeric::{DType, Packing, ScaleFormat},
     quant::Granularity,
@@ -49,7 +49,7 @@ impl Form for Plain {
         };
         let zero_points = weight.scheme.rule.is_asymmetric().then(|| {
             let tensor = out(named("_zero_point"), "I8", 8, cells.clone())?;
-            Ok(ZeroPoints { tensor, packing: Packing::Bytes, down: false })
+            Ok(ZeroPoints { tensor, packing: Packing::Bytes, runs: Runs::All })
         });
         let scale_format = ScaleFormat::F32;
         let scales = scales(named("_scale"), scale_format, cells)?;

@@ -5,15 +5,25 @@ use crate::{
     numeric::{Packing, ScaleFormat},
 };
 
+/// Which zero points are packed side by side, so that what padding there is comes behind the last of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::backend) enum Runs {
+    /// All of a weight, cell by cell.
+    All,
+    /// Those of a row of cells.
+    Rows,
+    /// Those of a column of cells: the words of compressed-tensors hold zero points of one column and several rows.
+    Columns,
+}
+
 /// Where the zero points of a weight go.
 #[derive(Clone, Debug)]
 pub(in crate::backend) struct ZeroPoints {
     pub(in crate::backend) tensor: OutTensor,
     /// How they lie in it.
     pub(in crate::backend) packing: Packing,
-    /// Whether they are packed down the columns instead of along the rows: the words of compressed-tensors hold zero points
-    /// of one column and several rows of cells.
-    pub(in crate::backend) down: bool,
+    /// Which of them are packed together.
+    pub(in crate::backend) runs: Runs,
 }
 
 /// The tensors that take the place of a weight.

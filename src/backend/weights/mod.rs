@@ -11,7 +11,7 @@ mod stream;
 
 pub(super) use self::{
     encoders::{ENCODER, Encoder},
-    encoding::{EncodedWeight, ZeroPoints},
+    encoding::{EncodedWeight, Runs, ZeroPoints},
     scheme::WeightScheme,
     stream::{Buffers, Sink, Stream, Unchanged, Weight},
 };

@@ -192,7 +192,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        backend::weights::{EncodedWeight, ZeroPoints},
+        backend::weights::{EncodedWeight, Runs, ZeroPoints},
         control::{Canceller, Control, MemoryBudget, Phase},
         model::safetensors::OutTensor,
         numeric::{DType, Element, ElementVisitor, FloatFormat, Packing, ScaleFormat},
@@ -252,7 +252,7 @@ mod tests {
         }
     }
 
-    fn arrives(dims: [usize; 2], scheme: Scheme, packing: Packing, zero_points: Option<(Packing, bool)>) {
+    fn arrives(dims: [usize; 2], scheme: Scheme, packing: Packing, zero_points: Option<(Packing, Runs)>) {
         let [rows, columns] = dims;
         let values: Vec<f32> = (0..rows * columns).map(|i| ((i * 7919 % 2003) as f32 - 900.0) * 0.01).collect();
         let source: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -262,9 +262,13 @@ mod tests {
 
         let (down, across) = grid.cells();
         let sink = Memory::default();
-        let place = |(packing, is_down): (Packing, bool)| {
-            let bytes = if is_down { across * packing.row_bytes(down) } else { packing.row_bytes(down * across) };
-            ZeroPoints { tensor: out("zeros", 8, bytes), packing, down: is_down }
+        let place = |(packing, runs): (Packing, Runs)| {
+            let bytes = match runs {
+                Runs::All => packing.row_bytes(down * across),
+                Runs::Rows => down * packing.row_bytes(across),
+                Runs::Columns => across * packing.row_bytes(down),
+            };
+            ZeroPoints { tensor: out("zeros", 8, bytes), packing, runs }
         };
         let encoded = EncodedWeight {
             codes: out("codes", 8, rows * packing.row_bytes(columns)),
@@ -292,10 +296,10 @@ mod tests {
         assert!(sink.written_once("codes") == packed, "codes under {scheme:?}");
         let scales: Vec<u8> = params.iter().flat_map(|params| params.scale.to_le_bytes()).collect();
         assert!(sink.written_once("scales") == scales, "scales under {scheme:?}");
-        if let Some((packing, is_down)) = zero_points {
+        if let Some((packing, runs)) = zero_points {
             let cell = |row: usize, column: usize| params[row * across + column].zero_point as u8;
             let mut packed = Vec::new();
-            if is_down {
+            if runs == Runs::Columns {
                 // Word by word: the words of a column of cells, one below the other.
                 let words = |column| {
                     let mut words = Vec::new();
@@ -308,7 +312,7 @@ mod tests {
                 }
             } else {
                 let all: Vec<u8> = params.iter().map(|params| params.zero_point as u8).collect();
-                packing.pack(&all, all.len(), &mut packed);
+                packing.pack(&all, if runs == Runs::Rows { across } else { all.len() }, &mut packed);
             }
             assert!(sink.written_once("zeros") == packed, "zero points under {scheme:?}");
         }
@@ -342,18 +346,21 @@ mod tests {
 
     #[test]
     fn zero_points_arrive_along_and_down() {
-        let bytes = Some((Packing::Bytes, false));
+        let bytes = Some((Packing::Bytes, Runs::All));
         arrives([37, 96], asymmetric(DType::Int8, ROW), Packing::Bytes, bytes);
         arrives([37, 96], asymmetric(DType::Int8, GROUP), Packing::Words { bits: 8 }, bytes);
-        arrives([38, 96], asymmetric(DType::Int4, GROUP), Packing::Nibbles, Some((Packing::Nibbles, false)));
+        arrives([38, 96], asymmetric(DType::Int4, GROUP), Packing::Nibbles, Some((Packing::Nibbles, Runs::All)));
         let words = Packing::Words { bits: 4 };
-        arrives([37, 96], asymmetric(DType::Int4, GROUP), words, Some((words, true)));
+        arrives([37, 96], asymmetric(DType::Int4, GROUP), words, Some((words, Runs::Columns)));
+        let blocks = |bits, size| Packing::Blocks { bits, size };
+        arrives([37, 80], asymmetric(DType::Int4, GROUP), blocks(4, 32), Some((blocks(4, 2), Runs::Rows)));
+        arrives([37, 80], asymmetric(DType::Int8, GROUP), blocks(8, 32), Some((blocks(8, 1), Runs::Rows)));
     }
 
     #[test]
     fn what_is_cut_anywhere_arrives_as_if_it_were_not() {
         let rows = PART_ELEMENTS / 512 * 2 + 3;
-        let bytes = Some((Packing::Bytes, false));
+        let bytes = Some((Packing::Bytes, Runs::All));
         for granularity in [ROW, COLUMN, Granularity::PerTensor, Granularity::PerGroup { axis: 0, size: 128 }] {
             arrives([rows, 512], asymmetric(DType::Int8, granularity), Packing::Bytes, bytes);
         }
@@ -362,6 +369,7 @@ mod tests {
         for granularity in [ROW, GROUP, COLUMN, Granularity::PerTensor] {
             arrives([2, columns], Scheme::torchao(DType::Int4, granularity), Packing::Words { bits: 4 }, None);
         }
+        arrives([2, columns + 5], Scheme::torchao(DType::Int4, GROUP), Packing::Blocks { bits: 4, size: 32 }, None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::{
     backend::{
         BackendError,
-        weights::{EncodedWeight, ZeroPoints},
+        weights::{EncodedWeight, Runs, ZeroPoints},
     },
     control::MemoryBudget,
     numeric::Packing,
@@ -89,16 +89,18 @@ impl Output<'_> {
             }
         }
         let mut packed = Vec::new();
-        if place.down {
-            // Packed as rows of the transposed matrix, and transposed back.
-            let (mut columns, mut words, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-            Channels { outer: down, channels: across, inner: 1 }.to_front(&all, &mut columns);
-            place.packing.pack(&columns, down, &mut words);
-            let words = words.as_chunks::<4>().0;
-            Channels { outer: across, channels: words.len() / across.max(1), inner: 1 }.to_front(words, &mut bytes);
-            packed = bytes.into_flattened();
-        } else {
-            place.packing.pack(&all, all.len(), &mut packed);
+        match place.runs {
+            Runs::All => place.packing.pack(&all, all.len(), &mut packed),
+            Runs::Rows => place.packing.pack(&all, across, &mut packed),
+            Runs::Columns => {
+                // Packed as rows of the transposed matrix, and transposed back.
+                let (mut columns, mut words, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+                Channels { outer: down, channels: across, inner: 1 }.to_front(&all, &mut columns);
+                place.packing.pack(&columns, down, &mut words);
+                let words = words.as_chunks::<4>().0;
+                Channels { outer: across, channels: words.len() / across.max(1), inner: 1 }.to_front(words, &mut bytes);
+                packed = bytes.into_flattened();
+            }
         }
         self.sink.write(&place.tensor.name, 0, &packed)
     }
