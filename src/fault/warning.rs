@@ -60,6 +60,8 @@ codes! {
         SamplesNotNormalized("samples_not_normalized", "Preprocess the samples as the model expects its inputs.");
         /// The result takes longer for a sample than the original does, on the CPU of the machine that quantized it.
         SlowerThanOriginal("slower_than_original", "Choose the `placement` of your runtime, quantize activations too, or leave operators that cut chains native.");
+        /// Weights are stored behind a DequantizeLinear although another form was asked for, which has no place for them.
+        StoredAsQdq("stored_as_qdq", "Nothing, or see in the note what the form takes.");
         /// A name pattern matches no layer of the model.
         UnmatchedPattern("unmatched_pattern", "Compare the pattern with the layers' names in the plan.");
         /// Values beside the tensors of a state dict were not carried into the result.

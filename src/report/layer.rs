@@ -16,6 +16,9 @@ pub struct LayerReport {
     pub decision: Decision,
     /// Why that was decided; a code of the plan.
     pub reason: Reason,
+    /// How the result holds its weight, where that is not the usual way; as in the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub form: Option<&'static str>,
     /// What was done to its weight.
     pub weights: Option<WeightReport>,
     /// What was done to its inputs; empty where they stay as they are.
@@ -32,6 +35,7 @@ impl LayerReport {
             op_type: plan.op_type.clone(),
             decision: plan.decision,
             reason: plan.reason,
+            form: plan.form,
             weights: None,
             activations: Vec::new(),
             output_sqnr_db: None,

@@ -37,6 +37,7 @@ pub fn resolve(spec: &QuantizeSpec, layers: &[Layer]) -> Resolved {
             weights: None,
             activations: None,
             algorithm: None,
+            form: None,
         };
         let pointer = decided.map(|rule| rule.pointer.clone());
         let wanted = |half: Option<(_, Choice)>| half.and_then(|(_, choice)| choice.dtype());

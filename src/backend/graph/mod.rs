@@ -2,6 +2,9 @@
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+pub(super) mod forms;
 pub(super) mod inventory;
 pub(super) mod memory;
+#[cfg(test)]
+mod testing;
 pub(super) mod weights;

@@ -1,5 +1,4 @@
-//! Writing a graph whose constants become low precision: each an initializer behind a DequantizeLinear that has its old
-//! name, so that whatever read it reads on.
+//! Writing a graph whose constants become low precision, each in its [`Form`].
 //!
 //! Large tensors are streamed from the mapped input to their place in the output; the graph alone is held in memory.
 
@@ -11,17 +10,11 @@ use std::{
 use crate::{
     backend::{
         BackendError, RunInputs,
-        layouts::onnx,
+        graph::forms::{Form, Forms},
         weights::{Buffers, EncodedWeight, Sink, Stream, Unchanged, Weight, WeightScheme},
     },
     control::{Control, Phase},
-    model::onnx::{
-        Bytes, Constant, DeferredTensor, Graph, Model, ModelWriter, OnnxError, attribute_int, constant, new_node,
-        proto::{TensorProto, data_type},
-    },
-    model::safetensors::OutTensor,
-    numeric::DType,
-    quant::Granularity,
+    model::onnx::{Bytes, Constant, DeferredTensor, Graph, Model, ModelWriter, OnnxError, constant, proto::data_type},
     report::WeightReport,
     tensor::Shape,
 };
@@ -48,30 +41,40 @@ impl Written {
     }
 }
 
-/// Writes `model` into the folder `out` with the constants in `chosen` quantized; their values are those in `source`.
+/// A constant that is to be quantized.
+struct Chosen<'a> {
+    constant: Constant<'a>,
+    scheme: &'a WeightScheme,
+    form: Form,
+}
+
+/// Writes `model` into the folder `out` with the constants in `schemes` quantized; their values are those in `source`.
 pub(in crate::backend) fn write(
     source: &Model,
     mut model: Model,
-    chosen: &BTreeMap<String, WeightScheme>,
+    schemes: &BTreeMap<String, WeightScheme>,
+    forms: &Forms,
     inputs: &RunInputs,
     out: &Path,
     control: &Control<'_>,
 ) -> Result<Written, BackendError> {
     let graph = source.graph();
-    let mut constants = BTreeMap::new();
-    for (name, chosen) in chosen {
+    let mut chosen = BTreeMap::new();
+    for (name, scheme) in schemes {
         let tensor = graph.tensor(name).map(|tensor| constant(graph, tensor)).transpose()?.flatten();
-        constants.extend(tensor.map(|constant| (name.clone(), (constant, chosen))));
+        let form = forms.get(name).copied().unwrap_or_default();
+        chosen.extend(tensor.map(|constant| (name.clone(), Chosen { constant, scheme, form })));
     }
     let mut deferred = Vec::new();
-    let encoded = replace(model.graph_mut(), &constants, &mut deferred)?;
+    let encoded = replace(&mut model, &chosen, &mut deferred)?;
     let large = defer_large(model.graph_mut(), &mut deferred);
 
-    let weights: Vec<Weight<'_>> = constants
+    let weights: Vec<Weight<'_>> = chosen
         .iter()
         .zip(&encoded)
-        .map(|((name, (constant, scheme)), encoded)| {
-            let read = Box::new(|range| constant.read(range));
+        .map(|((name, Chosen { constant, scheme, form }), encoded)| {
+            let swaps = form.swaps();
+            let read = Box::new(move |range| if swaps { constant.read_swapped(range) } else { constant.read(range) });
             Weight { name, scheme, encoded, read }
         })
         .collect();
@@ -141,51 +144,26 @@ impl Drop for EngineFile {
     }
 }
 
-/// Puts a DequantizeLinear that has the constant's name in the place of each constant; the tensors it reads are deferred.
+/// Puts what the forms say in the place of each constant; the tensors that hold the codes are deferred.
 fn replace(
-    graph: &mut Graph,
-    constants: &BTreeMap<String, (Constant<'_>, &WeightScheme)>,
+    model: &mut Model,
+    chosen: &BTreeMap<String, Chosen<'_>>,
     deferred: &mut Vec<DeferredTensor>,
 ) -> Result<Vec<EncodedWeight>, OnnxError> {
-    let (mut dequantize, mut encoded) = (Vec::new(), Vec::new());
-    for (name, (constant, chosen)) in constants {
-        let one = onnx::tensors(name, &constant.shape, chosen, |wanted| graph.claim(wanted), deferred)?;
-        let mut names = one.names();
-        if chosen.zeros_stored && one.zero_points.is_none() && chosen.scheme.dtype.is_integer() {
-            names.push(zeros(graph, name, &one.scales, chosen.scheme.dtype));
-        }
-        let mut node = new_node("DequantizeLinear", "", names, name);
-        let (axis, size) = match chosen.scheme.granularity {
-            Granularity::PerChannel { axis } => (Some(axis), None),
-            Granularity::PerGroup { axis, size } => (Some(axis), Some(size)),
-            _ => (None, None),
-        };
-        node.attribute.extend(axis.map(|axis| attribute_int("axis", axis as i64)));
-        node.attribute.extend(size.map(|size| attribute_int("block_size", size as i64)));
-        dequantize.push(node);
-        encoded.push(one);
+    let (mut front, mut encoded) = (Vec::new(), Vec::new());
+    for one in chosen.values() {
+        let (tensors, node) = one.form.put(model, &one.constant, one.scheme, deferred)?;
+        front.extend(node);
+        encoded.push(tensors);
     }
-    let replaced = |name: Option<&String>| name.is_some_and(|name| constants.contains_key(name));
+    let graph = model.graph_mut();
+    let replaced = |name: Option<&String>| name.is_some_and(|name| chosen.contains_key(name));
     graph.take_initializers(|tensor| replaced(tensor.name.as_ref()));
     graph.retain_inputs(|input| !replaced(input.name.as_ref()));
     let gone = graph.nodes().filter(|id| graph.op(*id) == Some("Constant") && replaced(graph.node(*id).output.first()));
     graph.remove(&gone.collect());
-    graph.insert(0, dequantize);
+    graph.insert(0, front);
     Ok(encoded)
-}
-
-/// A zero point of 0 for each scale of a weight.
-fn zeros(graph: &mut Graph, weight: &str, scales: &OutTensor, dtype: DType) -> String {
-    let name = graph.claim(&format!("{weight}.zero_point"));
-    let dims = scales.shape.dims();
-    graph.add_initializer(TensorProto {
-        name: Some(name.clone()),
-        dims: dims.iter().map(|&dim| dim as i64).collect(),
-        data_type: Some(dtype.spec().onnx),
-        raw_data: Some(Bytes::from(vec![0; dtype.spec().packing.row_bytes(scales.shape.elements())])),
-        ..Default::default()
-    });
-    name
 }
 
 /// Takes the large initializers out of the message, to be streamed: name and bytes of each.
@@ -207,11 +185,4 @@ fn defer_large(graph: &mut Graph, deferred: &mut Vec<DeferredTensor>) -> Vec<(St
         }
     });
     large
-}
-
-impl EncodedWeight {
-    /// The inputs of a DequantizeLinear.
-    fn names(&self) -> Vec<String> {
-        self.tensors().map(|tensor| tensor.name.clone()).collect()
-    }
 }

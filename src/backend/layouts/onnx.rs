@@ -31,6 +31,35 @@ pub(in crate::backend) fn needed_opset<'w>(weights: impl IntoIterator<Item = &'w
     needed.max().unwrap_or(0)
 }
 
+/// Since this version of ONNX's operators Add and Mul broadcast as numpy does.
+pub(in crate::backend) const BROADCASTS: i64 = 7;
+
+/// Where the tensors go that take the place of a constant.
+pub(in crate::backend) struct Place<'a> {
+    /// The constant's name.
+    pub(in crate::backend) constant: &'a str,
+    /// Makes a name that nothing in the graph has.
+    pub(in crate::backend) claim: &'a mut dyn FnMut(&str) -> String,
+    /// What the writer must lay out.
+    pub(in crate::backend) deferred: &'a mut Vec<DeferredTensor>,
+}
+
+impl Place<'_> {
+    /// A tensor that is called like the constant with a suffix.
+    pub(in crate::backend) fn tensor(
+        &mut self,
+        suffix: &str,
+        element: i32,
+        bits: usize,
+        dims: &[usize],
+    ) -> Result<OutTensor, OnnxError> {
+        let name = (self.claim)(&format!("{}.{suffix}", self.constant));
+        let shape = Shape::new(dims.to_vec()).map_err(|source| OnnxError::Shape { tensor: name.clone(), source })?;
+        self.deferred.push(DeferredTensor { name: name.clone(), element, bits, shape: shape.clone() });
+        Ok(OutTensor { name, dtype: String::new(), bits, shape })
+    }
+}
+
 /// The tensors that take the place of the constant `name`, in the order of DequantizeLinear's inputs. `claim` makes a name
 /// that nothing in the graph has; what the writer must lay out is added to `deferred`.
 pub(in crate::backend) fn tensors(
@@ -40,6 +69,7 @@ pub(in crate::backend) fn tensors(
     mut claim: impl FnMut(&str) -> String,
     deferred: &mut Vec<DeferredTensor>,
 ) -> Result<EncodedWeight, OnnxError> {
+    let mut place = Place { constant: name, claim: &mut claim, deferred };
     let spec = weight.scheme.dtype.spec();
     let scale_format = weight.scheme.scale_format(weight.format);
     let (down, across) = weight.grid.cells();
@@ -48,16 +78,10 @@ pub(in crate::backend) fn tensors(
         Granularity::PerChannel { .. } => vec![down * across],
         Granularity::PerGroup { .. } | Granularity::PerBlock { .. } => vec![down, across],
     };
-    let mut tensor = |suffix: &str, element: i32, bits: usize, dims: &[usize]| {
-        let name = claim(&format!("{name}.{suffix}"));
-        let shape = Shape::new(dims.to_vec()).map_err(|source| OnnxError::Shape { tensor: name.clone(), source })?;
-        deferred.push(DeferredTensor { name: name.clone(), element, bits, shape: shape.clone() });
-        Ok::<_, OnnxError>(OutTensor { name, dtype: String::new(), bits, shape })
-    };
-    let codes = tensor("quantized", spec.onnx, spec.bits as usize, shape.dims())?;
-    let scales = tensor("scale", scale_format.spec().onnx, 8 * scale_format.spec().size, &cells)?;
+    let codes = place.tensor("quantized", spec.onnx, spec.bits as usize, shape.dims())?;
+    let scales = place.tensor("scale", scale_format.spec().onnx, 8 * scale_format.spec().size, &cells)?;
     let zero_points = weight.scheme.rule.is_asymmetric().then(|| {
-        let tensor = tensor("zero_point", spec.onnx, spec.bits as usize, &cells)?;
+        let tensor = place.tensor("zero_point", spec.onnx, spec.bits as usize, &cells)?;
         Ok::<_, OnnxError>(ZeroPoints { tensor, packing: spec.packing, runs: Runs::All })
     });
     let zero_points = zero_points.transpose()?;

@@ -56,6 +56,7 @@ pub(super) fn linear(module: &str, dtype: Option<DType>) -> LayerPlan {
         weights: dtype,
         activations: None,
         algorithm: None,
+        form: None,
     }
 }
 

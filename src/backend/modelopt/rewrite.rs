@@ -15,7 +15,7 @@ use super::{
 use crate::{
     backend::{
         BackendError, RunInputs,
-        graph::weights,
+        graph::{forms::Forms, weights},
         sensitivity::{QuantizedInput, QuantizedInputKind},
     },
     calibration::Record,
@@ -134,7 +134,7 @@ pub(super) fn rewrite(
 
     // Biases that are in codes now.
     drop_unread(model.graph_mut(), &source);
-    let mut written = weights::write(&source, model, &chosen, inputs, out, control)?;
+    let mut written = weights::write(&source, model, &chosen, &Forms::new(), inputs, out, control)?;
     let mut layers = Vec::new();
     for (at, plan) in plan.iter().enumerate() {
         if !opened.is_reported(at) {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     backend::{
         layouts::{self, LAYOUTS, Layout},
-        options::{BackendOption, Form, Number, OneOf, OptionKind, Override, Setting, Switch},
+        options::{BackendOption, Form, Number, OneOf, OptionKind, Override, Setting, Switch, Whole},
         weights::{ENCODER, Encoder},
     },
     numeric::{DType, Groups},
@@ -15,9 +15,23 @@ use crate::{
 };
 
 /// Keys of `backend_kwargs`, sorted by name.
-pub(super) static OPTIONS: [&dyn BackendOption; 6] =
-    [&ENCODER, &GRANULARITY, &GROUP_SIZE, &LAYOUT, &SCALE_RULE, &SYMMETRIC];
+pub(super) static OPTIONS: [&dyn BackendOption; 8] =
+    [&ACCURACY_LEVEL, &ENCODER, &FORM, &GRANULARITY, &GROUP_SIZE, &LAYOUT, &SCALE_RULE, &SYMMETRIC];
 
+static ACCURACY_LEVEL: Setting<Whole> = Setting {
+    name: "accuracy_level",
+    summary: "for form `matmul_nbits`: the least precision in which onnxruntime may take what the weight is multiplied with; \
+              4 is int8 in blocks, the fastest, 3 bf16, 2 f16, 0 and 1 f32; CPUs know 4 and f32",
+    form: Whole(0, 4),
+    default: 4,
+};
+static FORM: Setting<OneOf<ProductForm>> = Setting {
+    name: "form",
+    summary: "how an ONNX graph holds the int4 and int8 weights of products: `qdq` behind a DequantizeLinear, for every \
+              runtime; `matmul_nbits` in onnxruntime's MatMulNBits, in groups, for models that decode row by row",
+    form: OneOf(&[("qdq", ProductForm::Qdq), ("matmul_nbits", ProductForm::MatMulNBits)]),
+    default: ProductForm::Qdq,
+};
 static GRANULARITY: Override<OneOf<Sharing>> = Override {
     name: "granularity",
     summary: "how many elements share a scale; int4 is per group without being asked. Blocks are 128×128 and for fp8",
@@ -74,6 +88,15 @@ enum Sharing {
     Block,
 }
 
+/// How a graph holds the weights of products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ProductForm {
+    /// Behind a DequantizeLinear.
+    Qdq,
+    /// In nodes of MatMulNBits.
+    MatMulNBits,
+}
+
 /// The layouts by name; `None` is `auto`, the one that fits what the model is.
 #[derive(Debug)]
 struct LayoutName;
@@ -108,6 +131,8 @@ pub(super) struct Options {
     group_size_given: bool,
     rule: ScaleRule,
     symmetric: bool,
+    /// The `accuracy_level` of nodes of MatMulNBits, if products are to be such nodes.
+    pub(super) nbits: Option<usize>,
     /// What turns weights into codes.
     pub(super) encoder: &'static dyn Encoder,
     /// The layout asked for, unless it is left to the model.
@@ -123,6 +148,7 @@ impl Options {
             group_size_given: GROUP_SIZE.is_given(spec),
             rule: SCALE_RULE.of(spec),
             symmetric: SYMMETRIC.of(spec),
+            nbits: (FORM.of(spec) == ProductForm::MatMulNBits).then(|| ACCURACY_LEVEL.of(spec)),
             encoder: ENCODER.of(spec),
             layout: LAYOUT.of(spec),
         }
@@ -140,6 +166,15 @@ impl Options {
             let message = format!("a group size under granularity `{}`", GRANULARITY.form.text(other));
             object("group_size", message, "remove it, or make the granularity `per_group`");
         }
+        if let Some(other) = self.sharing.filter(|sharing| self.nbits.is_some() && *sharing != Sharing::Group) {
+            let message =
+                format!("MatMulNBits has a scale for each group, not granularity `{}`", GRANULARITY.form.text(other));
+            object("granularity", message, "remove it, or choose form `qdq`");
+        }
+        if self.nbits.is_none() && ACCURACY_LEVEL.is_given(spec) {
+            let message = "an accuracy level without nodes of MatMulNBits".to_owned();
+            object("accuracy_level", message, "remove it, or choose form `matmul_nbits`");
+        }
         if let (Some(Sharing::Block), Some((rule, dtype))) = (self.sharing, dtypes().find(|(_, d)| d.is_integer())) {
             let message = format!("blocks of 128×128 are for fp8, and {}/weights asks for {dtype}", rule.pointer);
             object("granularity", message, "use `per_group`, or an fp8 dtype");
@@ -152,17 +187,15 @@ impl Options {
 
     /// How a weight of this shape is quantized in PyTorch's order of axes, `[out, in, …]`, or why it is not.
     pub(super) fn scheme(&self, dtype: DType, shape: &Shape) -> Result<Scheme, Reason> {
-        let groups = dtype.spec().groups;
-        let size = if self.group_size_given { self.group_size } else { groups.default };
-        let per_group = Granularity::PerGroup { axis: 1, size };
+        let per_group = self.per_group(dtype);
         let granularity = match self.sharing {
             Some(Sharing::Tensor) => Granularity::PerTensor,
             Some(Sharing::Group) => per_group,
             Some(Sharing::Block) => Granularity::PerBlock { rows: BLOCK, columns: BLOCK },
-            None if self.group_size_given || groups.required => per_group,
+            None if self.group_size_given || dtype.spec().groups.required => per_group,
             _ => Granularity::PerChannel { axis: 0 },
         };
-        let scheme = Scheme { rule: self.rule(dtype), ..Scheme::torchao(dtype, granularity) };
+        let scheme = self.scheme_of(dtype, granularity);
         let grid = Grid::new(shape, granularity).ok_or(Reason::ShapeUnsupported)?;
         let ragged = match granularity {
             Granularity::PerGroup { .. } => !grid.is_even(),
@@ -170,6 +203,20 @@ impl Options {
             _ => false,
         };
         if ragged { Err(Reason::GroupRagged) } else { Ok(scheme) }
+    }
+
+    /// How a weight is quantized that nodes of MatMulNBits hold: by groups, the last of which may be cut off.
+    pub(super) fn grouped(&self, dtype: DType) -> Scheme {
+        self.scheme_of(dtype, self.per_group(dtype))
+    }
+
+    fn per_group(&self, dtype: DType) -> Granularity {
+        let size = if self.group_size_given { self.group_size } else { dtype.spec().groups.default };
+        Granularity::PerGroup { axis: 1, size }
+    }
+
+    fn scheme_of(&self, dtype: DType, granularity: Granularity) -> Scheme {
+        Scheme { rule: self.rule(dtype), ..Scheme::torchao(dtype, granularity) }
     }
 
     fn rule(&self, dtype: DType) -> ScaleRule {
@@ -231,6 +278,16 @@ mod tests {
     }
 
     #[test]
+    fn nodes_of_matmul_nbits_have_groups_without_being_asked_and_the_least_accuracy() {
+        let options = |options| Options::new(&spec("int8", options));
+        assert_eq!(options(json!({})).nbits, None);
+        assert_eq!(options(json!({"form": "matmul_nbits"})).nbits, Some(4));
+        assert_eq!(options(json!({"form": "matmul_nbits", "accuracy_level": 1})).nbits, Some(1));
+        assert_eq!(options(json!({})).grouped(DType::Int8).granularity.name(), "per_group_128");
+        assert_eq!(options(json!({"group_size": 32})).grouped(DType::Int4).granularity.name(), "per_group_32");
+    }
+
+    #[test]
     fn what_no_layer_could_be_given_is_objected_to() {
         let pointers = |dtype, options| {
             let spec = spec(dtype, options);
@@ -243,6 +300,10 @@ mod tests {
         );
         assert_eq!(pointers("int8", json!({"granularity": "per_block"})), ["/backend_kwargs/granularity"]);
         assert_eq!(pointers("fp8_e4m3fn", json!({"symmetric": false})), ["/backend_kwargs/symmetric"]);
+        let nbits = |granularity| json!({"form": "matmul_nbits", "granularity": granularity, "accuracy_level": 0});
+        assert_eq!(pointers("int8", nbits("per_row")), ["/backend_kwargs/granularity"]);
+        assert_eq!(pointers("int8", nbits("per_group")), Vec::<String>::new());
+        assert_eq!(pointers("int8", json!({"accuracy_level": 0})), ["/backend_kwargs/accuracy_level"]);
         assert_eq!(pointers("int8", json!({"granularity": "per_group", "group_size": 32})), Vec::<String>::new());
     }
 }

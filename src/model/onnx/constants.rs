@@ -36,6 +36,26 @@ impl Constant<'_> {
     pub fn read(&self, range: Range<usize>) -> Cow<'_, [u8]> {
         Cow::Borrowed(self.bytes.get(range).unwrap_or_default())
     }
+
+    /// Some of the bytes that a matrix would have with its axes swapped; none of a tensor of another rank.
+    pub fn read_swapped(&self, range: Range<usize>) -> Cow<'_, [u8]> {
+        let [rows, columns] = *self.shape.dims() else { return Cow::Borrowed(&[]) };
+        let size = self.format.size();
+        let (first, last) = (range.start / size, range.end / size);
+        let mut swapped = vec![0; range.len()];
+        for row in 0..rows {
+            // Element `column × rows + row` of the swapped matrix is this row's at `column`.
+            let [from, to] = [first, last].map(|element| element.saturating_sub(row).div_ceil(rows).min(columns));
+            let run = self.bytes.get((row * columns + from) * size..(row * columns + to) * size).unwrap_or_default();
+            for (column, element) in (from..).zip(run.chunks_exact(size)) {
+                let at = (column * rows + row - first) * size;
+                if let Some(place) = swapped.get_mut(at..at + size) {
+                    place.copy_from_slice(element);
+                }
+            }
+        }
+        Cow::Owned(swapped)
+    }
 }
 
 /// The float constant that a tensor of the graph is, if it is one.

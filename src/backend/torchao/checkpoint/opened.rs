@@ -38,6 +38,10 @@ impl OpenedCheckpoint {
         let layout = options.layout.unwrap_or_else(|| layouts::default(config.is_some()));
         let ties = inventory::ties(&checkpoint);
         let weights = choose(spec, &options, layout, &checkpoint, &ties, &mut resolved);
+        if options.nbits.is_some() {
+            let note = "a checkpoint has no nodes: how it is stored is its `layout`";
+            resolved.warnings.push(Warning::at(spec.at("backend_kwargs/form"), WarningCode::FieldIgnored, note));
+        }
         Ok(OpenedCheckpoint { checkpoint, resolved, weights, ties, layout, config })
     }
 

@@ -1,17 +1,13 @@
 //! [`OpenedGraph`]: a graph with the plan for each of its layers.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use super::{own_axes::in_own_axes, readers::Readers};
+use super::choose::{Chosen, choose};
 use crate::{
     backend::{
         BackendError,
-        graph::inventory::{self, Candidate, Inventory},
+        graph::inventory::{self, Inventory},
         torchao::options::Options,
-        weights::WeightScheme,
     },
     fault::WarningCode,
     model::onnx::Model,
@@ -29,8 +25,8 @@ pub(in crate::backend::torchao) struct OpenedGraph {
     pub(super) resolved: Resolved,
     /// For each layer of the plan, the constant that its weight is.
     pub(super) sources: Vec<Option<String>>,
-    /// The constants to be quantized, by name.
-    pub(super) weights: BTreeMap<String, WeightScheme>,
+    /// The constants to be quantized.
+    pub(super) chosen: Chosen,
 }
 
 impl OpenedGraph {
@@ -50,33 +46,8 @@ impl OpenedGraph {
             let note = "a graph has one layout: initializers behind DequantizeLinear";
             resolved.warnings.push(Warning::at(spec.at("backend_kwargs/layout"), WarningCode::FieldIgnored, note));
         }
-        let mut weights = BTreeMap::new();
-        let mut native = Vec::new();
-        let readers = Readers::new(model.graph(), &candidates);
-        for (at, candidate) in candidates.iter().enumerate() {
-            let plan = &resolved.plan.layers[at];
-            let (Some(candidate), Some(dtype)) = (candidate, plan.weights) else { continue };
-            let alike = |other: usize| {
-                let plan = &resolved.plan.layers[other];
-                (plan.weights, candidates[other].as_ref().map(Candidate::own_axis))
-                    == (Some(dtype), Some(candidate.own_axis()))
-            };
-            let weight = if readers.others.contains(&candidate.source)
-                || !readers.layers.get(&candidate.source).into_iter().flatten().all(|&other| alike(other))
-            {
-                Err(Reason::TiedToNative)
-            } else {
-                let weight =
-                    options.scheme(dtype, &candidate.torch_shape()).and_then(|scheme| in_own_axes(candidate, scheme));
-                weight.map(|weight| weight.encoded_by(options.encoder))
-            };
-            match weight {
-                Ok(weight) => drop(weights.insert(candidate.source.clone(), weight)),
-                Err(reason) => native.push((at, reason)),
-            }
-        }
-        resolved.leave_native(spec, native);
+        let chosen = choose(spec, &options, model.graph(), &candidates, &mut resolved);
         let sources = candidates.into_iter().map(|c| c.map(|c| c.source)).collect();
-        Ok(OpenedGraph { path, model, resolved, sources, weights })
+        Ok(OpenedGraph { path, model, resolved, sources, chosen })
     }
 }

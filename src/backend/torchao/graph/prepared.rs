@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::opened::OpenedGraph;
+use super::{choose::Chosen, opened::OpenedGraph};
 use crate::{
     backend::{
         BackendError, Outcome, Prediction, Prepared, RunInputs,
         evaluate::{self, Compared, Samples},
         graph::{inventory::is_compute, memory, weights},
-        layouts,
     },
     control::Control,
     engine::Session,
@@ -20,7 +19,7 @@ use crate::{
 
 impl Prepared for OpenedGraph {
     fn predict(&self, inputs: &RunInputs) -> Result<Prediction, BackendError> {
-        let sizes = self.weights.values().map(|weight| {
+        let sizes = self.chosen.weights.values().map(|weight| {
             let (rows, columns) = weight.grid.cells();
             memory::weight(weight.grid.whole().elements(), rows * columns, weight.format, weight.scheme.dtype)
         });
@@ -38,12 +37,13 @@ impl Prepared for OpenedGraph {
 
     fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
         let mut model = self.model.clone();
-        let upgraded = upgrade(&mut model, layouts::onnx::needed_opset(self.weights.values()))?;
+        let upgraded = upgrade(&mut model, self.chosen.needed_opset())?;
         if !upgraded.is_empty() {
             let nodes: Vec<String> = upgraded.iter().map(|(name, op_type)| format!("{name} ({op_type})")).collect();
             control.warn(WarningCode::OpsetUpgraded, format!("carried to opset {}: {}", model.opset(), few(&nodes)));
         }
-        let written = weights::write(&self.model, model, &self.weights, inputs, out, control)?;
+        let Chosen { weights, forms } = &self.chosen;
+        let written = weights::write(&self.model, model, weights, forms, inputs, out, control)?;
         let mut outcome = Outcome {
             bytes_before: self.model.file_bytes,
             bytes_after: written.bytes(),
