@@ -118,6 +118,11 @@ fn schema(c: &Capabilities) -> Value {
             "activations": dtype(c.activation_dtypes),
         }
     });
+    if !c.dynamic_dtypes.is_empty() {
+        let names: Vec<&str> = c.dynamic_dtypes.iter().map(|dtype| dtype.spec().name).collect();
+        let about = format!("scales are computed as the model runs, without calibration; for {}", names.join(", "));
+        rule["properties"]["activations"]["properties"]["dynamic"] = json!({"type": "boolean", "description": about});
+    }
     let mut properties = json!({
         "backend": {"type": "string", "enum": c.aliases.iter().chain([&c.name]).collect::<Vec<_>>()},
         "mode": {"type": "string", "const": c.mode.name()},

@@ -20,6 +20,8 @@ pub struct Capabilities {
     pub weight_dtypes: &'static [DType],
     /// The dtypes it gives to activations; none if it has no calibration.
     pub activation_dtypes: &'static [DType],
+    /// Those that it gives to activations whose scales are computed as the model runs.
+    pub dynamic_dtypes: &'static [DType],
     /// Keys of `backend_kwargs`, sorted by name.
     pub options: &'static [&'static dyn BackendOption],
     /// Whether it runs models, and so needs the ONNX engine's library.

@@ -164,7 +164,8 @@ impl Check<'_> {
                 }
                 continue;
             }
-            self.dtype(capabilities, &pointer, activations, capabilities.activation_dtypes);
+            let dtypes = if activations.dynamic { capabilities.dynamic_dtypes } else { capabilities.activation_dtypes };
+            self.dtype(capabilities, &pointer, activations, dtypes);
             if activations.quant_axis.is_some() {
                 self.quant_axis(&pointer, "activations are quantized per tensor");
             }
@@ -193,7 +194,8 @@ impl Check<'_> {
     }
 
     fn calibration(&mut self, capabilities: &Capabilities, given: bool, random: bool) {
-        let wanted = self.spec.layers.iter().any(|r| r.activations.is_some_and(|a| a.dtype.dtype().is_some()));
+        let calibrated = |tensor: TensorRule| tensor.dtype.dtype().is_some() && !tensor.dynamic;
+        let wanted = self.spec.layers.iter().any(|rule| rule.activations.is_some_and(calibrated));
         if given && !capabilities.calibrates() {
             let message = format!("backend `{}` does not calibrate", capabilities.name);
             self.objections.push(

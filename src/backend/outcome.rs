@@ -1,6 +1,6 @@
 //! [`Outcome`] of a run, and the [`Prediction`] of it.
 
-use crate::report::{Comparison, LayerReport, Sensitivity};
+use crate::report::{Comparison, Latency, LayerReport, Sensitivity};
 
 /// What a run made and measured.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub struct Outcome {
     pub layers: Vec<LayerReport>,
     /// The two models compared.
     pub comparison: Option<Comparison>,
+    /// How long both take, where the comparison does not say.
+    pub latency: Option<Latency>,
     /// Whether the comparison is with the result as we compute it, instead of the file as the engine runs it.
     pub simulated: bool,
     /// What single layers cost.

@@ -32,6 +32,9 @@ pub struct LayerPlan {
     pub weights: Option<DType>,
     /// The dtype of its activations; null for native.
     pub activations: Option<DType>,
+    /// Whether the scales of its activations are computed as the model runs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dynamic: bool,
     /// The calibration algorithm that a rule gives its activations; null for the section's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<String>,

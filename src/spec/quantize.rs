@@ -70,6 +70,9 @@ pub struct TensorRule {
     /// TAO's `quant_axis`; null lets the backend choose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quant_axis: Option<i64>,
+    /// Of activations: whether their scale is computed of each tensor as the model runs, so that nothing is calibrated.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dynamic: bool,
 }
 
 /// One entry of `layers`.

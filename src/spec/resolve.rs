@@ -1,7 +1,7 @@
 //! [`resolve`]: from rules and layers to the plan.
 
 use super::{
-    Choice, Decision, Layer, LayerPlan, Objection, ObjectionCode, Plan, QuantizeSpec, Reason, Support, Warning,
+    Decision, Layer, LayerPlan, Objection, ObjectionCode, Plan, QuantizeSpec, Reason, Support, TensorRule, Warning,
     matches::{hits, pattern_uses, unmatched},
 };
 
@@ -24,8 +24,8 @@ pub fn resolve(spec: &QuantizeSpec, layers: &[Layer]) -> Resolved {
     let plans = layers.iter().enumerate().map(|(i, layer)| {
         let skip = skip_hits.iter().position(|hit| hit[i]);
         let matching = || spec.layers.iter().zip(&rule_hits).filter(|(_, hit)| hit[i]).map(|(rule, _)| rule);
-        let weights = matching().filter_map(|r| Some((r, r.weights?.dtype))).next_back();
-        let activations = matching().filter_map(|r| Some((r, r.activations?.dtype))).next_back();
+        let weights = matching().filter_map(|r| Some((r, r.weights?))).next_back();
+        let activations = matching().filter_map(|r| Some((r, r.activations?))).next_back();
         let algorithm = || matching().filter_map(|rule| rule.algorithm.clone()).next_back();
         let decided = weights.or(activations).map(|(rule, _)| rule);
         let native = |reason, rule| LayerPlan {
@@ -36,11 +36,13 @@ pub fn resolve(spec: &QuantizeSpec, layers: &[Layer]) -> Resolved {
             rule,
             weights: None,
             activations: None,
+            dynamic: false,
             algorithm: None,
             form: None,
         };
         let pointer = decided.map(|rule| rule.pointer.clone());
-        let wanted = |half: Option<(_, Choice)>| half.and_then(|(_, choice)| choice.dtype());
+        let wanted = |half: Option<(_, TensorRule)>| half.and_then(|(_, tensor)| tensor.dtype.dtype());
+        let dynamic = activations.is_some_and(|(_, tensor)| tensor.dynamic && tensor.dtype.dtype().is_some());
         match (skip, decided, layer.support) {
             (Some(at), ..) => native(Reason::Skipped, Some(spec.at(&format!("skip_names/{at}")))),
             (_, _, Support::No(reason)) => native(reason, None),
@@ -50,6 +52,7 @@ pub fn resolve(spec: &QuantizeSpec, layers: &[Layer]) -> Resolved {
             (.., Support::InputsOnly) => LayerPlan {
                 decision: Decision::Quantize,
                 activations: wanted(activations),
+                dynamic,
                 algorithm: algorithm(),
                 ..native(Reason::Rule, pointer)
             },
@@ -58,6 +61,7 @@ pub fn resolve(spec: &QuantizeSpec, layers: &[Layer]) -> Resolved {
                 decision: Decision::Quantize,
                 weights: wanted(weights),
                 activations: wanted(activations),
+                dynamic,
                 algorithm: algorithm(),
                 ..native(Reason::Rule, pointer)
             },
@@ -84,6 +88,7 @@ impl Resolved {
         for (at, reason) in layers {
             let plan = &mut self.plan.layers[at];
             (plan.decision, plan.reason, plan.weights, plan.activations) = (Decision::Native, reason, None, None);
+            plan.dynamic = false;
         }
         self.check_something_is_quantized(spec);
     }

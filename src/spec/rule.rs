@@ -13,6 +13,8 @@ use crate::{fault::WarningCode, numeric::DType};
 
 /// Fields of `weights` and `activations` that mean something here, and those that only TAO has.
 const FIELDS: [&str; 2] = ["dtype", "quant_axis"];
+/// Fields of `activations` alone.
+const OF_ACTIVATIONS: [&str; 1] = ["dynamic"];
 const OBSERVERS: [&str; 2] = ["observer_or_fake_quant", "observer_or_fake_quant_kwargs"];
 
 /// A rule; none where its pattern cannot be read.
@@ -20,8 +22,8 @@ pub(super) fn read(reader: &mut Reader, rule: &Value, pointer: String, budget: &
     let rule = reader.object(rule, pointer)?;
     reader.only_known(&rule, &["module_name", "weights", "activations", "algorithm"]);
     let module_name = pattern(reader, rule.get("module_name"), &rule.at("module_name"), budget);
-    let weights = tensor(reader, &rule, "weights");
-    let activations = tensor(reader, &rule, "activations");
+    let weights = tensor(reader, &rule, "weights", &[]);
+    let activations = tensor(reader, &rule, "activations", &OF_ACTIVATIONS);
     let algorithm = algorithm(reader, &rule);
     Some(LayerRule { module_name: module_name?, weights, activations, algorithm, pointer: rule.pointer })
 }
@@ -69,8 +71,8 @@ pub(super) fn pattern(
     }
 }
 
-/// What a rule says of weights, or of activations. Older specs have a list of one here.
-fn tensor(reader: &mut Reader, rule: &Object<'_>, field: &str) -> Option<TensorRule> {
+/// What a rule says of weights, or of activations, which have more fields. Older specs have a list of one here.
+fn tensor(reader: &mut Reader, rule: &Object<'_>, field: &str, more: &[&str]) -> Option<TensorRule> {
     let pointer = rule.at(field);
     let value = match rule.get(field)? {
         Value::Array(items) => match items.as_slice() {
@@ -87,7 +89,7 @@ fn tensor(reader: &mut Reader, rule: &Object<'_>, field: &str) -> Option<TensorR
         other => other,
     };
     let tensor = reader.object(value, pointer)?;
-    reader.only_known(&tensor, &[FIELDS, OBSERVERS].concat());
+    reader.only_known(&tensor, &[&FIELDS, &OBSERVERS, more].concat());
     for field in OBSERVERS {
         let empty = match tensor.get(field) {
             None => true,
@@ -102,7 +104,8 @@ fn tensor(reader: &mut Reader, rule: &Object<'_>, field: &str) -> Option<TensorR
     let quant_axis = reader.integer(&tensor, "quant_axis", i64::MIN..=i64::MAX);
     let name = reader.text(&tensor, "dtype").unwrap_or_default().trim();
     let dtype = dtype(reader, name, &tensor.at("dtype"))?;
-    Some(TensorRule { dtype, quant_axis })
+    let dynamic = reader.switch(&tensor, "dynamic").unwrap_or(false);
+    Some(TensorRule { dtype, quant_axis, dynamic })
 }
 
 /// A dtype by any of its names.

@@ -202,7 +202,7 @@ fn read_scheme(reader: &mut Reader, place: &Object<'_>, spec: &mut QuantizeSpec,
         return true;
     };
     let Ok(module_name) = Pattern::new("*") else { return false };
-    let weights = Some(TensorRule { dtype: Choice::Quantize(scheme.weights), quant_axis: None });
+    let weights = Some(TensorRule { dtype: Choice::Quantize(scheme.weights), quant_axis: None, dynamic: false });
     spec.layers =
         vec![LayerRule { module_name, weights, activations: None, algorithm: None, pointer: pointer.clone() }];
     // Null counts as not given, and a size of groups asks for groups.

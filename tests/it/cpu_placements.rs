@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ptqd::backend::Evaluation;
 use serde_json::{Value, json};
 
 use crate::support::{data, local_job, python, run_local};
@@ -77,6 +78,42 @@ fn every_linear_layer_of_an_encoder_computes_in_codes_and_nothing_else_does() {
     let layers = report["layers"].as_array().unwrap();
     let quantized = layers.iter().filter(|layer| layer["decision"] == "quantize").count();
     assert_eq!(quantized, 12, "{layers:#?}");
+}
+
+#[test]
+fn linear_layers_with_dynamic_scales_need_no_data_and_compute_in_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    python("cpu_nets.py", &[folder.path()]);
+    let (model, samples) = (folder.path().join("encoder.onnx"), folder.path().join("encoder.npz"));
+    let rules = |placement: &str| {
+        let activations = json!({"dtype": "int8", "dynamic": true});
+        json!({"backend": "modelopt", "mode": "static_ptq", "backend_kwargs": {"placement": placement},
+            "layers": [{"module_name": "*", "weights": {"dtype": "int8"}, "activations": activations}]})
+    };
+    let out = folder.path().join("out");
+    let report = run_local(&local_job(&model, &rules("onnxruntime")), &out).unwrap();
+    let found = python("cpu_nets.py", &[&out.join("model.onnx"), &samples, &model]);
+    let float = [("MatMul", 2), ("FusedMatMul", 2), ("DequantizeLinear", 0), ("MatMulInteger", 0)];
+    assert_fused("dynamic", &found, &float);
+    let fused = ["MatMulIntegerToFloat", "DynamicQuantizeMatMul"].map(|op| found[op].as_u64().unwrap_or(0));
+    assert_eq!(fused.iter().sum::<u64>(), 12, "{found:#}");
+    let layers = report["layers"].as_array().unwrap();
+    assert_eq!(layers.iter().filter(|layer| layer["form"] == "matmul_integer").count(), 12, "{layers:#?}");
+    assert!(report["latency"]["after_ms"].as_f64().unwrap() > 0.0, "measured with random numbers");
+
+    // The simulation of the study has the same ranges, batch by batch.
+    let mut job = local_job(&model, &rules("onnxruntime"));
+    job.inputs.evaluation = Some(Evaluation { data: data(&samples), labels: None });
+    let evaluated = run_local(&job, &folder.path().join("evaluated")).unwrap();
+    let layer = evaluated["layers"].as_array().unwrap().iter().rfind(|layer| layer["form"] == "matmul_integer");
+    let [of_layer, of_file] = [&layer.unwrap()["output_sqnr_db"], &evaluated["summary"]["output_sqnr_db"]];
+    assert!(of_layer.as_f64().unwrap() > 20.0 && of_file.as_f64().unwrap() > 20.0, "{of_layer} {of_file}");
+
+    let error = run_local(&local_job(&model, &rules("tensorrt")), &folder.path().join("none")).unwrap_err();
+    assert!(
+        error.to_string().contains("placement `tensorrt` has no scales of activations that are computed"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Running both models on the same samples.
 
 use super::{
-    fused::{Fused, warn_of_slower},
+    fused::Fused,
+    latency::{ENOUGH_BATCHES, told},
     models::Compared,
     references::{References, original},
     samples::{Samples, batches},
@@ -10,11 +11,8 @@ use crate::{
     backend::{BackendError, RunInputs},
     control::{Control, Phase},
     engine::{Optimisation, Session, each_batch},
-    report::{Comparison, Latency},
+    report::Comparison,
 };
-
-/// Batches that are enough to see how the file fares under onnxruntime's default optimization, and how long it takes.
-const ENOUGH_BATCHES: usize = 6;
 
 /// Runs both models on the samples.
 pub(in crate::backend) fn compare(
@@ -53,11 +51,6 @@ pub(in crate::backend) fn compare(
         fused.see(exact, batch)?;
     }
     let times = [before, fused.tell(control)];
-    if let [Some(before), Some(after)] = times {
-        if models.for_cpu {
-            warn_of_slower(before, after, control);
-        }
-        comparison.latency = Some(Latency::new(before, after, binding.batch(), inputs.engine.threads));
-    }
+    comparison.latency = told(models, times, binding.batch(), inputs.engine.threads, control);
     Ok(comparison)
 }

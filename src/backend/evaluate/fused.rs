@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use super::{models::Compared, stopwatch::Stopwatch, unfused::unfused};
+use super::{
+    latency::{self, ENOUGH_BATCHES},
+    models::Compared,
+    stopwatch::Stopwatch,
+    unfused::unfused,
+};
 use crate::{
     backend::{BackendError, RunInputs},
     control::Control,
@@ -46,6 +51,12 @@ impl Fused {
         let outputs = exact.iter().zip(fused);
         outputs.for_each(|(e, f)| e.values.iter().zip(&f.values).for_each(|(&e, &f)| self.error.add(e, f)));
         Ok(())
+    }
+
+    /// The time of a sample, if the engine takes the file.
+    pub(super) fn time(&mut self, batches: &[Batch], control: &Control<'_>) -> Result<Option<Duration>, BackendError> {
+        let Some(session) = &mut self.session else { return Ok(None) };
+        latency::time(session, batches, control)
     }
 
     /// Tells what is wrong; the time of a sample.
@@ -93,20 +104,24 @@ pub(super) fn warn_of_slower(before: Duration, after: Duration, control: &Contro
     }
 }
 
-/// Runs the file for a batch, of which `exact` are the outputs that the model says: as onnxruntime runs it by default, and
-/// where that fails node by node. A difference is a warning.
+/// Runs the file for some batches, beside which `exact` are the outputs that the model says: as onnxruntime runs it by
+/// default, and where that fails node by node. A difference is a warning. The time of a sample, if several were run.
 pub(in crate::backend) fn check_file(
     models: &Compared<'_>,
     inputs: &RunInputs,
-    batch: &Batch,
-    exact: &[Output],
+    batches: &[Batch],
+    exact: &[Vec<Output>],
     control: &Control<'_>,
-) -> Result<(), BackendError> {
+) -> Result<Option<Duration>, BackendError> {
     let mut fused = Fused::new(models, inputs, control)?;
     if fused.session.is_none() {
         fused.session = Some(Session::load(models.quantized, Optimisation::Off, &inputs.engine)?);
     }
-    fused.see(exact, batch)?;
-    fused.tell(control);
-    Ok(())
+    // A batch is enough to see whether the file does what it should.
+    let enough = if models.for_cpu { ENOUGH_BATCHES } else { 1 };
+    for (batch, exact) in batches.iter().zip(exact).take(enough) {
+        control.checkpoint()?;
+        fused.see(exact, batch)?;
+    }
+    Ok(fused.tell(control))
 }

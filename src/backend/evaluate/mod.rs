@@ -2,6 +2,7 @@
 
 mod compare;
 mod fused;
+mod latency;
 mod models;
 mod references;
 mod samples;
@@ -10,5 +11,6 @@ mod unfused;
 
 pub(super) use compare::compare;
 pub(super) use fused::check_file;
+pub(super) use latency::{beside, on_random};
 pub(super) use models::Compared;
 pub(super) use samples::{Samples, Split, batches, open};

@@ -55,6 +55,7 @@ pub(super) fn linear(module: &str, dtype: Option<DType>) -> LayerPlan {
         rule: None,
         weights: dtype,
         activations: None,
+        dynamic: false,
         algorithm: None,
         form: None,
     }

@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::options::Options;
+use super::{dynamic, options::Options};
 use crate::{
-    backend::{graph::inventory::Candidate, weights::WeightScheme},
+    backend::{
+        graph::{
+            forms::{Form, Forms},
+            inventory::Candidate,
+        },
+        weights::WeightScheme,
+    },
     model::onnx::{Graph, Use, proto::TensorProto},
     quant::Scheme,
     spec::{Decision, LayerPlan, QuantizeSpec, Reason, Resolved},
@@ -43,7 +49,7 @@ pub(super) fn leave_unquantizable(
 }
 
 /// The ways in which each constant is to be quantized, with the layers that want each.
-type Ways = BTreeMap<String, BTreeMap<Scheme, (WeightScheme, Vec<usize>)>>;
+type Ways = BTreeMap<String, BTreeMap<(Scheme, Form), (WeightScheme, Vec<usize>)>>;
 
 fn ways(options: &Options, plan: &[LayerPlan], kept: impl Fn(usize) -> bool, candidates: &[Option<Candidate>]) -> Ways {
     let mut ways = Ways::new();
@@ -56,7 +62,7 @@ fn ways(options: &Options, plan: &[LayerPlan], kept: impl Fn(usize) -> bool, can
         let chosen = WeightScheme::new(scheme, grid, candidate.format).encoded_by(options.encoder);
         let chosen = WeightScheme { zeros_stored: options.placement.is_unsigned(), ..chosen };
         let of_constant = ways.entry(candidate.source.clone()).or_default();
-        of_constant.entry(scheme).or_insert((chosen, Vec::new())).1.push(at);
+        of_constant.entry((scheme, dynamic::form(&plan[at]))).or_insert((chosen, Vec::new())).1.push(at);
     }
     ways
 }
@@ -66,41 +72,56 @@ fn value_reads(graph: &Graph, tensor: &str) -> usize {
     graph.tensor(tensor).map_or(0, |tensor| graph.value_reads(tensor))
 }
 
+/// How constants are quantized.
+#[derive(Default)]
+pub(super) struct Chosen {
+    pub(super) schemes: BTreeMap<String, WeightScheme>,
+    pub(super) forms: Forms,
+    /// The constants among them that are copies.
+    pub(super) copied: Vec<String>,
+}
+
 /// How each constant is quantized that a layer of `kept` computes with. Where something else reads the constant, or layers
-/// want it otherwise, each way gets a copy of its own, which `graph` and `candidates` then name; the copies come second.
+/// want it otherwise, each way gets a copy of its own, which `graph` and `candidates` then name.
 pub(super) fn choose(
     options: &Options,
     plan: &[LayerPlan],
     kept: impl Fn(usize) -> bool,
     graph: &mut Graph,
     candidates: &mut [Option<Candidate>],
-) -> (BTreeMap<String, WeightScheme>, Vec<String>) {
+) -> Chosen {
     let ways = ways(options, plan, kept, candidates);
     let counts: BTreeMap<String, usize> =
         ways.keys().map(|source| (source.clone(), value_reads(graph, source))).collect();
-    let (mut chosen, mut copied) = (BTreeMap::new(), Vec::new());
+    let mut chosen = Chosen::default();
     for (source, ways) in ways {
         let layers: usize = ways.values().map(|(_, layers)| layers.len()).sum();
         let mut taken = counts.get(&source).copied().unwrap_or(0) > layers;
-        for (one, layers) in ways.into_values() {
+        for ((_, form), (scheme, layers)) in ways {
             // The first way keeps the name, unless a reader that wants floats has it.
-            if !std::mem::replace(&mut taken, true) {
-                chosen.insert(source.clone(), one);
-                continue;
-            }
-            let Some(constant) = graph.tensor(&source).and_then(|source| graph.initializer(source)).cloned() else {
-                continue;
+            let name = if std::mem::replace(&mut taken, true) {
+                let Some(copy) = copy(graph, &source, &layers, candidates) else { continue };
+                chosen.copied.push(copy.clone());
+                copy
+            } else {
+                source.clone()
             };
-            let name = graph.claim(&source);
-            graph.add_initializer(TensorProto { name: Some(name.clone()), ..constant });
-            for at in layers {
-                let Some(candidate) = candidates.get_mut(at).and_then(Option::as_mut) else { continue };
-                graph.set_input(Use { node: candidate.node, input: candidate.weight_input }, &name);
-                candidate.source.clone_from(&name);
-            }
-            copied.push(name.clone());
-            chosen.insert(name, one);
+            chosen.forms.extend(form.name().map(|_| (name.clone(), form)));
+            chosen.schemes.insert(name, scheme);
         }
     }
-    (chosen, copied)
+    chosen
+}
+
+/// A copy of a constant, which these layers then read; its name.
+fn copy(graph: &mut Graph, source: &str, layers: &[usize], candidates: &mut [Option<Candidate>]) -> Option<String> {
+    let constant = graph.tensor(source).and_then(|source| graph.initializer(source)).cloned()?;
+    let name = graph.claim(source);
+    graph.add_initializer(TensorProto { name: Some(name.clone()), ..constant });
+    for at in layers {
+        let Some(candidate) = candidates.get_mut(*at).and_then(Option::as_mut) else { continue };
+        graph.set_input(Use { node: candidate.node, input: candidate.weight_input }, &name);
+        candidate.source.clone_from(&name);
+    }
+    Some(name)
 }

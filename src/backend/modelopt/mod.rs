@@ -8,6 +8,7 @@ mod calibrate;
 mod constants;
 mod cpu;
 mod data;
+mod dynamic;
 mod linear;
 mod opened;
 mod options;
@@ -43,6 +44,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     formats: &["onnx"],
     weight_dtypes: &[DType::Int8, DType::Int4, DType::Fp8E4m3fn, DType::Fp8E5m2],
     activation_dtypes: &[DType::Int8, DType::Fp8E4m3fn, DType::Fp8E5m2],
+    dynamic_dtypes: &[DType::Int8],
     options: &OPTIONS,
     needs_engine: true,
 };

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    constants,
+    constants, dynamic,
     options::{FORMATS, Options, Symmetry},
     placement::{self, Placement, QdqSite},
     prepare::{self, Preparation},
@@ -60,6 +60,7 @@ impl Planned {
         let Inventory { layers, candidates, nodes } = inventory::inventory(graph, &FORMATS, &placement.inputs_only())?;
         let mut resolved = resolve(spec, &layers);
         constants::leave_unquantizable(spec, options, graph, &candidates, &mut resolved);
+        dynamic::choose(spec, placement, graph, &candidates, &mut resolved);
         let (sites, numbers) = placement::place(spec, placement, graph, &candidates, &nodes, &mut resolved);
         Ok(Planned { candidates, nodes, sites, numbers, resolved })
     }

@@ -15,8 +15,9 @@ use super::{
 use crate::{
     backend::{
         BackendError, RunInputs,
-        graph::{forms::Forms, weights},
+        graph::weights,
         sensitivity::{QuantizedInput, QuantizedInputKind},
+        weights::WeightScheme,
     },
     calibration::Record,
     control::Control,
@@ -71,17 +72,17 @@ pub(super) fn rewrite(
     let choose = |native: &BTreeMap<usize, Reason>| {
         let (mut source, mut candidates) = (opened.model.clone(), opened.candidates.clone());
         let kept = |layer: usize| !native.contains_key(&layer);
-        let (chosen, copied) = constants::choose(&opened.options, plan, kept, source.graph_mut(), &mut candidates);
-        (source, candidates, chosen, copied)
+        let chosen = constants::choose(&opened.options, plan, kept, source.graph_mut(), &mut candidates);
+        (source, candidates, chosen)
     };
-    let (mut source, mut candidates, mut chosen, mut copied) = choose(&native);
+    let (mut source, mut candidates, mut chosen) = choose(&native);
     let behind = opened.sites.iter().zip(&scales).filter(|(site, _)| site.kind != SiteKind::Input);
     let in_codes: Vec<_> = behind
         .filter_map(|(site, scale)| Some((site, scale.as_ref().ok()?.params.scale)))
         .flat_map(|(site, scale)| site.uses.iter().filter(|one| one.input == 0).map(move |one| (one.node, scale)))
         .collect();
     let flattens = opened.options.placement.flattens;
-    let biases = bias::coded(source.graph(), &candidates, &chosen, &in_codes, flattens)?;
+    let biases = bias::coded(source.graph(), &candidates, &chosen.schemes, &in_codes, flattens)?;
     // A bias that an Add adds stays there.
     let too_large = |coded: &Coded| coded.codes.is_none() && coded.place == Place::Input;
     let beyond = in_codes.iter().filter(|(node, _)| biases.get(node).is_some_and(too_large));
@@ -91,7 +92,7 @@ pub(super) fn rewrite(
         let message = format!("{} stay native: next to a bias, the weights of a channel are all but 0", few(&names));
         control.warn(Reason::BiasTooLarge, message);
         native.extend(beyond.into_iter().map(|layer| (layer, Reason::BiasTooLarge)));
-        (source, candidates, chosen, copied) = choose(&native);
+        (source, candidates, chosen) = choose(&native);
     }
     let kept = |layer: usize| !native.contains_key(&layer);
     let mut model = source.clone();
@@ -134,7 +135,7 @@ pub(super) fn rewrite(
 
     // Biases that are in codes now.
     drop_unread(model.graph_mut(), &source);
-    let mut written = weights::write(&source, model, &chosen, &Forms::new(), inputs, out, control)?;
+    let mut written = weights::write(&source, model, &chosen.schemes, &chosen.forms, inputs, out, control)?;
     let mut layers = Vec::new();
     for (at, plan) in plan.iter().enumerate() {
         if !opened.is_reported(at) {
@@ -150,16 +151,24 @@ pub(super) fn rewrite(
             if plan.weights.is_some() && layer.weights.is_none() {
                 layer.reason = Reason::Tied;
             }
-            steps.extend(chosen.get(&candidate.source).map(|chosen| QuantizedInput {
-                layer: at,
-                at: Use { node: candidate.node, input: candidate.weight_input },
-                format: chosen.format,
-                kind: QuantizedInputKind::Weight(*chosen),
-            }));
+            let weight = chosen.schemes.get(&candidate.source);
+            let step = |input: usize, kind: fn(WeightScheme) -> QuantizedInputKind| {
+                let at_input = Use { node: candidate.node, input };
+                weight.map(|scheme| QuantizedInput {
+                    layer: at,
+                    at: at_input,
+                    format: scheme.format,
+                    kind: kind(*scheme),
+                })
+            };
+            steps.extend(step(candidate.weight_input, QuantizedInputKind::Weight));
+            if plan.dynamic {
+                steps.extend(step(0, |_| QuantizedInputKind::Dynamic));
+            }
         }
         layers.push((at, layer));
     }
-    Ok(Rewritten { files: written.files, layers, copied, steps })
+    Ok(Rewritten { files: written.files, layers, copied: chosen.copied, steps })
 }
 
 /// Tells which layers stay native for a reason: the first, and which others.

@@ -94,14 +94,17 @@ impl Prepared for Opened {
                 comparison = Some(studied.comparison.map_or_else(compare, Ok)?);
             }
         }
+        let speed_unknown = self.options.placement.is_unsigned() && comparison.is_none();
+        let latency = if speed_unknown { evaluate::on_random(&compared, inputs, control)? } else { None };
         // Asking a library that no step has loaded would load another one, or panic.
-        let engine_used = engine_used || comparison.is_some();
+        let engine_used = engine_used || comparison.is_some() || speed_unknown;
         Ok(Outcome {
             bytes_before: self.model.file_bytes,
             bytes_after: rewritten.bytes(),
             files: rewritten.files.into_iter().map(|(name, _)| name).collect(),
             layers: rewritten.layers.into_iter().map(|(_, layer)| layer).collect(),
             comparison,
+            latency,
             simulated,
             sensitivity,
             predicted_peak_bytes: predicted,

@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use crate::{
     backend::weights::WeightScheme,
     engine::TensorTransform,
-    quant::{ErrorStats, QParams, Scheme, one_cell, simulate},
+    numeric::{DType, FloatFormat},
+    quant::{ErrorStats, Granularity, MinMax, QParams, ScaleRule, Scheme, one_cell, qparams, simulate},
 };
 
 /// An activation under a scale and zero point, with what that cost so far.
@@ -22,6 +23,23 @@ impl TensorTransform for Activation {
         let error = error.map_err(|e| e.to_string())?;
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).merge(&error);
         Ok(())
+    }
+}
+
+/// An activation under the scale and zero point of its own range, as DynamicQuantizeLinear has them.
+#[derive(Debug)]
+pub(super) struct Dynamic;
+
+impl TensorTransform for Dynamic {
+    fn apply(&self, values: &[f32], changed: &mut [f32]) -> Result<(), String> {
+        let scheme = Scheme::onnx(DType::Int8, Granularity::PerTensor);
+        let scheme = Scheme { rule: ScaleRule::RangeOverSteps, ..scheme };
+        let range = values
+            .iter()
+            .fold(MinMax::EMPTY, |range, &value| MinMax { min: range.min.min(value), max: range.max.max(value) });
+        let params = qparams(range, &scheme, FloatFormat::F32);
+        let error = simulate(values, &one_cell(values.len()), &scheme, Some(&[params]), changed);
+        error.map(drop).map_err(|e| e.to_string())
     }
 }
 

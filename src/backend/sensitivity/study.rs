@@ -56,6 +56,10 @@ impl<'a> Study<'a> {
                     seen.push(Some(Arc::clone(&sums)));
                     changes.push(Box::new(fake_quant::Activation { scheme: *scheme, params: *params, seen: sums }));
                 }
+                QuantizedInputKind::Dynamic => {
+                    seen.push(None);
+                    changes.push(Box::new(fake_quant::Dynamic));
+                }
                 QuantizedInputKind::Weight(chosen) => {
                     seen.push(None);
                     changes.push(Box::new(fake_quant::Weight(*chosen)));

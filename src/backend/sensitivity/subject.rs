@@ -36,6 +36,8 @@ pub(in crate::backend) enum QuantizedInputKind {
     /// An activation, and its report: the layer's position in the plan and the number among that layer's. One report alone
     /// stands for a tensor that several inputs read.
     Activation { params: QParams, scheme: Scheme, report: Option<(usize, usize)> },
+    /// An activation whose scale and zero point are those of its own range, tensor by tensor.
+    Dynamic,
     /// A constant under the scheme that its layer has in the result.
     Weight(WeightScheme),
 }

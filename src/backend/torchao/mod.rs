@@ -34,6 +34,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     formats: &["onnx", "safetensors", "torch"],
     weight_dtypes: &DType::ALL,
     activation_dtypes: &[],
+    dynamic_dtypes: &[],
     options: &OPTIONS,
     needs_engine: false,
 };

@@ -5,16 +5,17 @@
 //! share a scale, the last one filled up. Codes are never negative, and stand for `code − 2^(bits−1)` times the scale unless
 //! there are zero points.
 
-use std::collections::BTreeSet;
-
-use super::Form;
+use super::{
+    Form,
+    products::{Readers, add_bias_behind, readers},
+};
 use crate::{
     backend::{
         layouts::onnx::Place,
         weights::{EncodedWeight, Runs, WeightScheme, ZeroPoints},
     },
     model::onnx::{
-        DeferredTensor, Graph, Model, NodeId, OnnxError, attribute_int, float_attribute, int_attribute, new_node,
+        DeferredTensor, Graph, Model, OnnxError, attribute_int,
         proto::{NodeProto, data_type},
     },
     numeric::{DType, Packing},
@@ -27,7 +28,7 @@ const DOMAIN: &str = "com.microsoft";
 const DOMAIN_VERSION: i64 = 1;
 
 /// A weight in nodes of MatMulNBits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::backend) struct MatMulNBits {
     /// The least accuracy in which the runtime may take the other operand: 0 and 1 are f32, 2 f16, 3 bf16, 4 int8.
     pub(in crate::backend) accuracy_level: usize,
@@ -99,58 +100,6 @@ fn tensors(
     });
     let zero_points = zero_points.transpose()?;
     Ok(EncodedWeight { codes, packing, scales, scale_format, zero_points, constants: Vec::new() })
-}
-
-/// The bias of a Gemm becomes an Add: not every version of onnxruntime knows the node's own input for it.
-fn add_bias_behind(graph: &mut Graph, product: NodeId) {
-    let Some(bias) = graph.input(product, 2).map(|bias| graph.name(bias).to_owned()) else { return };
-    let Some(output) = graph.output(product, 0).map(|output| graph.name(output).to_owned()) else { return };
-    let unbiased = graph.claim(&format!("{output}.product"));
-    graph.update(product, |proto| proto.output = vec![unbiased.clone()]);
-    let position = graph.position(product) + 1;
-    graph.insert(position, vec![new_node("Add", "", vec![unbiased, bias], &output)]);
-}
-
-/// What reads a constant, if products alone do.
-#[derive(Default)]
-struct Readers {
-    products: Vec<NodeId>,
-    /// Between the constant and products.
-    transposes: BTreeSet<NodeId>,
-}
-
-/// The products that read a constant as their second operand; `None` if anything else reads it, be it only its shape.
-fn readers(graph: &Graph, constant: &str) -> Option<Readers> {
-    let mut readers = Readers::default();
-    let mut pending = vec![graph.tensor(constant)?];
-    while let Some(tensor) = pending.pop() {
-        if graph.reads(tensor) != graph.uses(tensor).len() {
-            return None;
-        }
-        for one in graph.uses(tensor) {
-            if graph.op(one.node) == Some("Transpose") {
-                readers.transposes.insert(one.node).then(|| pending.extend(graph.outputs_of(one.node)));
-            } else if one.input == 1 && is_plain_product(graph, one.node) {
-                readers.products.push(one.node);
-            } else {
-                return None;
-            }
-        }
-    }
-    Some(readers)
-}
-
-/// Whether a node gives the product of its first two inputs, and at the most adds a third.
-fn is_plain_product(graph: &Graph, node: NodeId) -> bool {
-    let proto = graph.node(node);
-    let factor = |name: &str| float_attribute(proto, name).unwrap_or(1.0);
-    match graph.op(node) {
-        Some("MatMul") => true,
-        Some("Gemm") => {
-            factor("alpha") == 1.0 && factor("beta") == 1.0 && int_attribute(proto, "transA").unwrap_or(0) == 0
-        }
-        _ => false,
-    }
 }
 
 #[cfg(test)]

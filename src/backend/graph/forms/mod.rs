@@ -1,11 +1,13 @@
 //! [`Form`]: how a graph holds a constant in low precision, and what reads it there.
 
 mod dequantize_linear;
+mod matmul_integer;
 mod matmul_nbits;
+mod products;
 
 use std::collections::BTreeMap;
 
-pub(in crate::backend) use self::matmul_nbits::MatMulNBits;
+pub(in crate::backend) use self::{matmul_integer::is_possible as takes_codes, matmul_nbits::MatMulNBits};
 
 use crate::{
     backend::{
@@ -19,11 +21,14 @@ use crate::{
 pub(in crate::backend) type Forms = BTreeMap<String, Form>;
 
 /// How a graph holds a constant in low precision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::backend) enum Form {
     /// Behind a DequantizeLinear that has the constant's name, so that whatever read it reads on.
     #[default]
     DequantizeLinear,
+    /// In a node of MatMulInteger, which takes the place of each product that read it, behind a DynamicQuantizeLinear of the
+    /// other operand.
+    MatMulInteger,
     /// In a node of MatMulNBits, which takes the place of each product that read it.
     MatMulNBits(MatMulNBits),
 }
@@ -33,6 +38,7 @@ impl Form {
     pub(in crate::backend) fn name(self) -> Option<&'static str> {
         match self {
             Form::DequantizeLinear => None,
+            Form::MatMulInteger => Some(matmul_integer::NAME),
             Form::MatMulNBits(_) => Some(matmul_nbits::NAME),
         }
     }
@@ -46,6 +52,7 @@ impl Form {
     pub(in crate::backend) fn needed_opset(self, weight: &WeightScheme) -> i64 {
         match self {
             Form::DequantizeLinear => onnx::needed_opset([weight]),
+            Form::MatMulInteger => matmul_integer::OPSET,
             Form::MatMulNBits(_) => onnx::BROADCASTS,
         }
     }
@@ -64,6 +71,7 @@ impl Form {
                 let (encoded, node) = dequantize_linear::put(model.graph_mut(), constant, weight, deferred)?;
                 Ok((encoded, Some(node)))
             }
+            Form::MatMulInteger => Ok((matmul_integer::put(model.graph_mut(), constant, weight, deferred)?, None)),
             Form::MatMulNBits(form) => Ok((form.put(model, &constant.source, weight, deferred)?, None)),
         }
     }

@@ -8,6 +8,7 @@ pub(super) static MINIMAL: Placement = Placement {
     rules: Rules::Inputs(&[]),
     excluded: None,
     joined: None,
+    has_dynamic: false,
     flattens: false,
     pads_channels: false,
     reduce_range: false,

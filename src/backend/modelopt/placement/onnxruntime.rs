@@ -13,6 +13,7 @@ pub(super) static ONNXRUNTIME: Placement = Placement {
     rules: Rules::Codes(&KERNELS),
     excluded: Some(|view, candidate, dtype| integer::excluded(view, &KERNELS, candidate, dtype)),
     joined: None,
+    has_dynamic: true,
     flattens: true,
     pads_channels: true,
     reduce_range: true,

@@ -13,6 +13,7 @@ pub(super) static OPENVINO: Placement = Placement {
     rules: Rules::Codes(&KERNELS),
     excluded: Some(|view, candidate, dtype| integer::excluded(view, &KERNELS, candidate, dtype)),
     joined: None,
+    has_dynamic: false,
     flattens: false,
     pads_channels: false,
     reduce_range: true,

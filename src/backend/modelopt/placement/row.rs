@@ -20,6 +20,8 @@ pub(in crate::backend::modelopt) struct Placement {
     pub(super) excluded: Option<ExclusionRule>,
     /// Which tensors are to share a range.
     pub(super) joined: Option<JoinRule>,
+    /// Whether the runtime is fast with scales of activations that are computed as the model runs.
+    pub(in crate::backend::modelopt) has_dynamic: bool,
     /// Whether linear layers of more than two dimensions are written as Gemms.
     pub(in crate::backend::modelopt) flattens: bool,
     /// Whether image channels are padded to a multiple of 4.

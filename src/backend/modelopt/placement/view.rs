@@ -58,9 +58,9 @@ impl<'a> View<'a> {
         self.candidates.get(layer)?.as_ref()
     }
 
-    /// The dtype that a layer's inputs are to have, if they are to be quantized.
+    /// The dtype that a layer's inputs are to have, if they are to have pairs.
     pub(super) fn activations(&self, layer: usize) -> Option<DType> {
-        self.plan(layer)?.activations
+        self.plan(layer)?.activations.filter(|_| self.plan(layer).is_some_and(|plan| !plan.dynamic))
     }
 
     /// The layer of a node, if its inputs are quantized.

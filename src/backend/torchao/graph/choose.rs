@@ -103,7 +103,9 @@ fn product_form(options: &Options, graph: &Graph, candidate: &Candidate, dtype: 
 
 fn scheme(options: &Options, candidate: &Candidate, dtype: DType, form: Form) -> Result<WeightScheme, Reason> {
     match form {
-        Form::DequantizeLinear => in_own_axes(candidate, options.scheme(dtype, &candidate.torch_shape())?),
+        Form::DequantizeLinear | Form::MatMulInteger => {
+            in_own_axes(candidate, options.scheme(dtype, &candidate.torch_shape())?)
+        }
         Form::MatMulNBits(_) => {
             let scheme = options.grouped(dtype);
             let grid = Grid::new(&candidate.torch_shape(), scheme.granularity).ok_or(Reason::ShapeUnsupported)?;
