@@ -85,3 +85,63 @@ fn tied_constants_half_precision_and_older_operator_sets() {
     let message = upgraded["message"].as_str().unwrap();
     assert!(message.contains("mean (ReduceMean)") && message.contains("split (Split)"), "{message}");
 }
+
+/// The verdict on the form `matmul_nbits` of a model beside its usual form, both in groups of 32.
+fn check_nbits(server: &Server, model: &Path, dtype: &str, level: u64) -> (Value, Value) {
+    let name = format!("{}-{dtype}-{level}", model.file_stem().unwrap().display());
+    let [qdq, nbits] = ["qdq", "nbits"].map(|form| server.folder.path().join(format!("{name}-{form}")));
+    server.client.run(&job(model, dtype, &json!({"group_size": 32})), &qdq);
+    let options = json!({"form": "matmul_nbits", "group_size": 32, "accuracy_level": level});
+    server.client.run(&job(model, dtype, &options), &nbits);
+    let verdict = python("check_nbits.py", &[model, &qdq.join("model.onnx"), &nbits.join("model.onnx")]);
+    (verdict, report(&nbits))
+}
+
+#[test]
+fn nodes_of_matmul_nbits_compute_what_the_usual_form_does() {
+    let server = Server::start();
+    let folder = server.folder.path().to_owned();
+    python("make_graphs.py", &[&folder, &fixture("vit.onnx")]);
+    for dtype in ["int4", "int8"] {
+        for (level, most) in [(0, 1e-5), (4, 3e-2)] {
+            let (verdict, report) = check_nbits(&server, &folder.join("products.onnx"), dtype, level);
+            for session in ["unoptimized", "default"] {
+                let difference = verdict[session].as_f64().unwrap();
+                assert!(difference < most, "{dtype}, level {level}, {session}: {verdict}");
+            }
+            assert_eq!((&verdict["nodes"], &verdict["dequantize"]), (&json!(6), &json!(1)), "{verdict}");
+            assert_eq!(verdict["domains"]["com.microsoft"], 1);
+            let bits = if dtype == "int4" { 4 } else { 8 };
+            let first = json!({"K": 96, "N": 64, "bits": bits, "block_size": 32, "accuracy_level": level});
+            assert_eq!(verdict["attributes"][0], first);
+            let form = |name: &str| {
+                let mut layers = report["layers"].as_array().unwrap().iter();
+                layers.find(|layer| layer["name"] == name).map(|layer| layer["form"].clone())
+            };
+            assert_eq!(form("plain"), Some(json!("matmul_nbits")));
+            assert_eq!(form("half"), Some(Value::Null));
+            let mut warnings = report["warnings"].as_array().unwrap().iter();
+            let warning = warnings.find(|warning| warning["code"] == "stored_as_qdq").unwrap();
+            assert!(warning["message"].as_str().unwrap().starts_with("`half` are"), "{warning}");
+        }
+    }
+}
+
+#[test]
+fn a_last_block_that_is_not_full_and_zero_points_are_nothing_to_matmul_nbits() {
+    let server = Server::start();
+    let folder = server.folder.path().to_owned();
+    python("make_graphs.py", &[&folder, &fixture("vit.onnx")]);
+    let model = folder.join("ragged.onnx");
+    for (dtype, least_db) in [("int4", 15.0), ("int8", 40.0)] {
+        for symmetric in [true, false] {
+            let out = folder.join(format!("{dtype}-{symmetric}"));
+            let options = json!({"form": "matmul_nbits", "group_size": 32, "accuracy_level": 0, "symmetric": symmetric});
+            server.client.run(&job(&model, dtype, &options), &out);
+            let quantized = out.join("model.onnx");
+            let verdict = python("check_nbits.py", &[&model, &quantized, &quantized]);
+            assert_eq!(verdict["nodes"], 2);
+            assert!(verdict["original_db"].as_f64().unwrap() > least_db, "{dtype} {symmetric}: {verdict}");
+        }
+    }
+}

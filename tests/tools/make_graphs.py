@@ -6,7 +6,8 @@ external.onnx: FIXTURE with its data in another file. hostile-*.onnx: external d
 tied.onnx: one constant read by two MatMuls, and one read by a MatMul and a Gather. half.onnx: f16 weights. old.onnx: opset 17 with
 ReduceMean's axes as an attribute. concat.onnx: a Concat of two quantized tensors. branch.onnx: a MatMul in a branch. single.onnx:
 operators that have no f16 form, and one that takes an f32 input beside f16 ones. named-domain.onnx: FIXTURE with ONNX's own
-domain spelled out. bare-*.onnx: a node without inputs and one without outputs. Prints nothing but {}.
+domain spelled out. products.onnx: MatMul and Gemm in their forms, the last two of one constant, and one Gemm with a factor. ragged.onnx:
+a product that sums over 80. bare-*.onnx: a node without inputs and one without outputs. Prints nothing but {}.
 """
 
 import os
@@ -91,4 +92,14 @@ save("single.onnx", [
 ], {"w": weights(32, 32), "zero": np.array(0, np.float32), "limit": np.array(32, np.float32), "one": np.array(1, np.float32),
     "axes": np.array([1], np.int64), "scales": np.array([1, 1, 2], np.float32), "dims": np.array([1], np.int64)},
      [value("x", "n", 32), value("count", "n", kind=TensorProto.INT64)], [value("y", "n", 1, 64), value("z", "n")])
+save("products.onnx", [
+    helper.make_node("MatMul", ["x", "w"], ["a"], "plain"), helper.make_node("Relu", ["a"], ["r"], "relu"),
+    helper.make_node("Gemm", ["r", "linear", "bias"], ["b"], "linear", transB=1), helper.make_node("Gemm", ["b", "gemm", "row"], ["c"], "gemm"),
+    helper.make_node("Transpose", ["turned"], ["t"], "turn", perm=[1, 0]), helper.make_node("MatMul", ["c", "t"], ["d"], "turned"),
+    helper.make_node("Gemm", ["d", "half"], ["e"], "half", alpha=0.5), helper.make_node("MatMul", ["e", "again"], ["f"], "first"),
+    helper.make_node("MatMul", ["f", "again"], ["y"], "second"),
+], {"w": weights(96, 64), "linear": weights(32, 64), "bias": weights(32), "gemm": weights(32, 128), "row": weights(1, 128),
+    "turned": weights(64, 128), "half": weights(64, 64), "again": weights(64, 64)}, [value("x", "n", 96)], [value("y", "n", 64)])
+save("ragged.onnx", [helper.make_node("MatMul", ["x", "w"], ["a"], "ragged"), helper.make_node("MatMul", ["a", "v"], ["y"], "even")],
+     {"w": weights(80, 64), "v": weights(64, 6)}, [value("x", "n", 80)], [value("y", "n", 6)])
 print("{}")
