@@ -26,6 +26,8 @@ codes! {
         ConfigMissing("config_missing", "Give the whole folder of the model, config.json included.");
         /// The runtime does not run the result with its default graph optimizations.
         DefaultOptimizationFails("default_optimization_fails", "Run it with the optimization level that the note names.");
+        /// Weights of convolutions alone are quantized, and CPU runtimes decode these at every run: the file is smaller, and slower.
+        DequantizedAtEachRun("dequantized_at_each_run", "Leave these layers native by `skip_names`, or quantize their inputs too: backend `modelopt`, placement `onnxruntime`.");
         /// The accuracy was measured on the samples that calibrated the model, so it may be too good.
         EvaluatedOnCalibrationData("evaluated_on_calibration_data", "Give samples of their own as `evaluation.uri`.");
         /// The accuracy was measured on samples that calibration left out.

@@ -38,7 +38,7 @@ pub struct LayerPlan {
     /// The calibration algorithm that a rule gives its activations; null for the section's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<String>,
-    /// How the result holds its weight, where that is not the usual way: `matmul_nbits`.
+    /// How the result holds its weight, where that is not the usual way: `matmul_nbits`, `gathered`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub form: Option<&'static str>,
 }

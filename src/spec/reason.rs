@@ -53,6 +53,8 @@ codes! {
         ConvolutionNotNamed("convolution_not_named", "Name it without a bare `*`.");
         /// An embedding under a bare `*`; name it to have it quantized.
         EmbeddingNotNamed("embedding_not_named", "Name it without a bare `*`.");
+        /// An embedding table of a graph, which has a form in int8 alone.
+        EmbeddingInt8Only("embedding_int8_only", "Give it a rule of its own whose weights are `int8`.");
         /// An output head under a bare `*`; name it to have it quantized.
         HeadNotNamed("head_not_named", "Name it without a bare `*`.");
         /// The router of a mixture of experts under a bare `*`; name it to have it quantized.

@@ -86,6 +86,33 @@ fn tied_constants_half_precision_and_older_operator_sets() {
     assert!(message.contains("mean (ReduceMean)") && message.contains("split (Split)"), "{message}");
 }
 
+#[test]
+fn tables_are_decoded_row_by_row_behind_their_gather() {
+    let server = Server::start();
+    let folder = server.folder.path().to_owned();
+    python("make_graphs.py", &[&folder, &fixture("vit.onnx")]);
+    let (model, out) = (folder.join("tables.onnx"), folder.join("tables"));
+    let mut quantize = job(&model, "int8", &json!({}));
+    quantize["quantize"]["layers"][0]["module_name"] = json!("*");
+    server.client.run(&quantize, &out);
+    let verdict = python("check_weight_only.py", &[&model, &out.join("model.onnx")]);
+    assert_eq!(verdict["dequantize"], 1, "that of the product");
+    assert!(verdict["original_db"].as_f64().unwrap() > 38.0, "{verdict}");
+    let report = report(&out);
+    let layer = |name: &str| report["layers"].as_array().unwrap().iter().find(|layer| layer["name"] == name).unwrap();
+    for (name, reason, form) in [
+        ("words", "rule", json!("gathered")),
+        ("more_words", "tied", json!("gathered")),
+        ("half", "rule", json!("gathered")),
+        ("narrow", "embedding_not_named", Value::Null),
+        ("fc", "rule", Value::Null),
+    ] {
+        assert_eq!((&layer(name)["reason"], &layer(name)["form"]), (&json!(reason), &form), "{name}");
+    }
+    let bytes = |name: &str| layer(name)["weights"]["bytes_after"].as_u64().unwrap();
+    assert_eq!((bytes("words"), bytes("half")), (100 * 68, 100 * 66));
+}
+
 /// The verdict on the form `matmul_nbits` of a model beside its usual form, both in groups of 32.
 fn check_nbits(server: &Server, model: &Path, dtype: &str, level: u64) -> (Value, Value) {
     let name = format!("{}-{dtype}-{level}", model.file_stem().unwrap().display());
@@ -136,7 +163,8 @@ fn a_last_block_that_is_not_full_and_zero_points_are_nothing_to_matmul_nbits() {
     for (dtype, least_db) in [("int4", 15.0), ("int8", 40.0)] {
         for symmetric in [true, false] {
             let out = folder.join(format!("{dtype}-{symmetric}"));
-            let options = json!({"form": "matmul_nbits", "group_size": 32, "accuracy_level": 0, "symmetric": symmetric});
+            let options =
+                json!({"form": "matmul_nbits", "group_size": 32, "accuracy_level": 0, "symmetric": symmetric});
             server.client.run(&job(&model, dtype, &options), &out);
             let quantized = out.join("model.onnx");
             let verdict = python("check_nbits.py", &[&model, &quantized, &quantized]);

@@ -61,8 +61,9 @@ def main():
     session = ort.InferenceSession(original, providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
     kinds = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-    feeds = {i.name: random.standard_normal([d if isinstance(d, int) else 4 for d in i.shape]).astype(kinds[i.type])
-             for i in session.get_inputs()}
+    shapes = {i.name: [d if isinstance(d, int) else 4 for d in i.shape] for i in session.get_inputs()}
+    feeds = {i.name: random.integers(0, 100, shapes[i.name]) if i.type == "tensor(int64)"
+             else random.standard_normal(shapes[i.name]).astype(kinds[i.type]) for i in session.get_inputs()}
     ours = run(quantized, feeds)
     with tempfile.TemporaryDirectory() as folder:
         decoded = os.path.join(folder, "decoded.onnx")

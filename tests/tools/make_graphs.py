@@ -7,7 +7,7 @@ tied.onnx: one constant read by two MatMuls, and one read by a MatMul and a Gath
 ReduceMean's axes as an attribute. concat.onnx: a Concat of two quantized tensors. branch.onnx: a MatMul in a branch. single.onnx:
 operators that have no f16 form, and one that takes an f32 input beside f16 ones. named-domain.onnx: FIXTURE with ONNX's own
 domain spelled out. products.onnx: MatMul and Gemm in their forms, the last two of one constant, and one Gemm with a factor. ragged.onnx:
-a product that sums over 80. bare-*.onnx: a node without inputs and one without outputs. Prints nothing but {}.
+a product that sums over 80. tables.onnx: tables whose rows are picked, one twice, one of f16, and a narrow one. bare-*.onnx: a node without inputs and one without outputs. Prints nothing but {}.
 """
 
 import os
@@ -102,4 +102,12 @@ save("products.onnx", [
     "turned": weights(64, 128), "half": weights(64, 64), "again": weights(64, 64)}, [value("x", "n", 96)], [value("y", "n", 64)])
 save("ragged.onnx", [helper.make_node("MatMul", ["x", "w"], ["a"], "ragged"), helper.make_node("MatMul", ["a", "v"], ["y"], "even")],
      {"w": weights(80, 64), "v": weights(64, 6)}, [value("x", "n", 80)], [value("y", "n", 6)])
+scaled = lambda rows, width: weights(rows, width) * np.exp(random.standard_normal((rows, 1))).astype(np.float32)
+save("tables.onnx", [
+    helper.make_node("Gather", ["words", "ids"], ["a"], "words"), helper.make_node("Gather", ["words", "others"], ["b"], "more_words", axis=0),
+    helper.make_node("Gather", ["half", "ids"], ["h"], "half"), helper.make_node("Cast", ["h"], ["c"], "cast", to=TensorProto.FLOAT),
+    helper.make_node("Gather", ["narrow", "ids"], ["n"], "narrow"), helper.make_node("Sub", ["a", "b"], ["d"], "sub"),
+    helper.make_node("Add", ["d", "c"], ["e"], "add"), helper.make_node("MatMul", ["e", "w"], ["f"], "fc"), helper.make_node("Add", ["f", "n"], ["y"], "sum"),
+], {"words": scaled(100, 64), "half": scaled(100, 64).astype(np.float16), "narrow": weights(100, 8), "w": weights(64, 8)},
+     [value(name, "n", 5, kind=TensorProto.INT64) for name in ("ids", "others")], [value("y", "n", 5, 8)])
 print("{}")

@@ -5,6 +5,7 @@
 pub(super) mod forms;
 pub(super) mod inventory;
 pub(super) mod memory;
+pub(super) mod tables;
 #[cfg(test)]
 mod testing;
 pub(super) mod weights;

@@ -210,6 +210,11 @@ impl Options {
         self.scheme_of(dtype, self.per_group(dtype))
     }
 
+    /// How an embedding table of a graph is quantized: a scale for each row, and no zero points.
+    pub(super) fn table(&self) -> Scheme {
+        Scheme { rule: self.rule, ..Scheme::torchao(DType::Int8, Granularity::PerChannel { axis: 0 }) }
+    }
+
     fn per_group(&self, dtype: DType) -> Granularity {
         let size = if self.group_size_given { self.group_size } else { dtype.spec().groups.default };
         Granularity::PerGroup { axis: 1, size }

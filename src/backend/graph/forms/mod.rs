@@ -1,6 +1,7 @@
 //! [`Form`]: how a graph holds a constant in low precision, and what reads it there.
 
 mod dequantize_linear;
+mod gathered;
 mod matmul_integer;
 mod matmul_nbits;
 mod products;
@@ -14,7 +15,7 @@ use crate::{
         layouts::onnx,
         weights::{EncodedWeight, WeightScheme},
     },
-    model::onnx::{Constant, DeferredTensor, Model, OnnxError, proto::NodeProto},
+    model::onnx::{Constant, DeferredTensor, Graph, Model, OnnxError, proto::NodeProto},
 };
 
 /// The forms of constants by their names. One that is not there stands behind a DequantizeLinear.
@@ -29,6 +30,8 @@ pub(in crate::backend) enum Form {
     /// In a node of MatMulInteger, which takes the place of each product that read it, behind a DynamicQuantizeLinear of the
     /// other operand.
     MatMulInteger,
+    /// As codes and scales of rows, of which each Gather that read it picks.
+    Gathered,
     /// In a node of MatMulNBits, which takes the place of each product that read it.
     MatMulNBits(MatMulNBits),
 }
@@ -39,8 +42,14 @@ impl Form {
         match self {
             Form::DequantizeLinear => None,
             Form::MatMulInteger => Some(matmul_integer::NAME),
+            Form::Gathered => Some(gathered::NAME),
             Form::MatMulNBits(_) => Some(matmul_nbits::NAME),
         }
+    }
+
+    /// The form of an embedding table, if nodes that pick its rows are all that reads it.
+    pub(in crate::backend) fn for_table(graph: &Graph, constant: &str) -> Option<Form> {
+        gathered::fits(graph, constant).then_some(Form::Gathered)
     }
 
     /// Whether the matrix of the weight's scheme is the constant with its two axes swapped.
@@ -53,7 +62,7 @@ impl Form {
         match self {
             Form::DequantizeLinear => onnx::needed_opset([weight]),
             Form::MatMulInteger => matmul_integer::OPSET,
-            Form::MatMulNBits(_) => onnx::BROADCASTS,
+            Form::Gathered | Form::MatMulNBits(_) => onnx::BROADCASTS,
         }
     }
 
@@ -72,6 +81,7 @@ impl Form {
                 Ok((encoded, Some(node)))
             }
             Form::MatMulInteger => Ok((matmul_integer::put(model.graph_mut(), constant, weight, deferred)?, None)),
+            Form::Gathered => Ok((gathered::put(model.graph_mut(), &constant.source, weight, deferred)?, None)),
             Form::MatMulNBits(form) => Ok((form.put(model, &constant.source, weight, deferred)?, None)),
         }
     }

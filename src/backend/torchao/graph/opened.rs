@@ -6,7 +6,10 @@ use super::choose::{Chosen, choose};
 use crate::{
     backend::{
         BackendError,
-        graph::inventory::{self, Inventory},
+        graph::{
+            inventory::{self, Inventory},
+            tables::add_tables,
+        },
         torchao::options::Options,
     },
     fault::WarningCode,
@@ -33,7 +36,9 @@ impl OpenedGraph {
     /// Resolves the rules against the graph's nodes.
     pub(in crate::backend::torchao) fn new(spec: &QuantizeSpec, path: &Path) -> Result<Self, BackendError> {
         let (path, model) = (path.to_owned(), Model::read(path)?);
-        let Inventory { mut layers, candidates, .. } = inventory::inventory(model.graph(), &FORMATS, &[])?;
+        let mut inventory = inventory::inventory(model.graph(), &FORMATS, &[])?;
+        add_tables(model.graph(), &mut inventory)?;
+        let Inventory { mut layers, candidates, .. } = inventory;
         for layer in &mut layers {
             // As in a checkpoint, a bare `*` takes Linear layers.
             if layer.support == Support::Yes && layer.classes.first().is_some_and(|class| class.starts_with("Conv")) {
