@@ -18,7 +18,9 @@ pub(in crate::backend) fn is_table(graph: &Graph, candidate: &Candidate) -> bool
 
 /// Whether a node picks rows of the tensor that is its first input.
 pub(super) fn picks_rows(graph: &Graph, node: NodeId) -> bool {
-    graph.op(node) == Some("Gather") && matches!(int_attribute(graph.node(node), "axis"), None | Some(0 | -2))
+    let along_rows = matches!(int_attribute(graph.node(node), "axis"), None | Some(0 | -2));
+    let is_whole = graph.input(node, 1).is_some() && graph.output(node, 0).is_some();
+    graph.op(node) == Some("Gather") && along_rows && is_whole
 }
 
 /// Makes each node that picks rows of a constant matrix a layer with a weight.
@@ -79,6 +81,12 @@ mod tests {
         for (dims, axis) in [(&[4, 16][..], 1), (&[64], 0), (&[2, 4, 16], 0), (&[0, 16], 0)] {
             assert_eq!(support(dims, axis), other, "{dims:?} along {axis}");
         }
+    }
+
+    #[test]
+    fn a_node_without_indices_picks_nothing() {
+        let graph = GraphBuilder::new().weight("w", &[4, 16]).node("Gather", &["w"], &["y"]).build();
+        assert!(!picks_rows(&graph, graph.node_at(0).unwrap()));
     }
 
     #[test]

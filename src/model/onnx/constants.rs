@@ -172,3 +172,23 @@ pub(super) fn integers(proto: &TensorProto) -> Option<Vec<i64>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::onnx::testing::GraphBuilder;
+
+    #[test]
+    fn any_part_of_a_matrix_is_read_with_its_axes_swapped() {
+        let graph = GraphBuilder::new().weight("w", &[3, 2]).weight("v", &[6]).build();
+        let of = |name: &str| constant(&graph, graph.tensor(name).unwrap()).unwrap().unwrap();
+        let swapped: Vec<u8> = [0f32, 2., 4., 1., 3., 5.].iter().flat_map(|x| x.to_le_bytes()).collect();
+        for first in 0..=6 {
+            for last in first..=6 {
+                let range = 4 * first..4 * last;
+                assert_eq!(*of("w").read_swapped(range.clone()), swapped[range], "{first}..{last}");
+            }
+        }
+        assert!(of("v").read_swapped(0..24).is_empty(), "a vector has no two axes");
+    }
+}
