@@ -42,7 +42,7 @@ impl Written {
 }
 
 /// A constant that is to be quantized.
-struct Chosen<'a> {
+struct Replacement<'a> {
     constant: Constant<'a>,
     scheme: &'a WeightScheme,
     form: Form,
@@ -63,7 +63,7 @@ pub(in crate::backend) fn write(
     for (name, scheme) in schemes {
         let tensor = graph.tensor(name).map(|tensor| constant(graph, tensor)).transpose()?.flatten();
         let form = forms.get(name).copied().unwrap_or_default();
-        chosen.extend(tensor.map(|constant| (name.clone(), Chosen { constant, scheme, form })));
+        chosen.extend(tensor.map(|constant| (name.clone(), Replacement { constant, scheme, form })));
     }
     let mut deferred = Vec::new();
     let encoded = replace(&mut model, &chosen, &mut deferred)?;
@@ -72,7 +72,7 @@ pub(in crate::backend) fn write(
     let weights: Vec<Weight<'_>> = chosen
         .iter()
         .zip(&encoded)
-        .map(|((name, Chosen { constant, scheme, form }), encoded)| {
+        .map(|((name, Replacement { constant, scheme, form }), encoded)| {
             let swaps = form.swaps();
             let read = Box::new(move |range| if swaps { constant.read_swapped(range) } else { constant.read(range) });
             Weight { name, scheme, encoded, read }
@@ -147,7 +147,7 @@ impl Drop for EngineFile {
 /// Puts what the forms say in the place of each constant; the tensors that hold the codes are deferred.
 fn replace(
     model: &mut Model,
-    chosen: &BTreeMap<String, Chosen<'_>>,
+    chosen: &BTreeMap<String, Replacement<'_>>,
     deferred: &mut Vec<DeferredTensor>,
 ) -> Result<Vec<EncodedWeight>, OnnxError> {
     let (mut front, mut encoded) = (Vec::new(), Vec::new());

@@ -22,12 +22,12 @@ use crate::{
 
 /// What becomes of the constants that are quantized, by name.
 #[derive(Default)]
-pub(super) struct Chosen {
+pub(super) struct Constants {
     pub(super) weights: BTreeMap<String, WeightScheme>,
     pub(super) forms: Forms,
 }
 
-impl Chosen {
+impl Constants {
     /// The least version of ONNX's operators that can say all this.
     pub(super) fn needed_opset(&self) -> i64 {
         let needed = self.weights.iter().map(|(name, weight)| {
@@ -46,8 +46,8 @@ pub(super) fn choose(
     graph: &Graph,
     candidates: &[Option<Candidate>],
     resolved: &mut Resolved,
-) -> Chosen {
-    let mut chosen = Chosen::default();
+) -> Constants {
+    let mut chosen = Constants::default();
     let (mut native, mut formed, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     let readers = Readers::new(graph, candidates);
     for (at, (candidate, plan)) in candidates.iter().zip(&resolved.plan.layers).enumerate() {
@@ -65,15 +65,16 @@ pub(super) fn choose(
             native.push((at, Reason::TiedToNative));
             continue;
         }
-        let form = form(options, graph, candidate, dtype);
-        if form == Ok(Form::DequantizeLinear) && options.nbits.is_some() {
-            refused.push(format!("`{}`", plan.name));
-        }
-        match form.and_then(|form| Ok((form, scheme(options, candidate, dtype, form)?))) {
+        match form(options, graph, candidate, dtype)
+            .and_then(|form| Ok((form, scheme(options, candidate, dtype, form)?)))
+        {
             Ok((form, weight)) => {
                 chosen.weights.insert(candidate.source.clone(), weight.encoded_by(options.encoder));
                 chosen.forms.extend(form.name().map(|_| (candidate.source.clone(), form)));
                 formed.push((at, form));
+                if form == Form::DequantizeLinear && options.nbits.is_some() {
+                    refused.push(format!("`{}`", plan.name));
+                }
             }
             Err(reason) => native.push((at, reason)),
         }
@@ -149,7 +150,7 @@ mod tests {
         spec::{parse, resolve},
     };
 
-    fn chosen(graph: GraphBuilder, dtype: &str, options: Value) -> (Chosen, Resolved) {
+    fn chosen(graph: GraphBuilder, dtype: &str, options: Value) -> (Constants, Resolved) {
         let rules = json!([{"module_name": "type:*", "weights": {"dtype": dtype}}]);
         let spec = parse(&json!({"backend": "torchao", "layers": rules, "backend_kwargs": options}), "").spec;
         let graph = graph.build();

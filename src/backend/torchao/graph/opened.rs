@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::choose::{Chosen, choose};
+use super::choose::{Constants, choose};
 use crate::{
     backend::{
         BackendError,
@@ -29,7 +29,7 @@ pub(in crate::backend::torchao) struct OpenedGraph {
     /// For each layer of the plan, the constant that its weight is.
     pub(super) sources: Vec<Option<String>>,
     /// The constants to be quantized.
-    pub(super) chosen: Chosen,
+    pub(super) chosen: Constants,
 }
 
 impl OpenedGraph {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{choose::Chosen, opened::OpenedGraph};
+use super::{choose::Constants, opened::OpenedGraph};
 use crate::{
     backend::{
         BackendError, Outcome, Prediction, Prepared, RunInputs,
@@ -42,7 +42,7 @@ impl Prepared for OpenedGraph {
             let nodes: Vec<String> = upgraded.iter().map(|(name, op_type)| format!("{name} ({op_type})")).collect();
             control.warn(WarningCode::OpsetUpgraded, format!("carried to opset {}: {}", model.opset(), few(&nodes)));
         }
-        let Chosen { weights, forms } = &self.chosen;
+        let Constants { weights, forms } = &self.chosen;
         let written = weights::write(&self.model, model, weights, forms, inputs, out, control)?;
         let mut outcome = Outcome {
             bytes_before: self.model.file_bytes,
