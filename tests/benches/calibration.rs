@@ -19,7 +19,7 @@ use std::{
 };
 
 use ptqd::{
-    calibration::Statistics,
+    calibration::{Keep, Statistics},
     control::Canceller,
     dataset::Dataset,
     engine::{Binding, EngineConfig, Optimisation, Session, Slots, with_observers},
@@ -107,12 +107,17 @@ fn observe(folder: &Path, name: &str, data: &str, runs: usize) {
     let observed = folder.join("observed.onnx");
     let observing = with_observers(&model, &watched);
     ModelWriter::create(&observed, &observing, &[], false).unwrap().finish().unwrap();
-    let with = |histogram: bool| {
-        let slots = Slots::new(watched.iter().map(|_| Statistics::new(histogram)));
+    let with = |keep: Keep| {
+        let slots = Slots::new(watched.iter().map(|_| Statistics::new(keep)));
         Session::load_observed(&observed, &slots, &config).unwrap()
     };
-    let mut sessions = [("plain", plain), ("minmax", with(false)), ("histogram", with(true))];
-    let mut times = [const { Vec::new() }; 3];
+    let mut sessions = [
+        ("plain", plain),
+        ("minmax", with(Keep::Range)),
+        ("histogram", with(Keep::Magnitudes)),
+        ("histogram with signs", with(Keep::Signs)),
+    ];
+    let mut times = [const { Vec::new() }; 4];
     for _ in 0..=runs {
         for ((_, session), times) in sessions.iter_mut().zip(&mut times) {
             let binding = Binding::new(session.inputs(), &data, BATCH, 0..data.samples()).unwrap();

@@ -3,7 +3,7 @@
 use std::thread;
 
 use ptqd::{
-    calibration::Statistics,
+    calibration::{Keep, Statistics},
     control::Canceller,
     engine::{EngineConfig, Session, Slots, warm_up, with_observers},
     model::onnx::{Model, ModelWriter},
@@ -31,7 +31,7 @@ fn sessions_with_observers_load_at_the_same_time() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..50 {
-                    let slots = Slots::new([Statistics::new(false)]);
+                    let slots = Slots::new([Statistics::new(Keep::Range)]);
                     Session::load_observed(&path, &slots, &config).unwrap();
                 }
             });

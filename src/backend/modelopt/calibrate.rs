@@ -33,7 +33,7 @@ pub(super) fn observe(
         control.warn(WarningCode::CalibrationReused, message);
         return Ok(record);
     }
-    let slots = Slots::new(watched.values().map(|watch| Statistics::new(watch.histogram)));
+    let slots = Slots::new(watched.values().map(|watch| Statistics::new(watch.keep)));
     let names: Vec<_> = watched.iter().map(|(name, watch)| (name, watch.format)).collect();
     let file = EngineFile::write(&with_observers(&opened.model, &names), out)?;
     let load = |threads: usize| {

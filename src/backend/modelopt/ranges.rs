@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{opened::Opened, placement::QdqSite};
 use crate::{
-    calibration::{Calibrator, Record, Statistics},
+    calibration::{Calibrator, Keep, Record, Statistics},
     numeric::{DType, FloatFormat},
     quant::{MinMax, QParams, qparams, scale_for},
     report::{ActivationReport, AsymmetricRange},
@@ -16,8 +16,8 @@ use crate::{
 /// How a tensor is watched.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watch {
-    /// Whether an algorithm needs a histogram of it.
-    pub(super) histogram: bool,
+    /// What the algorithms need of it.
+    pub(super) keep: Keep,
     pub(super) format: FloatFormat,
 }
 
@@ -39,9 +39,13 @@ impl Opened {
     pub(super) fn watched(&self) -> BTreeMap<String, Watch> {
         let mut watched = BTreeMap::new();
         for site in self.sites.iter().filter(|site| site.scale_of().is_none()) {
-            let fresh = Watch { histogram: false, format: site.format };
-            let watch = watched.entry(site.tensor.clone()).or_insert(fresh);
-            watch.histogram |= self.algorithm(site).histogram;
+            let keep = match self.algorithm(site).histogram {
+                false => Keep::Range,
+                true if site.scheme().rule.is_asymmetric() => Keep::Signs,
+                true => Keep::Magnitudes,
+            };
+            let watch = watched.entry(site.tensor.clone()).or_insert(Watch { keep, format: site.format });
+            watch.keep = watch.keep.max(keep);
         }
         watched
     }

@@ -23,28 +23,28 @@ pub fn find(name: &str) -> Option<&'static Calibrator> {
 mod tests {
     use super::*;
     use crate::{
-        calibration::{Activation, Observer, Statistics},
+        calibration::{Activation, Keep, Observer, Statistics},
         numeric::DType,
     };
 
     #[test]
     fn every_algorithm_chooses_a_magnitude_up_to_the_largest_and_none_of_nothing() {
         let values: Vec<f32> = (0..4096).map(|i| ((i * 37) % 4096) as f32 / 1024.0 - 2.0).collect();
-        let mut seen = Statistics::new(true);
+        let mut seen = Statistics::new(Keep::Magnitudes);
         seen.observe(Activation { values: &values, dims: &[4, 1024] });
         for row in &CALIBRATORS {
             for dtype in [DType::Int8, DType::Fp8E4m3fn, DType::Fp8E5m2] {
                 let target = Target { dtype, percentile: DEFAULT_PERCENTILE };
                 let chosen = (row.choose)(&seen, &target).unwrap();
                 assert!(chosen > 1.0 && chosen <= 2.0, "{} {dtype}: {chosen}", row.name);
-                assert_eq!((row.choose)(&Statistics::new(true), &target), None, "{}", row.name);
+                assert_eq!((row.choose)(&Statistics::new(Keep::Magnitudes), &target), None, "{}", row.name);
             }
         }
     }
 
     #[test]
     fn only_algorithms_that_need_a_histogram_ask_for_one() {
-        let mut seen = Statistics::new(false);
+        let mut seen = Statistics::new(Keep::Range);
         seen.observe(Activation { values: &[-3.0, 2.0], dims: &[2] });
         let target = Target { dtype: DType::Int8, percentile: DEFAULT_PERCENTILE };
         for row in &CALIBRATORS {

@@ -6,12 +6,17 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error, ser::SerializeStruct};
 
-use crate::quant::kernels::{BINS, Isa, count_magnitudes};
+use crate::quant::{
+    MinMax,
+    kernels::{BINS, Isa, count_magnitudes, count_signed},
+};
 
 /// Magnitudes by bin. At least half the bins lie below the largest magnitude, so between 2,048 and 4,096 describe it.
 #[derive(Clone, PartialEq)]
 pub struct Histogram {
     counts: Box<[u64; BINS]>,
+    /// How many in each bin are of values below 0; `None` where signs are not kept.
+    negative: Option<Box<[u64; BINS]>>,
     /// The range is 0 to 2^exponent; the least of all where only zeros were seen.
     exponent: i32,
 }
@@ -21,7 +26,7 @@ const LEAST_EXPONENT: i32 = -100;
 
 impl Default for Histogram {
     fn default() -> Self {
-        Histogram { counts: Box::new([0; BINS]), exponent: LEAST_EXPONENT }
+        Histogram { counts: Box::new([0; BINS]), negative: None, exponent: LEAST_EXPONENT }
     }
 }
 
@@ -32,12 +37,21 @@ impl std::fmt::Debug for Histogram {
 }
 
 impl Histogram {
-    /// Counts values, of which `amax` is the largest magnitude among the finite ones. Those that are not finite are left
-    /// out.
-    pub fn observe(&mut self, values: &[f32], amax: f32) {
-        self.grow(exponent_above(amax));
-        let scale = 1.0 / self.width();
-        count_magnitudes(Isa::best(), values, scale as f32, &mut self.counts);
+    /// One that tells values below 0 from the others.
+    pub fn signed() -> Self {
+        Histogram { negative: Some(Box::new([0; BINS])), ..Histogram::default() }
+    }
+
+    /// Counts values; `range` is that of the finite ones among them. Those that are not finite are left out.
+    pub fn observe(&mut self, values: &[f32], range: MinMax) {
+        self.grow(exponent_above(range.amax()));
+        let scale = (1.0 / self.width()) as f32;
+        match &mut self.negative {
+            Some(negative) if range.min < 0.0 => {
+                count_signed(Isa::best(), values, scale, &mut self.counts, negative);
+            }
+            _ => count_magnitudes(Isa::best(), values, scale, &mut self.counts),
+        }
     }
 
     /// Doubles the range until it is 2^exponent.
@@ -46,9 +60,11 @@ impl Histogram {
         if doublings == 0 {
             return;
         }
-        for bin in 1..BINS {
-            let count = std::mem::take(&mut self.counts[bin]);
-            self.counts[bin.checked_shr(doublings).unwrap_or(0)] += count;
+        for counts in [Some(&mut self.counts), self.negative.as_mut()].into_iter().flatten() {
+            for bin in 1..BINS {
+                let count = std::mem::take(&mut counts[bin]);
+                counts[bin.checked_shr(doublings).unwrap_or(0)] += count;
+            }
         }
         self.exponent = exponent;
     }
@@ -60,8 +76,12 @@ impl Histogram {
 
     /// The counts up to the last bin that holds anything; bin `i` counts magnitudes from `i` to `i + 1` widths.
     pub fn counts(&self) -> &[u64] {
-        let used = self.counts.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
-        &self.counts[..used]
+        used(&*self.counts)
+    }
+
+    /// The same of values below 0 alone; `None` where signs were not kept.
+    pub fn negative(&self) -> Option<&[u64]> {
+        self.negative.as_ref().map(|counts| used(&**counts))
     }
 
     /// How many magnitudes were counted.
@@ -76,6 +96,12 @@ impl Histogram {
     }
 }
 
+/// Counts up to the last that is not 0.
+fn used(counts: &[u64]) -> &[u64] {
+    let used = counts.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
+    &counts[..used]
+}
+
 /// The exponent of the least power of 2 above a magnitude.
 fn exponent_above(amax: f32) -> i32 {
     let biased = (amax.to_bits() >> 23 & 0xff) as i32;
@@ -84,9 +110,13 @@ fn exponent_above(amax: f32) -> i32 {
 
 impl Serialize for Histogram {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Histogram", 2)?;
+        let mut fields = serializer.serialize_struct("Histogram", 3)?;
         fields.serialize_field("exponent", &self.exponent)?;
         fields.serialize_field("counts", self.counts())?;
+        match self.negative() {
+            Some(negative) => fields.serialize_field("negative", negative)?,
+            None => fields.skip_field("negative")?,
+        }
         fields.end()
     }
 }
@@ -98,17 +128,24 @@ impl<'de> Deserialize<'de> for Histogram {
         struct Fields {
             exponent: i32,
             counts: Vec<u64>,
+            #[serde(default)]
+            negative: Option<Vec<u64>>,
         }
-        let Fields { exponent, counts } = Fields::deserialize(deserializer)?;
+        let Fields { exponent, counts, negative } = Fields::deserialize(deserializer)?;
         // More than any run counts, and so few that no sum of them overflows.
         const MOST: u64 = 1 << 50;
-        let fits = (LEAST_EXPONENT..=128).contains(&exponent) && counts.len() <= BINS;
-        if !fits || counts.iter().any(|&count| count > MOST) {
+        let below = negative.as_deref().unwrap_or_default();
+        let fits = (LEAST_EXPONENT..=128).contains(&exponent) && below.len() <= counts.len() && counts.len() <= BINS;
+        let more_than_all = below.iter().zip(&counts).any(|(below, all)| below > all);
+        if !fits || more_than_all || counts.iter().any(|&count| count > MOST) {
             return Err(D::Error::custom("not a histogram that ptqd wrote"));
         }
-        let mut histogram = Histogram { exponent, ..Histogram::default() };
-        histogram.counts[..counts.len()].copy_from_slice(&counts);
-        Ok(histogram)
+        let whole = |counts: Vec<u64>| {
+            let mut whole = Box::new([0; BINS]);
+            whole[..counts.len()].copy_from_slice(&counts);
+            whole
+        };
+        Ok(Histogram { counts: whole(counts), negative: negative.map(whole), exponent })
     }
 }
 
@@ -116,13 +153,17 @@ impl<'de> Deserialize<'de> for Histogram {
 mod tests {
     use super::*;
 
-    fn of(parts: &[&[f32]]) -> Histogram {
-        let mut histogram = Histogram::default();
+    fn see(mut histogram: Histogram, parts: &[&[f32]]) -> Histogram {
         for part in parts {
-            let amax = part.iter().fold(0f32, |a, x| a.max(x.abs()));
-            histogram.observe(part, amax);
+            let mut range = MinMax::EMPTY;
+            part.iter().for_each(|&x| range.merge(MinMax { min: x, max: x }));
+            histogram.observe(part, range);
         }
         histogram
+    }
+
+    fn of(parts: &[&[f32]]) -> Histogram {
+        see(Histogram::default(), parts)
     }
 
     #[test]
@@ -144,6 +185,24 @@ mod tests {
     }
 
     #[test]
+    fn signs_are_told_apart_in_any_order_and_both_together_are_the_magnitudes() {
+        let values: Vec<f32> = (0..3000).map(|i| ((i as f32 * 0.37).sin() - 0.4) * (i as f32 / 200.0).exp2()).collect();
+        let whole = see(Histogram::signed(), &[&values]);
+        assert_eq!((whole.counts(), whole.width()), (of(&[&values]).counts(), of(&[&values]).width()));
+        for (bin, &count) in whole.negative().unwrap().iter().enumerate() {
+            let inside = |x: &&f32| **x < 0.0 && (f64::from(-**x) / whole.width()).floor() as usize == bin;
+            assert_eq!(count, values.iter().filter(inside).count() as u64);
+        }
+        for size in [1, 7, 512] {
+            let mut parts: Vec<&[f32]> = values.chunks(size).collect();
+            assert_eq!(see(Histogram::signed(), &parts), whole);
+            parts.reverse();
+            assert_eq!(see(Histogram::signed(), &parts), whole);
+        }
+        assert_eq!(see(Histogram::signed(), &[&[0.0, -0.0, 3.0]]).negative(), Some(&[] as &[u64]));
+    }
+
+    #[test]
     fn the_extremes_of_f32_are_counted() {
         let histogram = of(&[&[f32::MAX, -f32::MAX, 0.0, f32::from_bits(1)]]);
         assert_eq!((histogram.total(), histogram.counts().len(), histogram.counts()[4095]), (4, 4096, 2));
@@ -160,13 +219,17 @@ mod tests {
 
     #[test]
     fn it_survives_json_and_what_is_not_one_is_refused() {
-        let histogram = of(&[&[0.1, -7.0, 2.0]]);
-        let json = serde_json::to_string(&histogram).unwrap();
-        assert_eq!(serde_json::from_str::<Histogram>(&json).unwrap(), histogram);
+        let parts: &[&[f32]] = &[&[0.1, -7.0, 2.0]];
+        for histogram in [of(parts), see(Histogram::signed(), parts), see(Histogram::signed(), &[&[0.5]])] {
+            let json = serde_json::to_string(&histogram).unwrap();
+            assert_eq!(serde_json::from_str::<Histogram>(&json).unwrap(), histogram);
+        }
         for bad in [
             r#"{"exponent": 500, "counts": []}"#,
             r#"{"exponent": 0, "counts": [18446744073709551615]}"#,
             r#"{"exponent": 0, "counts": [-1]}"#,
+            r#"{"exponent": 0, "counts": [1], "negative": [2]}"#,
+            r#"{"exponent": 0, "counts": [1], "negative": [0, 0]}"#,
         ] {
             assert!(serde_json::from_str::<Histogram>(bad).is_err(), "{bad}");
         }

@@ -3,9 +3,11 @@
 mod activation;
 mod histogram;
 mod range;
+mod sides;
 mod statistics;
 
 pub use activation::{Activation, Observer};
 pub use histogram::Histogram;
 pub use range::Range;
-pub use statistics::Statistics;
+pub use sides::Sides;
+pub use statistics::{Keep, Statistics};

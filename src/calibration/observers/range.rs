@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::quant::kernels::{Isa, finite_min_max};
+use crate::quant::{
+    MinMax,
+    kernels::{Isa, finite_min_max},
+};
 
 /// The smallest and the largest of all values seen, and how many there were.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,8 +21,8 @@ pub struct Range {
 }
 
 impl Range {
-    /// Sees values; the largest magnitude among the finite ones, if there is one.
-    pub fn see(&mut self, values: &[f32]) -> Option<f32> {
+    /// Sees values; the range of the finite ones, if there is one.
+    pub fn see(&mut self, values: &[f32]) -> Option<MinMax> {
         let found = finite_min_max(Isa::best(), values);
         self.count += values.len() as u64;
         self.not_finite += found.not_finite;
@@ -27,7 +30,7 @@ impl Range {
             return None;
         }
         self.widen(found.min, found.max);
-        Some(found.max.max(-found.min))
+        Some(MinMax { min: found.min, max: found.max })
     }
 
     fn widen(&mut self, min: f32, max: f32) {
@@ -50,7 +53,7 @@ mod tests {
         let mut range = Range::default();
         assert_eq!(range.see(&[f32::NAN, f32::INFINITY]), None);
         assert_eq!((range.amax(), range.count, range.not_finite), (None, 2, 2));
-        assert_eq!(range.see(&[-3.0, 1.0, f32::NAN]), Some(3.0));
+        assert_eq!(range.see(&[-3.0, 1.0, f32::NAN]), Some(MinMax { min: -3.0, max: 1.0 }));
         assert_eq!(range, Range { min: Some(-3.0), max: Some(1.0), count: 5, not_finite: 3 });
     }
 }

@@ -2,7 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Activation, Histogram, Observer, Range};
+use super::{Activation, Histogram, Observer, Range, Sides};
+use crate::quant::MinMax;
+
+/// How much is kept of a tensor, each more than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keep {
+    /// The range alone.
+    Range,
+    /// A histogram of magnitudes.
+    Magnitudes,
+    /// A histogram that tells values below 0 from the others.
+    Signs,
+}
 
 /// What is kept of all values that a tensor had: a function of their multiset alone, in fixed memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,9 +27,25 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Statistics of a tensor before its first value; `histogram`: whether bins are counted, too.
-    pub fn new(histogram: bool) -> Self {
-        Statistics { range: Range::default(), histogram: histogram.then(Histogram::default) }
+    /// Statistics of a tensor before its first value.
+    pub fn new(keep: Keep) -> Self {
+        let histogram = match keep {
+            Keep::Range => None,
+            Keep::Magnitudes => Some(Histogram::default()),
+            Keep::Signs => Some(Histogram::signed()),
+        };
+        Statistics { range: Range::default(), histogram }
+    }
+
+    /// The finite values on either side of 0; `None` without a histogram, and where both sides have values but older
+    /// versions, or a job that did not ask, kept no signs.
+    pub fn sides(&self) -> Option<Sides> {
+        let histogram = self.histogram.as_ref()?;
+        let negative = match histogram.negative() {
+            None if self.range.min? >= 0.0 => &[],
+            known => known?,
+        };
+        Some(Sides::new(histogram.counts(), negative, histogram.width()))
     }
 
     /// The largest magnitude of a finite value, if there was one.
@@ -33,6 +61,15 @@ impl Statistics {
         let histogram = self.histogram.as_ref()?;
         Some(histogram.beyond(threshold) as f64 / histogram.total().max(1) as f64)
     }
+
+    /// The share of finite values below or above a range that includes 0, by whole bins. Where signs are not known, those
+    /// whose magnitude is above the larger of its ends; `None` without a histogram.
+    pub fn fraction_outside(&self, range: MinMax) -> Option<f64> {
+        if range.min <= self.range.min? && range.max >= self.range.max? {
+            return Some(0.0);
+        }
+        self.sides().map_or_else(|| self.fraction_beyond(range.amax()), |sides| Some(sides.fraction_outside(range)))
+    }
 }
 
 impl Observer for Statistics {
@@ -40,8 +77,8 @@ impl Observer for Statistics {
         // What is read twice is still in a cache.
         const PART: usize = 1 << 18;
         for part in seen.values.chunks(PART) {
-            if let (Some(amax), Some(histogram)) = (self.range.see(part), &mut self.histogram) {
-                histogram.observe(part, amax);
+            if let (Some(range), Some(histogram)) = (self.range.see(part), &mut self.histogram) {
+                histogram.observe(part, range);
             }
         }
     }
@@ -56,7 +93,7 @@ mod tests {
         let mut values: Vec<f32> = (0..5000).map(|i| ((i * 7919) % 10_007) as f32 - 4_000.5).collect();
         (values[3], values[4], values[4999]) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
         let of = |parts: &[&[f32]]| {
-            let mut statistics = Statistics::new(true);
+            let mut statistics = Statistics::new(Keep::Signs);
             parts.iter().for_each(|part| statistics.observe(Activation { values: part, dims: &[part.len()] }));
             statistics
         };
@@ -74,7 +111,7 @@ mod tests {
 
     #[test]
     fn nothing_finite_is_no_range() {
-        let mut statistics = Statistics::new(true);
+        let mut statistics = Statistics::new(Keep::Magnitudes);
         assert_eq!(statistics.amax(), None);
         statistics.observe(Activation { values: &[f32::NAN], dims: &[1] });
         assert_eq!((statistics.amax(), statistics.range.not_finite, statistics.fraction_beyond(1.0)), (None, 1, None));
@@ -83,8 +120,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_outside_of_a_range_is_counted_at_both_its_ends() {
+        let values: Vec<f32> = (-4..=8).map(|i| i as f32 + 0.5).collect();
+        let of = |keep, values: &[f32]| {
+            let mut statistics = Statistics::new(keep);
+            statistics.observe(Activation { values, dims: &[values.len()] });
+            statistics
+        };
+        let range = MinMax { min: -2.0, max: 5.0 };
+        let outside = |keep| of(keep, &values).fraction_outside(range);
+        assert_eq!(outside(Keep::Signs), Some(6.0 / 13.0));
+        assert_eq!(outside(Keep::Magnitudes), Some(4.0 / 13.0), "by the larger end alone");
+        assert_eq!(outside(Keep::Range), None);
+        assert_eq!(of(Keep::Range, &values).fraction_outside(MinMax { min: -4.0, max: 9.0 }), Some(0.0));
+        // Where nothing is below 0, signs are known all the same.
+        let (plain, signed) = (of(Keep::Magnitudes, &[0.0, 2.0]), of(Keep::Signs, &[0.0, 2.0]));
+        assert_eq!((plain.sides(), of(Keep::Magnitudes, &[-1.0, 2.0]).sides()), (signed.sides(), None));
+    }
+
+    #[test]
     fn in_a_record_they_are_one_object_whose_fields_keep_their_names() {
-        let mut statistics = Statistics::new(true);
+        let mut statistics = Statistics::new(Keep::Magnitudes);
         statistics.observe(Activation { values: &[-3.0, 0.1, f32::NAN], dims: &[3] });
         let json = serde_json::to_string(&statistics).unwrap();
         let start = r#"{"min":-3.0,"max":0.1,"count":3,"not_finite":1,"histogram":{"exponent":2,"counts":["#;

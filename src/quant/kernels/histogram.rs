@@ -72,55 +72,92 @@ impl Kernel for Extremes<'_> {
 pub fn count_magnitudes(isa: Isa, values: &[f32], scale: f32, counts: &mut [u64; BINS]) {
     // Filling and adding up the tables costs as much as counting about as many values.
     if values.len() < LANES * BINS {
-        in_blocks(isa, values, scale, |bins| {
+        in_blocks::<false>(isa, values, scale, |bins| bins.iter().for_each(|&bin| count(counts, bin, 1)));
+        return;
+    }
+    for part in values.chunks(FEW) {
+        add(counts, &tally::<UNSIGNED, false>(isa, part, scale));
+    }
+}
+
+/// As [`count_magnitudes`], and adds those of values below 0 to `negative` too.
+pub fn count_signed(isa: Isa, values: &[f32], scale: f32, counts: &mut [u64; BINS], negative: &mut [u64; BINS]) {
+    if values.len() < LANES * BINS {
+        in_blocks::<true>(isa, values, scale, |bins| {
             for &bin in bins {
-                if let Some(count) = counts.get_mut(usize::from(bin)) {
-                    *count += 1;
-                }
+                count(counts, bin & !BELOW, 1);
+                // No branch: which way it went would be anybody's guess.
+                count(negative, bin & !BELOW, u64::from(bin / BELOW));
             }
         });
         return;
     }
-    const FEW: usize = 1 << 30;
     for part in values.chunks(FEW) {
-        // One more bin than there are, for what is left out: a power of 2 that an index of 13 bits cannot pass.
-        let mut tables = vec![[0u32; 2 * BINS]; LANES];
-        let [a, b, c, d] = &mut tables[..] else { return };
-        in_blocks(isa, part, scale, |bins| {
-            const MASK: usize = 2 * BINS - 1;
-            let (fours, rest) = bins.as_chunks::<LANES>();
-            for &[i, j, k, l] in fours {
-                a[usize::from(i) & MASK] += 1;
-                b[usize::from(j) & MASK] += 1;
-                c[usize::from(k) & MASK] += 1;
-                d[usize::from(l) & MASK] += 1;
-            }
-            for &i in rest {
-                a[usize::from(i) & MASK] += 1;
-            }
-        });
-        for (bin, count) in counts.iter_mut().enumerate() {
-            *count += tables.iter().map(|table| u64::from(table[bin])).sum::<u64>();
-        }
+        let found = tally::<SIGNED, true>(isa, part, scale);
+        let (above, below) = found.split_at(usize::from(BELOW));
+        add(counts, above);
+        add(counts, below);
+        add(negative, below);
     }
 }
 
-fn in_blocks(isa: Isa, values: &[f32], scale: f32, mut each: impl FnMut(&[u16])) {
+/// What is counted in one go, so that 32 bits hold it.
+const FEW: usize = 1 << 30;
+/// Bins of a table: more than there are, for what is left out; a power of 2 that an index of 13 bits cannot pass.
+const UNSIGNED: usize = 2 * BINS;
+/// The same for values of 0 and above, then those below 0.
+const SIGNED: usize = 2 * UNSIGNED;
+/// The bit of a bin's number that says that the value is below 0.
+const BELOW: u16 = UNSIGNED as u16;
+
+fn count(counts: &mut [u64; BINS], bin: u16, number: u64) {
+    if let Some(count) = counts.get_mut(usize::from(bin)) {
+        *count += number;
+    }
+}
+
+fn add(counts: &mut [u64; BINS], found: &[u32]) {
+    counts.iter_mut().zip(found).for_each(|(count, &found)| *count += u64::from(found));
+}
+
+/// The counts of all numbers of bins below `LEN`, which is a power of 2 that none reaches.
+fn tally<const LEN: usize, const SIGNS: bool>(isa: Isa, values: &[f32], scale: f32) -> Vec<u32> {
+    let mut tables = vec![[0u32; LEN]; LANES];
+    if let [a, b, c, d] = &mut tables[..] {
+        in_blocks::<SIGNS>(isa, values, scale, |bins| {
+            let mask = LEN - 1;
+            let (fours, rest) = bins.as_chunks::<LANES>();
+            for &[i, j, k, l] in fours {
+                a[usize::from(i) & mask] += 1;
+                b[usize::from(j) & mask] += 1;
+                c[usize::from(k) & mask] += 1;
+                d[usize::from(l) & mask] += 1;
+            }
+            for &i in rest {
+                a[usize::from(i) & mask] += 1;
+            }
+        });
+    }
+    (0..LEN).map(|bin| tables.iter().map(|table| table[bin]).sum()).collect()
+}
+
+fn in_blocks<const SIGNS: bool>(isa: Isa, values: &[f32], scale: f32, mut each: impl FnMut(&[u16])) {
     let mut bins = [0u16; BLOCK];
     for block in values.chunks(BLOCK) {
         let bins = &mut bins[..block.len()];
-        isa.run(ToBins { values: block, scale, bins });
+        isa.run(ToBins::<SIGNS> { values: block, scale, bins });
         each(bins);
     }
 }
 
-struct ToBins<'a> {
+/// The number of each value's bin; with `SIGNS`, [`BELOW`] is added to that of a value below 0.
+struct ToBins<'a, const SIGNS: bool> {
     values: &'a [f32],
     scale: f32,
     bins: &'a mut [u16],
 }
 
-impl Kernel for ToBins<'_> {
+impl<const SIGNS: bool> Kernel for ToBins<'_, SIGNS> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
@@ -131,7 +168,8 @@ impl Kernel for ToBins<'_> {
             // SAFETY: it lies between 0 and BINS, which an i32 holds; a checked cast keeps the loop from vectorizing.
             #[expect(unsafe_code, reason = "see SAFETY")]
             let number = unsafe { scaled.to_int_unchecked::<i32>() };
-            *bin = number as u16;
+            let below = if SIGNS && x < 0.0 { i32::from(BELOW) } else { 0 };
+            *bin = (number | below) as u16;
         }
     }
 }
@@ -172,6 +210,13 @@ mod tests {
                 let mut counts = [0; BINS];
                 count_magnitudes(isa, &values, scale, &mut counts);
                 assert!(counts == expected, "{isa:?} {len}");
+                let (mut counts, mut negative) = ([0; BINS], [0; BINS]);
+                count_signed(isa, &values, scale, &mut counts, &mut negative);
+                assert!(counts == expected, "{isa:?} {len}");
+                let below: Vec<f32> = values.iter().copied().filter(|&x| x < 0.0).collect();
+                let mut expected = [0; BINS];
+                count_magnitudes(isa, &below, scale, &mut expected);
+                assert!(negative == expected, "{isa:?} {len}");
             }
         }
     }

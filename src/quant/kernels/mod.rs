@@ -12,7 +12,7 @@ mod quantize;
 mod tally;
 
 pub use columns::quantize_columns;
-pub use histogram::{BINS, FiniteMinMax, count_magnitudes, finite_min_max};
+pub use histogram::{BINS, FiniteMinMax, count_magnitudes, count_signed, finite_min_max};
 pub use isa::Isa;
 pub use min_max::{absmax, min_max, min_max_columns};
 pub use quantize::quantize;

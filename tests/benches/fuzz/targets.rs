@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use ptqd::{
     backend::{DataSource, RunInputs},
-    calibration::{Record, Statistics, VERSION},
+    calibration::{Keep, Record, Statistics, VERSION},
     compute::child,
     control::{Canceller, Control, MemoryBudget},
     dataset::{Dataset, Preprocess, Size, data_checks},
@@ -207,7 +207,8 @@ fn uri(input: &[u8]) {
 }
 
 fn record() -> Vec<u8> {
-    let tensors = [("x".to_owned(), Statistics::new(true)), ("y".to_owned(), Statistics::new(false))].into();
+    let tensors =
+        [("x".to_owned(), Statistics::new(Keep::Signs)), ("y".to_owned(), Statistics::new(Keep::Range))].into();
     json!(Record { version: VERSION, random: false, samples: 2, tensors }).to_string().into_bytes()
 }
 
