@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use ptqd::{
-    calibration::{entropy, mse, percentile},
-    numeric::DType,
+    calibration::{Sides, entropy, mse, percentile},
+    numeric::{DType, FloatFormat},
+    quant::{Granularity, MinMax, ScaleRule, Scheme, qparams},
 };
 use serde_json::Value;
 
@@ -88,4 +89,49 @@ fn mse_is_what_modelopt_documents_and_not_what_its_mixed_up_arguments_give() {
         }
     }
     assert_eq!(compared, 22);
+}
+
+/// What onnxruntime finds of each distribution.
+fn onnxruntimes() -> serde_json::Map<String, Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ort_ranges.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap()
+}
+
+#[test]
+fn a_range_has_onnxruntimes_scale_and_zero_point_of_uint8() {
+    let scheme = Scheme { rule: ScaleRule::RangeOverSteps, ..Scheme::onnx(DType::Int8, Granularity::PerTensor) };
+    for (name, expected) in onnxruntimes() {
+        let range = MinMax { min: number(&expected["lowest"]) as f32, max: number(&expected["highest"]) as f32 };
+        let found = qparams(range, &scheme, FloatFormat::F32);
+        // It divides in f64 and rounds once more.
+        let scale = number(&expected["scale"]);
+        assert!((f64::from(found.scale) - scale).abs() <= 2e-7 * scale, "{name}: {} {scale}", found.scale);
+        assert_eq!(u64::from(found.unsigned_zero_point()), expected["zero_point"].as_u64().unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn percentiles_of_both_ends_are_onnxruntimes_and_one_bin_up_at_the_upper_one() {
+    let mut compared = 0;
+    for (name, expected) in onnxruntimes() {
+        let counts: Vec<u64> = expected["histogram"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect();
+        let (below, above) = counts.split_at(counts.len() / 2);
+        let width = number(&expected["edge"]) / below.len() as f64;
+        let sides = Sides { negative: below.iter().rev().copied().collect(), positive: above.to_vec(), width };
+        for (percent, ends) in expected["percentiles"].as_object().unwrap() {
+            let (negative, positive) = percentile::ends(&sides, percent.parse().unwrap()).unwrap();
+            // Cut to what was seen, as there; 0 is in ours whatever the data.
+            let low = (-(negative as f64) * width).max(number(&expected["lowest"])).min(0.0);
+            let high = (positive as f64 * width).min(number(&expected["highest"]));
+            let theirs = (number(&ends[0]).min(0.0), (number(&ends[1]) + width).min(number(&expected["highest"])));
+            let near = |ours: f64, theirs: f64| (ours - theirs).abs() < 0.01 * width;
+            assert!(near(low, theirs.0) && near(high, theirs.1), "{name} {percent}: {low} {high} {theirs:?}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 24);
 }

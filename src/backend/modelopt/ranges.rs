@@ -112,13 +112,13 @@ impl Opened {
             return Err(Reason::AmaxZero);
         }
         let algorithm = self.algorithm(site);
-        let amax = (algorithm.choose)(statistics, &self.options.target(site.dtype)).ok_or(Reason::NoHistogram)?;
+        let target = self.options.target(site.dtype);
         let scheme = site.scheme();
-        let range = MinMax {
-            min: statistics.range.min.unwrap_or(0.0).max(-amax).min(0.0),
-            max: statistics.range.max.unwrap_or(0.0).min(amax).max(0.0),
+        let range = match scheme.rule.is_asymmetric() {
+            true => algorithm.range(statistics, &target),
+            false => (algorithm.choose)(statistics, &target).map(MinMax::symmetric),
         };
-        let range = if scheme.rule.is_asymmetric() { range } else { MinMax::symmetric(amax) };
+        let range = range.ok_or(Reason::NoHistogram)?;
         let params = qparams(range, &scheme, site.format);
         let asymmetric = scheme.rule.is_asymmetric().then(|| AsymmetricRange {
             codes: "uint8",
@@ -131,10 +131,10 @@ impl Opened {
             dtype: site.dtype,
             algorithm: algorithm.name.to_owned(),
             amax_observed: f64::from(observed),
-            amax_chosen: f64::from(amax),
+            amax_chosen: f64::from(range.amax()),
             asymmetric,
             scale_rule: scheme.rule.name(site.dtype),
-            clipped_fraction: statistics.fraction_beyond(amax),
+            clipped_fraction: statistics.fraction_outside(range),
             range_of: None,
             sqnr_db: None,
             beyond_fraction: None,

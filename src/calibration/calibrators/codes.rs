@@ -1,6 +1,9 @@
 //! The magnitudes that a dtype can stand for, and where between them rounding changes sides.
 
-use crate::numeric::{DType, Element, ElementVisitor};
+use crate::{
+    numeric::{DType, Element, ElementVisitor},
+    quant::ScaleRule,
+};
 
 /// The magnitudes of a dtype's codes in rising order, in units of the largest, which is 1.
 #[derive(Debug)]
@@ -34,6 +37,11 @@ impl Levels {
     }
 }
 
+/// The number of codes of an integer dtype, less one.
+pub(super) fn steps(dtype: DType) -> usize {
+    ScaleRule::RangeOverSteps.divisor(dtype) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +51,7 @@ mod tests {
         let int8 = Levels::of(DType::Int8).0;
         assert_eq!((int8.len(), int8[0], int8[1], int8[127]), (128, 0.0, 1.0 / 127.0, 1.0));
         assert_eq!(Levels::of(DType::Int4).0.len(), 8);
+        assert_eq!((steps(DType::Int8), steps(DType::Int4)), (255, 15));
         let fp8 = Levels::of(DType::Fp8E4m3fn).0;
         assert_eq!((fp8.len(), fp8[125], fp8[126]), (127, 416.0 / 448.0, 1.0));
         assert_eq!(Levels::of(DType::Fp8E5m2).0.len(), 124);

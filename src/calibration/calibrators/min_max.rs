@@ -1,8 +1,9 @@
 //! The range of all values seen: nothing is clipped, one outlier sets the scale.
 //!
-//! `max` of NVIDIA ModelOpt and, under symmetric quantization, `MinMax` of onnxruntime.
+//! `MinMax` of onnxruntime and, under symmetric quantization, `max` of NVIDIA ModelOpt.
 
 use super::algorithm::Calibrator;
+use crate::quant::MinMax;
 
 /// The row of this algorithm.
 pub(super) const CALIBRATOR: Calibrator = Calibrator {
@@ -11,4 +12,5 @@ pub(super) const CALIBRATOR: Calibrator = Calibrator {
     summary: "the largest magnitude seen; nothing is clipped",
     histogram: false,
     choose: |statistics, _| statistics.amax(),
+    choose_range: |statistics, _| Some(MinMax { min: statistics.range.min?, max: statistics.range.max? }),
 };

@@ -2,12 +2,14 @@
 
 mod algorithm;
 mod codes;
+mod ends;
 pub mod entropy;
 mod min_max;
 pub mod mse;
 pub mod percentile;
 
 pub use algorithm::{Calibrator, Target};
+pub use ends::Ends;
 pub use percentile::DEFAULT_PERCENTILE;
 
 /// Every algorithm; the first is the default.
@@ -25,6 +27,7 @@ mod tests {
     use crate::{
         calibration::{Activation, Keep, Observer, Statistics},
         numeric::DType,
+        quant::MinMax,
     };
 
     #[test]
@@ -39,6 +42,30 @@ mod tests {
                 assert!(chosen > 1.0 && chosen <= 2.0, "{} {dtype}: {chosen}", row.name);
                 assert_eq!((row.choose)(&Statistics::new(Keep::Magnitudes), &target), None, "{}", row.name);
             }
+        }
+    }
+
+    #[test]
+    fn a_range_covers_0_and_nothing_beyond_what_was_seen_and_needs_no_signs_where_there_are_none() {
+        let of = |keep, shift: f32| {
+            let values: Vec<f32> = (0..4096).map(|i| ((i * 37) % 4096) as f32 / 1024.0 - shift).collect();
+            let mut seen = Statistics::new(keep);
+            seen.observe(Activation { values: &values, dims: &[4, 1024] });
+            seen
+        };
+        let target = Target { dtype: DType::Int8, percentile: DEFAULT_PERCENTILE };
+        for row in &CALIBRATORS {
+            let chosen = row.range(&of(Keep::Signs, 1.0), &target).unwrap();
+            assert!(chosen.min >= -1.0 && chosen.min < -0.9, "{} {chosen:?}", row.name);
+            assert!(chosen.max <= 4095.0 / 1024.0 - 1.0 && chosen.max > 2.9, "{} {chosen:?}", row.name);
+            let above = row.range(&of(Keep::Signs, -0.5), &target).unwrap();
+            assert!(above.min == 0.0 && above.max > 4.0, "{} {above:?}", row.name);
+            let below = row.range(&of(Keep::Signs, 5.0), &target).unwrap();
+            assert!(below.max == 0.0 && below.min < -4.5, "{} {below:?}", row.name);
+            let unsigned = of(Keep::Magnitudes, 1.0);
+            let amax = (row.choose)(&unsigned, &target).unwrap();
+            assert_eq!(row.range(&unsigned, &target), Some(MinMax { min: -1.0, max: amax }), "{}", row.name);
+            assert_eq!(row.range(&Statistics::new(Keep::Signs), &target), None, "{}", row.name);
         }
     }
 

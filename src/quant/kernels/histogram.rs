@@ -122,8 +122,8 @@ fn add(counts: &mut [u64; BINS], found: &[u32]) {
 
 /// The counts of all numbers of bins below `LEN`, which is a power of 2 that none reaches.
 fn tally<const LEN: usize, const SIGNS: bool>(isa: Isa, values: &[f32], scale: f32) -> Vec<u32> {
-    let mut tables = vec![[0u32; LEN]; LANES];
-    if let [a, b, c, d] = &mut tables[..] {
+    let mut tables = vec![0u32; LEN * LANES];
+    if let [a, b, c, d] = tables.as_chunks_mut::<LEN>().0 {
         in_blocks::<SIGNS>(isa, values, scale, |bins| {
             let mask = LEN - 1;
             let (fours, rest) = bins.as_chunks::<LANES>();
@@ -138,7 +138,7 @@ fn tally<const LEN: usize, const SIGNS: bool>(isa: Isa, values: &[f32], scale: f
             }
         });
     }
-    (0..LEN).map(|bin| tables.iter().map(|table| table[bin]).sum()).collect()
+    (0..LEN).map(|bin| tables.as_chunks::<LEN>().0.iter().map(|table| table[bin]).sum()).collect()
 }
 
 fn in_blocks<const SIGNS: bool>(isa: Isa, values: &[f32], scale: f32, mut each: impl FnMut(&[u16])) {
