@@ -35,6 +35,10 @@ pub(super) struct CalibrationInput {
     batch_size: Option<u32>,
     /// How images become samples, where the data is a folder of images.
     preprocess: Option<PreprocessInput>,
+    /// The input of the model, of [batch, sequence], that is 0 where a sequence is padded: what belongs to padding is left
+    /// out of the ranges. `attention_mask` without it under placements onnxruntime and openvino, where there is such an input.
+    #[schema(example = "attention_mask")]
+    mask_input: Option<String>,
 }
 
 /// Data to compare the models on.
@@ -114,7 +118,8 @@ mod tests {
         let preprocess = json!({"resize": [256, 256], "crop": 224, "scale": 0.5, "mean": [0.5], "std": [0.5],
             "layout": "NHWC", "color": "BGR"});
         let body = json!({"name": "n", "model": {"uri": "file:///m"}, "priority": 1, "timeout_seconds": 5,
-            "calibration": {"uri": "file:///c", "max_samples": 4, "batch_size": 4, "preprocess": preprocess},
+            "calibration": {"uri": "file:///c", "max_samples": 4, "batch_size": 4, "preprocess": preprocess,
+                "mask_input": "m"},
             "evaluation": {"uri": "file:///e", "labels": "y", "max_samples": 4, "batch_size": 2, "preprocess": preprocess},
             "quality_gate": {"min_output_sqnr_db": 20, "max_accuracy_drop": 0.1}, "labels": {"a": "b"},
             "max_attempts": 2, "quantize": {"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]}});

@@ -15,6 +15,8 @@ pub struct DataSource {
     pub batch_size: usize,
     /// How images become samples, where the data is images.
     pub preprocess: Option<Preprocess>,
+    /// The input of the model that is 0 where a sequence is padded, where the job names one.
+    pub mask_input: Option<String>,
 }
 
 /// Labelled or unlabelled data to compare the two models on.

@@ -25,6 +25,8 @@ pub struct Outcome {
     pub predicted_peak_bytes: Option<u64>,
     /// Whether ranges come from random numbers.
     pub calibration_random: bool,
+    /// The input of the model whose zeros said what is padding and left out of the ranges.
+    pub mask_input: Option<String>,
     /// Samples that calibration saw.
     pub samples_calibrated: Option<u64>,
     /// Observed ranges, for `calibration.json`.

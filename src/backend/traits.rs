@@ -35,6 +35,11 @@ pub trait Prepared: Send {
     /// What will happen to each layer, and what is to be said about it.
     fn resolved(&self) -> &Resolved;
 
+    /// What is wrong with the data's description that only the model can tell.
+    fn objections(&self, _: &RunInputs) -> Vec<Objection> {
+        Vec::new()
+    }
+
     /// Writes the quantized model into the folder `out`.
     fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError>;
 

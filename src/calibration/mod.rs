@@ -9,5 +9,5 @@ mod observers;
 mod record;
 
 pub use calibrators::{CALIBRATORS, Calibrator, DEFAULT_PERCENTILE, Ends, Target, entropy, find, mse, percentile};
-pub use observers::{Activation, Histogram, Keep, Observer, Range, Sides, Statistics};
+pub use observers::{Activation, Histogram, Keep, Mask, Observer, Range, Sides, Statistics};
 pub use record::{Record, RecordError, VERSION};

@@ -20,6 +20,9 @@ pub struct Record {
     pub version: u32,
     /// Whether the data was random numbers, asked for in place of data.
     pub random: bool,
+    /// The input of the model whose zeros said what is padding and was not looked at; absent if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask_input: Option<String>,
     /// Samples that calibration ran the model on.
     pub samples: u64,
     /// The tensors watched, by name in the graph.
@@ -66,5 +69,32 @@ impl Record {
         let record: Record =
             serde_json::from_reader(whole).map_err(|e| RecordError::Form { reason: json_words(&e) })?;
         if record.version == VERSION { Ok(Some(record)) } else { Err(RecordError::Version { found: record.version }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{calibration::Keep, quant::MinMax};
+
+    /// As ptqd wrote it before it kept signs and masks.
+    const OLD: &str = r#"{"version":1,"random":false,"samples":2,"tensors":{"x":{"min":-1.5,"max":4.0,"count":3,
+        "not_finite":0,"histogram":{"exponent":3,"counts":[0,1,1,1]}}}}"#;
+
+    #[test]
+    fn a_record_without_signs_and_masks_is_read_and_its_magnitudes_cut_both_ends() {
+        let record: Record = serde_json::from_str(OLD).unwrap();
+        assert_eq!(record.mask_input, None);
+        let statistics = &record.tensors["x"];
+        assert_eq!(statistics.sides(), None);
+        assert_eq!(statistics.fraction_outside(MinMax { min: -1.5, max: 4.0 }), Some(0.0));
+    }
+
+    #[test]
+    fn one_without_either_is_written_as_it_was() {
+        let tensors = [("x".to_owned(), Statistics::new(Keep::Magnitudes))].into();
+        let record = Record { version: VERSION, random: false, mask_input: None, samples: 2, tensors };
+        let json = serde_json::to_string(&record).unwrap();
+        assert!(!json.contains("mask_input") && !json.contains("negative"), "{json}");
     }
 }

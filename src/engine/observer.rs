@@ -1,7 +1,8 @@
 //! The operator that watches a tensor: `Y = X`, and an observer sees the values on the way.
 //!
 //! It is put in line, between a tensor and its consumers, with its output aliasing its input, so the engine neither
-//! keeps an activation longer than without it nor copies one.
+//! keeps an activation longer than without it nor copies one. A second input says which positions of sequences are real; an
+//! observer then sees the values of these alone, a part at a time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +10,7 @@ use ort::operator::ComputeContext;
 
 use super::{element::FloatElement, failure::ours, operator::Operation};
 use crate::{
-    calibration::{Activation, Observer},
+    calibration::{Activation, Mask, Observer},
     numeric::FloatFormat,
 };
 
@@ -49,8 +50,14 @@ pub(super) const fn op(format: FloatFormat) -> &'static str {
     }
 }
 
+/// A shape of the engine's; no tensor that has values has a length below 0.
+fn lengths(shape: &[i64]) -> Vec<usize> {
+    shape.iter().map(|&dim| usize::try_from(dim).unwrap_or(0)).collect()
+}
+
 impl<O: Observer> Operation for Slots<O> {
     const ALIASES: &[(u32, u32)] = &[(0, 0)];
+    const MASKED: bool = true;
 
     fn name(format: FloatFormat) -> &'static str {
         op(format)
@@ -61,8 +68,18 @@ impl<O: Observer> Operation for Slots<O> {
         let (shape, source) = {
             let input = context.input(0)?.ok_or_else(missing)?;
             let (shape, values) = input.try_extract_tensor::<T>()?;
-            let dims: Vec<usize> = shape.iter().map(|&dim| usize::try_from(dim).unwrap_or(0)).collect();
-            self.observe(slot, Activation { values: &T::widen(values), dims: &dims })?;
+            let dims = lengths(shape);
+            match context.input(1)? {
+                None => self.observe(slot, Activation { values: &T::widen(values), dims: &dims })?,
+                Some(mask) => {
+                    let (shape, real) = mask.try_extract_tensor::<bool>()?;
+                    let mask = Mask { real, dims: &lengths(shape) };
+                    for part in mask.parts(&dims) {
+                        let values = T::widen(values.get(part).ok_or_else(|| ours("a mask beyond its tensor"))?);
+                        self.observe(slot, Activation { values: &values, dims: &[values.len()] })?;
+                    }
+                }
+            }
             (shape.to_vec(), values.as_ptr())
         };
         let mut output = context.output(0, shape)?.ok_or_else(missing)?;

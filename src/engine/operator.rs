@@ -2,7 +2,10 @@
 
 use std::{marker::PhantomData, ops::RangeInclusive};
 
-use ort::operator::{BoxedKernel, ComputeContext, KernelContext, Operator, OperatorInput, OperatorOutput};
+use ort::{
+    operator::{BoxedKernel, ComputeContext, KernelContext, Operator, OperatorInput, OperatorOutput},
+    value::TensorElementType,
+};
 
 use super::{element::FloatElement, failure::ours};
 use crate::numeric::FloatFormat;
@@ -16,6 +19,9 @@ pub(super) const SLOT: &str = "slot";
 pub(super) trait Operation: Clone + Send + Sync + 'static {
     /// Which output may have the memory of which input.
     const ALIASES: &[(u32, u32)];
+
+    /// Whether there may be an input 1, of bool.
+    const MASKED: bool;
 
     /// The operator's name for tensors of a format: the engine tells operators apart by name, not by element type.
     fn name(format: FloatFormat) -> &'static str;
@@ -50,7 +56,8 @@ impl<T: FloatElement, P: Operation> Operator for TensorOperator<T, P> {
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [OperatorInput::required(T::ELEMENT)]
+        let mask = P::MASKED.then(|| OperatorInput::optional(TensorElementType::Bool));
+        [OperatorInput::required(T::ELEMENT)].into_iter().chain(mask)
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {

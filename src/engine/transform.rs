@@ -74,6 +74,7 @@ pub(super) const fn op(format: FloatFormat) -> &'static str {
 
 impl Operation for Gates {
     const ALIASES: &[(u32, u32)] = &[];
+    const MASKED: bool = false;
 
     fn name(format: FloatFormat) -> &'static str {
         op(format)

@@ -78,5 +78,6 @@ fn source(data: &DataRef, path: PathBuf) -> DataSource {
         max_samples: data.max_samples.map(|n| n as usize),
         batch_size: data.batch_size.unwrap_or(DEFAULT_BATCH) as usize,
         preprocess: data.preprocess.clone(),
+        mask_input: data.mask_input.clone(),
     }
 }

@@ -124,14 +124,15 @@ const EVALUATION_SAMPLES: RangeInclusive<i64> = 1..=10_000_000;
 pub const BATCH_SIZES: RangeInclusive<i64> = 1..=4096;
 
 fn read_data(reader: &mut Reader, data: &Object<'_>, labelled: bool, samples: RangeInclusive<i64>) -> DataRef {
-    let fields = ["uri", "max_samples", "batch_size", "preprocess", "labels"];
-    reader.only_known(data, if labelled { &fields } else { &fields[..4] });
+    let own = if labelled { "labels" } else { "mask_input" };
+    reader.only_known(data, &["uri", "max_samples", "batch_size", "preprocess", own]);
     DataRef {
         uri: uri(reader, data),
         labels: if labelled { reader.text(data, "labels").map(str::to_owned) } else { None },
         max_samples: reader.integer(data, "max_samples", samples),
         batch_size: reader.integer(data, "batch_size", BATCH_SIZES),
         preprocess: reader.child(data, "preprocess").map(|object| preprocess::read(reader, &object)),
+        mask_input: if labelled { None } else { reader.text(data, "mask_input").map(str::to_owned) },
     }
 }
 
@@ -286,7 +287,8 @@ mod tests {
         let preprocess = json!({"resize": [256, 256], "crop": 224, "scale": 0.5, "mean": [0.5], "std": [0.5],
             "layout": "NCHW", "color": "RGB"});
         let body = json!({"name": "n", "model": {"uri": "file:///m"}, "priority": 1, "timeout_seconds": 5,
-            "calibration": {"uri": "file:///c", "max_samples": 4, "batch_size": 4, "preprocess": preprocess},
+            "calibration": {"uri": "file:///c", "max_samples": 4, "batch_size": 4, "preprocess": preprocess,
+                "mask_input": "m"},
             "evaluation": {"uri": "file:///e", "labels": "y", "max_samples": 4, "preprocess": preprocess},
             "quality_gate": {"min_output_sqnr_db": 20, "max_accuracy_drop": 0.1}, "labels": {"a": "b"},
             "max_attempts": 2, "quantize": {"backend": "modelopt", "mode": "static_ptq", "algorithm": "minmax",

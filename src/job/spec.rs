@@ -33,6 +33,9 @@ pub struct DataRef {
     /// How images become samples, where the data is images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preprocess: Option<Preprocess>,
+    /// The input of the model that is 0 where a sequence is padded; of calibration data only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask_input: Option<String>,
 }
 
 /// What a client asks for. [`JobRequest`](super::JobRequest) reads it from what was sent.

@@ -57,8 +57,9 @@ pub fn plan(job: &LocalJob, purpose: Purpose) -> Result<PlannedJob<'_>, Pipeline
     }
     let prepared = backend.open(&job.spec, &job.model)?;
     let resolved = prepared.resolved();
-    if !resolved.objections.is_empty() {
-        return Err(PipelineError::Objections(resolved.objections.clone()));
+    let objections = [resolved.objections.clone(), prepared.objections(&job.inputs)].concat();
+    if !objections.is_empty() {
+        return Err(PipelineError::Objections(objections));
     }
     // Some of them may have been reported when the job was admitted.
     let more = warnings.iter().filter(|warning| !job.warnings.contains(warning));

@@ -40,6 +40,7 @@ pub(super) fn report(
         top5_before: top5.map(|(before, _)| before),
         top5_after: top5.map(|(_, after)| after),
         calibration_random: outcome.calibration_random,
+        mask_input: outcome.mask_input,
         outputs_by: comparison.as_ref().map(|_| if outcome.simulated { "simulation" } else { "onnxruntime" }),
         samples_calibrated: outcome.samples_calibrated,
         samples_evaluated: comparison.as_ref().map(|c| c.samples),

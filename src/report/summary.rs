@@ -33,6 +33,8 @@ pub struct Summary {
     pub top5_after: Option<f64>,
     /// Whether ranges come from random numbers, which was asked for in place of data.
     pub calibration_random: bool,
+    /// The input of the model that is 0 where a sequence is padded, which is left out of the ranges; null where none is.
+    pub mask_input: Option<String>,
     /// Samples that calibration saw.
     pub samples_calibrated: Option<u64>,
     /// What gave the outputs after: `onnxruntime` ran the file; or, without evaluation data, a `simulation` of it by ptqd's

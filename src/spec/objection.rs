@@ -48,6 +48,8 @@ codes! {
         CalibrationNotApplicable("calibration_not_applicable", "Remove `calibration`, or choose a backend that calibrates.");
         /// No calibration data for a backend that needs it.
         CalibrationMissing("calibration_missing", "Give `calibration` with samples for each input.");
+        /// The model has no input of this name that could be what is asked for.
+        UnknownInput("unknown_input", "Choose one of those listed in `allowed`.");
         /// A value is outside its range.
         OutOfRange("out_of_range", "Choose a value in the range that the message names.");
         /// A URI cannot be read or its scheme is not supported or not allowed.

@@ -105,7 +105,7 @@ fn observe(folder: &Path, name: &str, data: &str, runs: usize) {
     let watched: Vec<_> = watched.into_iter().map(|name| (name, FloatFormat::F32)).collect();
     let plain = Session::load(&folder.join(name), Optimisation::Extended, &config).unwrap();
     let observed = folder.join("observed.onnx");
-    let observing = with_observers(&model, &watched);
+    let observing = with_observers(&model, &watched, None);
     ModelWriter::create(&observed, &observing, &[], false).unwrap().finish().unwrap();
     let with = |keep: Keep| {
         let slots = Slots::new(watched.iter().map(|_| Statistics::new(keep)));

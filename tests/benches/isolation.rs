@@ -79,6 +79,7 @@ fn main() {
         labels: None,
         max_samples: None,
         batch_size: None,
+        mask_input: None,
         preprocess: None,
     });
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

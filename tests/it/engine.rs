@@ -19,7 +19,7 @@ fn sessions_with_observers_load_at_the_same_time() {
     let model = Model::read(&fixture("convnet.onnx")).unwrap();
     let watched = [(&"input".to_owned(), FloatFormat::F32)];
     let path = folder.path().join("observed.onnx");
-    let observing = with_observers(&model, &watched);
+    let observing = with_observers(&model, &watched, None);
     ModelWriter::create(&path, &observing, &[], false).unwrap().finish().unwrap();
     let config = EngineConfig {
         library: needed("ORT_DYLIB_PATH").into(),

@@ -36,6 +36,7 @@ mod graph_weights;
 mod hostile;
 mod isolation;
 mod old_databases;
+mod padding;
 mod page;
 mod restart;
 mod s3;

@@ -33,9 +33,13 @@ pub(super) fn observe(
         control.warn(WarningCode::CalibrationReused, message);
         return Ok(record);
     }
+    let mask = match data {
+        Data::Given { source, .. } => opened.mask(source),
+        Data::Random => None,
+    };
     let slots = Slots::new(watched.values().map(|watch| Statistics::new(watch.keep)));
     let names: Vec<_> = watched.iter().map(|(name, watch)| (name, watch.format)).collect();
-    let file = EngineFile::write(&with_observers(&opened.model, &names), out)?;
+    let file = EngineFile::write(&with_observers(&opened.model, &names, mask), out)?;
     let load = |threads: usize| {
         Session::load_observed(&file.path(), &slots, &EngineConfig { threads, ..inputs.engine.clone() })
     };
@@ -60,7 +64,8 @@ pub(super) fn observe(
         Ok::<_, BackendError>(meter.advance(batch.samples.len() as u64)?)
     })?;
     let tensors = watched.keys().cloned().zip(slots.each(|statistics| statistics.clone())).collect();
-    let record = Record { version: VERSION, random: opened.options.random, samples, tensors };
+    let mask_input = mask.map(str::to_owned);
+    let record = Record { version: VERSION, random: opened.options.random, mask_input, samples, tensors };
     if let Some(kept) = kept {
         kept.write(&record);
     }

@@ -10,6 +10,7 @@ mod cpu;
 mod data;
 mod dynamic;
 mod linear;
+mod mask;
 mod opened;
 mod options;
 mod placement;

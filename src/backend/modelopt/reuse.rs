@@ -1,6 +1,6 @@
 //! [`CachedStatistics`]: what an earlier calibration saw that would see the same now, so that the data need not run again.
 //!
-//! The same is: bytes of the model and of the data, samples, how the graph is prepared, which tensors are watched and how,
+//! The same is: bytes of the model and of the data, samples, what masks them, how the graph is prepared, which tensors are watched and how,
 //! the versions of this program and of the engine, its threads and its batch. Another dtype that the same operators can say,
 //! or another algorithm that looks at the same, is not something else.
 
@@ -74,6 +74,7 @@ impl CachedStatistics {
             "samples": [samples.start, samples.end],
             "batch": batch,
             "preprocess": source.preprocess,
+            "mask": opened.mask(source),
             "watched": watched,
         });
         Ok(Some(CachedStatistics(folder.join(format!("{}.json", sha256_hex(key.to_string().as_bytes()))))))

@@ -12,12 +12,16 @@ use crate::{
     },
     control::Control,
     engine::Session,
-    spec::Resolved,
+    spec::{Objection, Resolved},
 };
 
 impl Prepared for Opened {
     fn resolved(&self) -> &Resolved {
         &self.resolved
+    }
+
+    fn objections(&self, inputs: &RunInputs) -> Vec<Objection> {
+        inputs.calibration.iter().filter_map(|source| self.no_mask(source)).collect()
     }
 
     fn predict(&self, inputs: &RunInputs) -> Result<Prediction, BackendError> {
@@ -109,6 +113,7 @@ impl Prepared for Opened {
             sensitivity,
             predicted_peak_bytes: predicted,
             calibration_random: record.as_ref().is_some_and(|record| record.random),
+            mask_input: record.as_ref().and_then(|record| record.mask_input.clone()),
             samples_calibrated: record.as_ref().map(|record| record.samples),
             preparation: Some(serde_json::json!(self.preparation)),
             calibration: record.map(|record| serde_json::json!(record)),

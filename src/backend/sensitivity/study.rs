@@ -69,7 +69,7 @@ impl<'a> Study<'a> {
         let outputs = subject.outputs.iter().enumerate();
         let (probed, watched): (Vec<_>, Vec<_>) =
             outputs.filter_map(|(number, output)| Some((number, (*output)?))).unzip();
-        let changed = with_observers(&with_transforms(subject.model, &places), &watched);
+        let changed = with_observers(&with_transforms(subject.model, &places), &watched, None);
         let slots = Slots::new(watched.iter().map(|_| Probe::default()));
         let gates = Gates::new(changes);
         let file = EngineFile::write(&changed, out)?;

@@ -46,6 +46,11 @@ pub(in crate::cli) struct QuantizeArgs {
     #[arg(long, value_name = "N", value_parser = |text: &str| whole(text, CALIBRATION_SAMPLES))]
     pub(super) max_samples: Option<u32>,
 
+    /// The input of the model, of [batch, sequence], that is 0 where a sequence is padded: what belongs to padding is left out
+    /// of the ranges. `attention_mask` without it under placements onnxruntime and openvino, where there is such an input.
+    #[arg(long, value_name = "NAME", requires = "calibration")]
+    pub(super) mask_input: Option<String>,
+
     /// Samples per forward pass, where the model leaves it open.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_BATCH, value_parser = |text: &str| whole(text, BATCH_SIZES))]
     pub(super) batch_size: u32,

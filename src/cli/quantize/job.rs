@@ -18,16 +18,19 @@ use crate::{
 pub(super) fn request(args: &QuantizeArgs, document: &Value) -> JobRequest {
     let (section, pointer) = find_section(document);
     let Parsed { spec: rules, objections, warnings } = parse(section, pointer);
-    let data = |uri: &String, labels, max_samples| DataRef {
+    let data = |uri: &String| DataRef {
         uri: uri.clone(),
-        labels,
-        max_samples,
+        labels: None,
+        max_samples: None,
         batch_size: Some(args.batch_size),
         preprocess: args.preprocess.clone(),
+        mask_input: None,
     };
+    let calibration = |uri| DataRef { max_samples: args.max_samples, mask_input: args.mask_input.clone(), ..data(uri) };
+    let evaluation = |uri| DataRef { labels: args.labels.clone(), ..data(uri) };
     let spec = JobSpec {
-        calibration: args.calibration.as_ref().map(|uri| data(uri, None, args.max_samples)),
-        evaluation: args.evaluation.as_ref().map(|uri| data(uri, args.labels.clone(), None)),
+        calibration: args.calibration.as_ref().map(calibration),
+        evaluation: args.evaluation.as_ref().map(evaluation),
         ..JobSpec::new(&args.model, section.clone())
     };
     JobRequest { spec, rules, objections, warnings }

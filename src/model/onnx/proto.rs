@@ -27,12 +27,14 @@ pub mod data_type {
     pub const INT32: i32 = 6;
     /// Signed 64-bit integer, two's complement.
     pub const INT64: i32 = 7;
+    /// Boolean, a byte each.
+    pub const BOOL: i32 = 9;
 
     /// Bits of an element of the types whose elements have a fixed size.
     pub fn bits(data_type: i32) -> Option<usize> {
         Some(match data_type {
             21 | 22 | 23 => 4,
-            2 | 3 | 9 | 17..=20 => 8,
+            2 | 3 | BOOL | 17..=20 => 8,
             4 | 5 | FLOAT16 | BFLOAT16 => 16,
             FLOAT | INT32 | 12 => 32,
             INT64 | 11 | 13 | 14 => 64,

@@ -209,7 +209,7 @@ fn uri(input: &[u8]) {
 fn record() -> Vec<u8> {
     let tensors =
         [("x".to_owned(), Statistics::new(Keep::Signs)), ("y".to_owned(), Statistics::new(Keep::Range))].into();
-    json!(Record { version: VERSION, random: false, samples: 2, tensors }).to_string().into_bytes()
+    json!(Record { version: VERSION, random: false, mask_input: None, samples: 2, tensors }).to_string().into_bytes()
 }
 
 fn calibration(input: &[u8], scratch: &Path) {

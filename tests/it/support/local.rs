@@ -44,7 +44,7 @@ pub fn local_job(model: &Path, quantize: &Value) -> LocalJob {
 
 /// All samples of a file or a folder.
 pub fn data(path: &Path) -> DataSource {
-    DataSource { path: path.to_owned(), max_samples: None, batch_size: 8, preprocess: None }
+    DataSource { path: path.to_owned(), max_samples: None, batch_size: 8, preprocess: None, mask_input: None }
 }
 
 /// Runs a job; its report.
