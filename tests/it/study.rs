@@ -40,13 +40,20 @@ fn the_simulation_agrees_with_onnxruntime() {
             ("int8", json!({"backend_kwargs": {"high_precision_dtype": "fp16"}})),
             ("fp8_e4m3fn", json!({})),
             ("fp8_e5m2", json!({})),
+            ("int8", json!({"backend_kwargs": {"placement": "onnxruntime"}})),
+            ("int8", json!({"algorithm": "percentile", "backend_kwargs": {"placement": "onnxruntime"}})),
+            ("int8", json!({"algorithm": "mse", "backend_kwargs": {"placement": "openvino"}})),
+            ("int8", json!({"algorithm": "entropy", "backend_kwargs": {"placement": "openvino"}})),
         ] {
             let report = report(model, &rules(dtype, &more), Some(8));
             let (file, simulated) = (&report["summary"]["output_sqnr_db"], &report["sensitivity"]["output_sqnr_db"]);
             // A value on the border of two codes may fall to either side. In f16 the simulation begins from the rounded
-            // model, and the file is compared with the original.
+            // model, and the file is compared with the original. Where biases are in codes the simulation has them in
+            // floats; one code of theirs decides over half a decibel of so few samples, a wrong zero point over tens.
             let off = (number(file) - number(simulated)).abs();
-            let most = if more["backend_kwargs"]["high_precision_dtype"].is_null() { 0.1 } else { 1.0 };
+            let options = &more["backend_kwargs"];
+            let exact = options["high_precision_dtype"].is_null() && options["placement"].is_null();
+            let most = if exact { 0.1 } else { 1.0 };
             assert!(off < most, "{model} {dtype} {more}: {file} {simulated}");
             assert_eq!(report["sensitivity"]["samples"], 8);
             let layers = report["layers"].as_array().unwrap().iter().filter(|layer| layer["decision"] == "quantize");
