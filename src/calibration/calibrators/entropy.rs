@@ -10,14 +10,14 @@
 //! Sums over all bins before each are kept, so that a candidate costs one step for each code and not one for each bin.
 //!
 //! With a zero point a candidate is a window over the bins of both sides, cut into as many parts as there are codes, and
-//! what lies beyond is added to the bins at both its ends. Both ends are searched at once ([`super::ends`]).
+//! what lies beyond is added to the bins at both its ends. Both ends are searched at once ([`super::range_search`]).
 
 use std::ops::Range;
 
 use super::{
     algorithm::{Calibrator, Target},
     codes::{Levels, steps},
-    ends::{self, Ends},
+    range_search::{self, Ends},
 };
 use crate::{calibration::observers::Sides, numeric::DType};
 
@@ -66,7 +66,7 @@ pub fn range(sides: &Sides, dtype: DType) -> Ends {
     };
     let (negative, positive) = sums.counts.split_at(below);
     let (negative, positive) = (filled(&mut negative.iter().rev()), filled(&mut positive.iter()));
-    ends::search(&negative, &positive, dtype, |Ends { negative, positive }| {
+    range_search::search(&negative, &positive, dtype, |Ends { negative, positive }| {
         sums.divergence(below - negative..below + positive, &parts)
     })
 }

@@ -2,15 +2,15 @@
 
 mod algorithm;
 mod codes;
-mod ends;
 pub mod entropy;
 mod min_max;
 pub mod mse;
 pub mod percentile;
+mod range_search;
 
 pub use algorithm::{Calibrator, Target};
-pub use ends::Ends;
 pub use percentile::DEFAULT_PERCENTILE;
+pub use range_search::Ends;
 
 /// Every algorithm; the first is the default.
 pub static CALIBRATORS: [Calibrator; 4] =

@@ -6,13 +6,13 @@
 //!
 //! Sums of counts, first and second moments before each bin are kept, so that a candidate costs one step for each code.
 //!
-//! With a zero point both ends are searched at once ([`super::ends`]), under the scale and the rounded zero point that the
+//! With a zero point both ends are searched at once ([`super::range_search`]), under the scale and the rounded zero point that the
 //! range would get.
 
 use super::{
     algorithm::{Calibrator, Target},
     codes::{Levels, steps},
-    ends::{self, Ends},
+    range_search::{self, Ends},
 };
 use crate::{calibration::observers::Sides, numeric::DType};
 
@@ -53,7 +53,7 @@ pub fn range(sides: &Sides, dtype: DType) -> Ends {
     let moments = Moments::of_both(sides);
     let whole = Ends { negative: sides.negative.len(), positive: sides.positive.len() };
     let all = |bins| (0..=bins).collect::<Vec<_>>();
-    ends::search(&all(whole.negative), &all(whole.positive), dtype, |ends| moments.error_of_range(ends, dtype))
+    range_search::search(&all(whole.negative), &all(whole.positive), dtype, |ends| moments.error_of_range(ends, dtype))
 }
 
 /// The middle of the last of so many bins; 0 of none.

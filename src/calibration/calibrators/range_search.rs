@@ -12,7 +12,7 @@ pub struct Ends {
     pub positive: usize,
 }
 
-/// Candidates of one side that the grid has.
+/// Candidates of one side that the grid has, where both sides have as many; one that is alone has their product, hence all.
 const GRID: usize = 64;
 
 /// The ends of the least cost, the widest of equals, among candidates of either side that rise from 0. Ends that cover
@@ -26,7 +26,8 @@ pub(super) fn search(negative: &[usize], positive: &[usize], dtype: DType, cost:
         Some((at, cost(ends)))
     };
     let last = (negative.len().saturating_sub(1), positive.len().saturating_sub(1));
-    let mut step = (last.0.div_ceil(GRID).max(1), last.1.div_ceil(GRID).max(1));
+    let first_step = |own: usize, other: usize| own.div_ceil(GRID * GRID / (other + 1).min(GRID)).max(1);
+    let mut step = (first_step(last.0, last.1), first_step(last.1, last.0));
     let mut best = priced(last).unwrap_or((last, f64::NEG_INFINITY));
     let side = |last: usize, step: usize| (0..=last.div_ceil(step)).map(move |i| last.saturating_sub(i * step));
     for at in side(last.0, step.0).flat_map(|below| side(last.1, step.1).map(move |above| (below, above))) {
@@ -62,6 +63,16 @@ mod tests {
         }
         assert_eq!(search(&all, &[0], DType::Int8, |_| 1.0), Ends { negative: 3000, positive: 0 });
         assert_eq!(search(&all, &all, DType::Int8, |_| f64::NAN), Ends { negative: 3000, positive: 3000 });
+    }
+
+    #[test]
+    fn every_candidate_of_a_side_that_is_alone_is_tried() {
+        let all: Vec<usize> = (0..=4096).collect();
+        for wanted in [256, 1001, 4095] {
+            let holes = |bins: usize| if bins == wanted { 0.0 } else { 1.0 };
+            assert_eq!(search(&[0], &all, DType::Int8, |ends| holes(ends.positive)).positive, wanted);
+            assert_eq!(search(&all, &[0], DType::Int8, |ends| holes(ends.negative)).negative, wanted);
+        }
     }
 
     #[test]
