@@ -27,6 +27,8 @@ codes! {
         FilterTooLarge("filter_too_large", "Name it without wildcards.");
         /// A product with a vector, which reading its operands bounds; name it to have it quantized.
         GemvLike("gemv_like", "Name it without wildcards.");
+        /// A matrix product of fewer than 16 inputs or outputs, too small to gain from it; name it to have it quantized.
+        MatrixTooSmall("matrix_too_small", "Name it without wildcards.");
         /// A product of an attention whose mask is added in between, which the runtime does not fuse.
         AttentionMasked("attention_masked", "Nothing, or another `placement`, if the model runs elsewhere.");
         /// A product of an attention over more positions than the runtime fuses in int8.

@@ -41,11 +41,11 @@ fn the_convolutional_net_keeps_its_accuracy_at_a_third_of_its_size() {
     let (verdict, report) = quantize(&server, "convnet.onnx", int8_everywhere());
     assert!(number(&verdict["accuracy"]) >= number(&verdict["accuracy_float"]) - 0.005, "{verdict:#}");
     assert!(number(&verdict["size_ratio"]) >= 3.0, "{verdict:#}");
-    assert_eq!((&verdict["quantize_nodes"], &verdict["int8_weights"]), (&json!(7), &json!(7)));
+    assert_eq!((&verdict["quantize_nodes"], &verdict["int8_weights"]), (&json!(6), &json!(6)));
     assert_eq!((&verdict["zero_points_are_zero"], &verdict["unread_initializers"]), (&json!(true), &json!([])));
 
     let summary = &report["summary"];
-    assert_eq!((&summary["layers_quantized"], &summary["samples_evaluated"]), (&json!(9), &json!(899)));
+    assert_eq!((&summary["layers_quantized"], &summary["samples_evaluated"]), (&json!(8), &json!(899)));
     assert_eq!(number(&summary["accuracy_before"]), number(&verdict["accuracy_float"]));
     assert_eq!(number(&summary["accuracy_after"]), number(&verdict["accuracy_unfused"]));
     let (adds, layers): (Vec<&Value>, Vec<&Value>) =
@@ -54,6 +54,8 @@ fn the_convolutional_net_keeps_its_accuracy_at_a_third_of_its_size() {
     // The shortcut of each residual block arrives in int8, and shares its pair with the block's first convolution.
     assert_eq!(adds.len(), 2);
     assert!(adds.iter().all(|add| add["weights"].is_null() && add["activations"].as_array().unwrap().len() == 1));
+    let (heads, layers): (Vec<&Value>, Vec<&Value>) = layers.into_iter().partition(|layer| layer["op_type"] == "Gemm");
+    assert!(heads.len() == 1 && heads[0]["reason"] == "matrix_too_small", "{heads:?}");
     for layer in layers {
         assert_eq!((&layer["reason"], &layer["weights"]["scale_rule"]), (&json!("rule"), &json!("amax/127")));
         assert!(number(&layer["weights"]["sqnr_db"]) > 35.0 && number(&layer["activations"][0]["amax_chosen"]) > 0.0);
@@ -69,7 +71,9 @@ fn depthwise_convolutions_and_transformers_keep_their_accuracy() {
         rules["backend_kwargs"] = json!({"reduce_range": true});
         let (verdict, report) = quantize(&server, model, rules);
         assert!(number(&verdict["accuracy"]) >= number(&verdict["accuracy_float"]) - 0.005, "{model}: {verdict:#}");
-        assert_eq!(report["layers"][0]["weights"]["scale_rule"], "amax/63");
+        let weights = report["layers"].as_array().unwrap().iter().map(|layer| &layer["weights"]);
+        let rules: Vec<&Value> = weights.filter(|weights| !weights.is_null()).map(|w| &w["scale_rule"]).collect();
+        assert!(!rules.is_empty() && rules.iter().all(|rule| *rule == "amax/63"), "{model}: {rules:?}");
         assert_eq!(report["warnings"], json!([]), "{model}");
     }
 }
@@ -87,7 +91,7 @@ fn algorithms_and_dtypes_keep_the_accuracy() {
     for model in ["convnet.onnx", "mobilenet.onnx", "vit.onnx"] {
         let mut most: Vec<(Value, f64, f64)> =
             ["entropy", "percentile", "mse"].map(|algorithm| (static_ptq("int8", algorithm), 0.005, 20.0)).into();
-        most.push((static_ptq("fp8_e4m3fn", "minmax"), 0.0035, 20.0));
+        most.push((static_ptq("fp8_e4m3fn", "minmax"), 0.008, 20.0));
         most.push((static_ptq("fp8_e5m2", "minmax"), 0.01, 15.0));
         for (rules, loss, decibels) in most {
             let name = rules.to_string();

@@ -48,12 +48,16 @@ fn the_simulation_agrees_with_onnxruntime() {
             let report = report(model, &rules(dtype, &more), Some(8));
             let (file, simulated) = (&report["summary"]["output_sqnr_db"], &report["sensitivity"]["output_sqnr_db"]);
             // A value on the border of two codes may fall to either side. In f16 the simulation begins from the rounded
-            // model, and the file is compared with the original. Where biases are in codes the simulation has them in
-            // floats; one code of theirs decides over half a decibel of so few samples, a wrong zero point over tens.
+            // model, and the file is compared with the original: on 8 samples that is up to 2 decibels, to either side. Where
+            // biases are in codes the simulation has them in floats; one code of theirs decides over half a decibel of so
+            // few samples, a wrong zero point over tens.
             let off = (number(file) - number(simulated)).abs();
             let options = &more["backend_kwargs"];
-            let exact = options["high_precision_dtype"].is_null() && options["placement"].is_null();
-            let most = if exact { 0.1 } else { 1.0 };
+            let most = match (&options["high_precision_dtype"], &options["placement"]) {
+                (Value::Null, Value::Null) => 0.1,
+                (Value::Null, _) => 1.0,
+                _ => 2.5,
+            };
             assert!(off < most, "{model} {dtype} {more}: {file} {simulated}");
             assert_eq!(report["sensitivity"]["samples"], 8);
             let layers = report["layers"].as_array().unwrap().iter().filter(|layer| layer["decision"] == "quantize");

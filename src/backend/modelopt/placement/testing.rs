@@ -21,11 +21,16 @@ pub(super) struct Placed {
 
 /// Places pairs in a graph of which everything is to have this dtype, where it can.
 pub(super) fn placed(placement: &str, graph: GraphBuilder, dtype: &str) -> Placed {
+    placed_by(placement, graph, dtype, "*")
+}
+
+/// The same, asked for by this pattern.
+pub(super) fn placed_by(placement: &str, graph: GraphBuilder, dtype: &str, pattern: &str) -> Placed {
     let (graph, placement) = (graph.build(), find(placement).unwrap());
     let inventory = inventory(&graph, &FORMATS, &placement.inputs_only()).unwrap();
     let dtype = json!({"dtype": dtype});
     let section = json!({"backend": "modelopt",
-        "layers": [{"module_name": "*", "weights": dtype, "activations": dtype}]});
+        "layers": [{"module_name": pattern, "weights": dtype, "activations": dtype}]});
     let spec = parse(&section, "").spec;
     let mut resolved = resolve(&spec, &inventory.layers);
     let (sites, _) = place(&spec, placement, &graph, &inventory.candidates, &inventory.nodes, &mut resolved);

@@ -9,6 +9,8 @@ use crate::{
 
 /// Channels below which a convolution does not fill the tensor cores.
 const FEW_CHANNELS: usize = 16;
+/// Inputs or outputs below which a matrix does not fill the tensor cores.
+const SMALL_MATRIX: usize = 16;
 /// Elements of a filter's window above which fp8 has no kernel.
 const LARGEST_FILTER: usize = 32;
 
@@ -20,7 +22,8 @@ pub(in crate::backend::modelopt::placement) fn excluded(
 ) -> Option<Reason> {
     match view.graph.op(candidate.node) {
         Some("Conv") => convolution(view, candidate, dtype),
-        Some("Gemm" | "MatMul") => is_gemv(view, candidate).then_some(Reason::GemvLike),
+        Some("Gemm" | "MatMul") if is_gemv(view, candidate) => Some(Reason::GemvLike),
+        Some("Gemm" | "MatMul") => is_small(candidate).then_some(Reason::MatrixTooSmall),
         _ => None,
     }
 }
@@ -50,10 +53,15 @@ fn is_gemv(view: &View<'_>, candidate: &Candidate) -> bool {
     outputs == 1 || shape.is_some_and(|shape| shape.len() < 3 && shape.contains(&Some(1)))
 }
 
+/// Whether the weight of a product has few inputs or few outputs, whichever axis they are.
+fn is_small(candidate: &Candidate) -> bool {
+    candidate.shape.dims().iter().any(|&size| size < SMALL_MATRIX)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::super::testing::placed;
-    use crate::model::onnx::testing::GraphBuilder;
+    use super::super::super::testing::{placed, placed_by};
+    use crate::{model::onnx::testing::GraphBuilder, spec::Reason};
 
     /// Whether a convolution with such a weight, not the first of its graph, gets a pair.
     fn takes(dims: &[i64], groups: i64, dtype: &str) -> bool {
@@ -80,17 +88,37 @@ mod tests {
         assert!(!takes(&[32, 8, 3, 3], 1, "fp8_e4m3fn") && !takes(&[16, 16, 7, 7], 1, "fp8_e4m3fn"));
     }
 
+    /// A product with such a weight, of so many rows.
+    fn product(op: &str, rows: i64, weight: [i64; 2]) -> GraphBuilder {
+        let [inputs, outputs] = weight;
+        GraphBuilder::new().input("x", &[rows, inputs]).weight("w", &weight).output("y", &[rows, outputs]).node(
+            op,
+            &["x", "w"],
+            &["y"],
+        )
+    }
+
     #[test]
     fn products_with_a_vector_are_left_alone() {
-        let product = |outputs: i64, batch: i64| {
-            let graph = GraphBuilder::new()
-                .input("x", &[batch, 16])
-                .weight("w", &[16, outputs])
-                .output("y", &[batch, outputs])
-                .node("MatMul", &["x", "w"], &["y"]);
-            placed("tensorrt", graph, "int8").sites == ["y.0"]
-        };
-        assert!(product(8, 4) && product(8, -1));
-        assert!(!product(1, 4) && !product(8, 1));
+        let takes = |outputs, rows| placed("tensorrt", product("MatMul", rows, [16, outputs]), "int8").sites == ["y.0"];
+        assert!(takes(16, 4) && takes(16, -1));
+        assert!(!takes(1, 4) && !takes(16, 1));
+    }
+
+    #[test]
+    fn products_of_few_inputs_or_outputs_are_left_alone() {
+        for (op, dtype) in [("MatMul", "int8"), ("Gemm", "int8"), ("MatMul", "fp8_e4m3fn")] {
+            let takes = |weight| placed("tensorrt", product(op, 4, weight), dtype).sites == ["y.0"];
+            assert!(takes([16, 16]), "{op} in {dtype}");
+            assert!(!takes([15, 16]) && !takes([16, 15]), "{op} in {dtype}");
+        }
+    }
+
+    #[test]
+    fn a_small_product_that_a_rule_names_is_quantized() {
+        let named = |pattern| placed_by("tensorrt", product("MatMul", 4, [8, 8]), "int8", pattern);
+        assert_eq!(named("y").sites, ["y.0"]);
+        let bare = named("*");
+        assert_eq!((bare.sites.len(), bare.reasons), (0, vec![("y".to_owned(), Reason::MatrixTooSmall)]));
     }
 }
