@@ -38,6 +38,8 @@ codes! {
         FieldDeprecated("field_deprecated", "Write what the note says instead.");
         /// A field, or one of its values, has no effect here.
         FieldIgnored("field_ignored", "Take the field out, or see in the note what to set instead.");
+        /// What is outside the Q/DQ pairs stays f32, and the runtime computes each operator in the type that the graph gives it.
+        Float32OutsidePairs("float32_outside_pairs", "Set `high_precision_dtype` to fp16, or to fp32 if that is meant.");
         /// The runtime's fused kernels give other values than the model says.
         FusedKernelsInexact("fused_kernels_inexact", "Follow the note: `reduce_range`, or a lower optimization level.");
         /// The study of layers one by one was left out, since the engine does not run the model with its changes.

@@ -74,7 +74,9 @@ fn depthwise_convolutions_and_transformers_keep_their_accuracy() {
         let weights = report["layers"].as_array().unwrap().iter().map(|layer| &layer["weights"]);
         let rules: Vec<&Value> = weights.filter(|weights| !weights.is_null()).map(|w| &w["scale_rule"]).collect();
         assert!(!rules.is_empty() && rules.iter().all(|rule| *rule == "amax/63"), "{model}: {rules:?}");
-        assert_eq!(report["warnings"], json!([]), "{model}");
+        let codes: Vec<&Value> =
+            report["warnings"].as_array().unwrap().iter().map(|warning| &warning["code"]).collect();
+        assert_eq!(codes, ["float32_outside_pairs"], "{model}");
     }
 }
 
@@ -125,7 +127,7 @@ fn weights_alone_may_be_int4_in_blocks_beside_other_dtypes() {
     assert_eq!(of("MatMul", "dtype")[..2], ["\"fp8_e4m3fn\"", "\"int4\""]);
     assert_eq!(of("Gemm", "dtype"), ["\"int8\""]);
     assert!(of("MatMul", "granularity").contains(&"\"per_group_32\"".to_owned()));
-    assert_eq!(report["warnings"][0]["code"], "opset_upgraded");
+    assert!(report["warnings"].as_array().unwrap().iter().any(|warning| warning["code"] == "opset_upgraded"));
 }
 
 #[test]

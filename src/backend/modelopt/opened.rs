@@ -17,9 +17,10 @@ use crate::{
         BackendError,
         graph::inventory::{self, Candidate, Inventory},
     },
+    fault::WarningCode,
     model::onnx::{Graph, Model, NodeId, Use, dimensions},
     numeric::FloatFormat,
-    spec::{Decision, Objection, ObjectionCode, QuantizeSpec, Resolved, resolve},
+    spec::{Decision, Objection, ObjectionCode, QuantizeSpec, Resolved, Warning, resolve},
 };
 
 /// A model with its plan.
@@ -106,6 +107,9 @@ impl Opened {
         self.candidate(layer).is_some() || inventory::is_compute(&plan.op_type) || plan.decision == Decision::Quantize
     }
 
+        if placement.strongly_typed && options.in_f32_by_default && sites.iter().any(QdqSite::is_f32) {
+            resolved.warnings.push(Warning::new(WarningCode::Float32OutsidePairs, FLOAT32_OUTSIDE_PAIRS));
+        }
     fn candidate(&self, layer: usize) -> Option<&Candidate> {
         self.candidates.get(layer)?.as_ref()
     }
@@ -139,3 +143,7 @@ fn needs_zero(spec: &QuantizeSpec, placement: &Placement) -> Objection {
     Objection::new(spec.at("backend_kwargs/activations"), ObjectionCode::OptionConflict, message)
         .hint("leave `activations` out, or choose placement `onnxruntime` or `openvino`")
 }
+/// What a user of a runtime that goes by the graph's types should know of one in f32.
+const FLOAT32_OUTSIDE_PAIRS: &str = "TensorRT 11, or 10 with --stronglyTyped, computes what is outside the Q/DQ pairs in \
+    FP32, as the graph says; `high_precision_dtype: fp16` makes it FP16";
+

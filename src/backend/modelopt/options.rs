@@ -168,6 +168,8 @@ pub(super) struct Options {
     pub(super) fold_batch_norm: bool,
     /// Whether the graph is carried to f16.
     pub(super) to_half: bool,
+    /// Whether an f32 graph stays so because the job does not say otherwise.
+    pub(super) in_f32_by_default: bool,
     percentile: f64,
     /// Whether random numbers may take the place of calibration data.
     pub(super) random: bool,
@@ -190,6 +192,7 @@ impl Options {
             fold_constants: FOLD_CONSTANTS.of(spec),
             fold_batch_norm: FOLD_BATCH_NORM.of(spec),
             to_half: HIGH_PRECISION_DTYPE.of(spec) == FloatFormat::F16,
+            in_f32_by_default: !HIGH_PRECISION_DTYPE.is_given(spec),
             percentile: PERCENTILE.of(spec),
             placement,
             random: CALIBRATION.of(spec) == CalibrationData::Random,

@@ -9,6 +9,7 @@ pub(super) static MINIMAL: Placement = Placement {
     excluded: None,
     joined: None,
     has_dynamic: false,
+    strongly_typed: false,
     flattens: false,
     pads_channels: false,
     reduce_range: false,

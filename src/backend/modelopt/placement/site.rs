@@ -47,6 +47,11 @@ impl QdqSite {
         }
     }
 
+    /// Whether the tensor is f32.
+    pub(in crate::backend::modelopt) fn is_f32(&self) -> bool {
+        self.format == FloatFormat::F32
+    }
+
     /// Puts 0 in the middle of the codes.
     pub(in crate::backend::modelopt) fn center(&mut self) {
         if let SiteKind::Behind { asymmetric, .. } = &mut self.kind {
