@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::Statistics;
+use super::{Range, Statistics};
 use crate::fault::json_words;
 
 /// What calibration saw of each tensor.
@@ -27,6 +27,9 @@ pub struct Record {
     pub samples: u64,
     /// The tensors watched, by name in the graph.
     pub tensors: BTreeMap<String, Statistics>,
+    /// The ranges of tensors in the f32 graph, by name there, if the graph was carried to f16.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub float32: BTreeMap<String, Range>,
 }
 
 /// The version that is written and read.

@@ -42,6 +42,10 @@ codes! {
         Float32OutsidePairs("float32_outside_pairs", "Set `high_precision_dtype` to fp16, or to fp32 if that is meant.");
         /// The runtime's fused kernels give other values than the model says.
         FusedKernelsInexact("fused_kernels_inexact", "Follow the note: `reduce_range`, or a lower optimization level.");
+        /// An earlier calibration does not tell whether f16 holds the values of the graph's tensors.
+        HalfNotChecked("half_not_checked", "Calibrate anew: give the data in place of the record.");
+        /// Nodes stay in f32, since calibration saw them give or read values near the end of f16's range.
+        KeptInFloat32("kept_in_float32", "Nothing: their results are as those of the original.");
         /// The study of layers one by one was left out, since the engine does not run the model with its changes.
         LayersNotCompared("layers_not_compared", "Nothing: the quantized model itself is not touched by it.");
         /// Codes and scales stand beside each other under plain names, which inference servers do not know.

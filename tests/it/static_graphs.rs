@@ -55,6 +55,12 @@ fn layer<'r>(report: &'r Value, name: &str) -> &'r Value {
     layers.iter().find(|layer| layer["name"] == name).unwrap_or_else(|| panic!("no layer {name} in {layers:#?}"))
 }
 
+/// What the warnings are about.
+fn codes(report: &Value) -> Vec<String> {
+    let warnings = report["warnings"].as_array().unwrap().iter();
+    warnings.map(|warning| warning["code"].as_str().unwrap().to_owned()).collect()
+}
+
 #[test]
 fn tensors_that_a_concat_joins_share_the_largest_range() {
     let graphs = Graphs::new();
@@ -104,6 +110,74 @@ fn what_has_no_f16_form_stays_in_f32_between_casts() {
     };
     assert_eq!((element("scales"), element("limit"), element("w.scale")), (1, 1, 10));
     assert_eq!(model.opset(), 19);
+}
+
+#[test]
+fn what_tensorrt_computes_in_f32_is_told_unless_the_job_says_so() {
+    let graphs = Graphs::new();
+    let int8 = json!({"dtype": "int8"});
+    for (number, (model, dims, options, told)) in [
+        ("concat.onnx", vec![8, 16, 8, 8], json!({}), true),
+        ("concat.onnx", vec![8, 16, 8, 8], json!({"high_precision_dtype": "fp32"}), false),
+        ("concat.onnx", vec![8, 16, 8, 8], json!({"high_precision_dtype": "fp16"}), false),
+        ("concat.onnx", vec![8, 16, 8, 8], json!({"placement": "minimal"}), false),
+        ("half.onnx", vec![16, 64], json!({}), false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let rules = json!({"backend": "modelopt", "mode": "static_ptq", "backend_kwargs": options,
+            "layers": [{"module_name": "*", "weights": int8, "activations": int8}]});
+        let mut job = local_job(&graphs.path(model), &rules);
+        job.inputs.calibration = Some(data(&graphs.samples(&dims)));
+        let report = run_local(&job, &graphs.path(&number.to_string())).unwrap();
+        let warned = codes(&report).contains(&"float32_outside_pairs".to_owned());
+        assert_eq!(warned, told, "{model} {options}");
+    }
+}
+
+/// What f16 would make infinite is computed in f32, quantized or not; an earlier record tells it too.
+#[test]
+fn what_f16_does_not_hold_stays_in_f32() {
+    let graphs = Graphs::new();
+    let half = json!({"high_precision_dtype": "fp16"});
+    let (report, out) = graphs.quantize("loud.onnx", &graphs.samples(&[8, 16, 8, 8]), &half);
+    let kept = json!(["conv_big", "act", "pool", "conv_t", "lower"]);
+    assert_eq!(report["preparation"]["beyond_half"], kept);
+    assert!(["conv_big", "pool", "conv_t", "conv_y"].iter().all(|name| layer(&report, name)["decision"] == "quantize"));
+    for output in report["outputs"].as_array().unwrap() {
+        assert!(output["sqnr_db"].as_f64().unwrap() > 25.0, "{:#}", report["outputs"]);
+    }
+    assert!(codes(&report).contains(&"kept_in_float32".to_owned()), "{:#}", report["warnings"]);
+    // onnxruntime computes f16 convolutions in f32 on a CPU; the reference evaluator does not.
+    let (original, result) = (graphs.path("loud.onnx"), out.join("model.onnx"));
+    let verdict = python("check_float16.py", &[&original, &result, &graphs.path("samples.npz")]);
+    let decibels = verdict["sqnr_db"].as_array().unwrap();
+    assert!(decibels.iter().all(|decibels| decibels.as_f64().is_some_and(|decibels| decibels > 25.0)), "{verdict}");
+    let model = Model::read(&result).unwrap();
+    let kinds = model.graph().initializers().map(|tensor| (tensor.name.clone().unwrap(), tensor.data_type.unwrap()));
+    let scales: Vec<_> = kinds.filter(|(name, _)| name.ends_with(".scale")).collect();
+    let f16: Vec<&str> = scales.iter().filter(|(_, kind)| *kind == 10).map(|(name, _)| name.as_str()).collect();
+    assert_eq!((scales.len(), f16), (7, vec!["s.half.scale", "w3.scale"]), "{scales:?}");
+
+    let again = |record: &Path, out: &str| {
+        let int8 = json!({"dtype": "int8"});
+        let rules = json!({"backend": "modelopt", "mode": "static_ptq", "backend_kwargs": half,
+            "layers": [{"module_name": "*", "weights": int8, "activations": int8}]});
+        let mut job = local_job(&graphs.path("loud.onnx"), &rules);
+        job.inputs.calibration = Some(data(record));
+        (run_local(&job, &graphs.path(out)).unwrap(), fs::read(graphs.path(out).join("model.onnx")).unwrap())
+    };
+    let record = out.join("calibration.json");
+    let (report, bytes) = again(&record, "reused");
+    assert_eq!(report["preparation"]["beyond_half"], kept);
+    assert!(bytes == fs::read(out.join("model.onnx")).unwrap());
+    let mut older: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    older.as_object_mut().unwrap().remove("float32").unwrap();
+    fs::write(&record, older.to_string()).unwrap();
+    let (report, _) = again(&record, "older");
+    assert_eq!(report["preparation"]["beyond_half"], json!([]));
+    assert!(codes(&report).contains(&"half_not_checked".to_owned()), "{:#}", report["warnings"]);
 }
 
 #[test]

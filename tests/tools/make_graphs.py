@@ -7,7 +7,8 @@ tied.onnx: one constant read by two MatMuls, and one read by a MatMul and a Gath
 ReduceMean's axes as an attribute. concat.onnx: a Concat of two quantized tensors. branch.onnx: a MatMul in a branch. single.onnx:
 operators that have no f16 form, and one that takes an f32 input beside f16 ones. named-domain.onnx: FIXTURE with ONNX's own
 domain spelled out. products.onnx: MatMul and Gemm in their forms, the last two of one constant, and one Gemm with a factor. ragged.onnx:
-a product that sums over 80. tables.onnx: tables whose rows are picked, one twice, one of f16, and a narrow one. bare-*.onnx: a node without inputs and one without outputs. Prints nothing but {}.
+a product that sums over 80. tables.onnx: tables whose rows are picked, one twice, one of f16, and a narrow one. loud.onnx: convolutions
+and pooling of which some give values beyond f16's range. bare-*.onnx: a node without inputs and one without outputs. Prints nothing but {}.
 """
 
 import os
@@ -75,6 +76,12 @@ save("concat.onnx", [
     conv("c", "w3", "y"), conv("a", "w4", "z"),
 ], {"w1": weights(16, 16, 3, 3), "w2": weights(16, 16, 3, 3) * 4, "w3": weights(16, 32, 3, 3), "w4": weights(16, 16, 3, 3)},
      [value("x", "n", 16, 8, 8)], [value("y", "n", 16, 8, 8), value("z", "n", 16, 8, 8)])
+save("loud.onnx", [
+    conv("x", "w1", "big"), helper.make_node("Relu", ["big"], ["loud"], "act"),
+    helper.make_node("MaxPool", ["loud"], ["p"], "pool", kernel_shape=[2, 2], strides=[2, 2]), conv("p", "w2", "t"),
+    helper.make_node("Mul", ["t", "down"], ["s"], "lower"), conv("s", "w3", "y"),
+], {"w1": weights(16, 16, 3, 3) * 40000, "w2": weights(16, 16, 3, 3), "w3": weights(16, 16, 3, 3), "down": np.array(2e-5, np.float32)},
+     [value("x", "n", 16, 8, 8)], [value("y", "n", 16, 4, 4), value("loud", "n", 16, 8, 8)])
 branch = lambda name, w: helper.make_graph(
     [helper.make_node("MatMul", ["h", w], [f"{name}_out"], f"{name}_fc")], name, [], [value(f"{name}_out", "n", 32)])
 save("branch.onnx", [

@@ -65,7 +65,8 @@ pub(super) fn observe(
     })?;
     let tensors = watched.keys().cloned().zip(slots.each(|statistics| statistics.clone())).collect();
     let mask_input = mask.map(str::to_owned);
-    let record = Record { version: VERSION, random: opened.options.random, mask_input, samples, tensors };
+    let random = opened.options.random;
+    let record = Record { version: VERSION, random, mask_input, samples, tensors, float32: BTreeMap::new() };
     if let Some(kept) = kept {
         kept.write(&record);
     }

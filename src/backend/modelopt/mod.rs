@@ -9,6 +9,7 @@ mod constants;
 mod cpu;
 mod data;
 mod dynamic;
+mod float16;
 mod linear;
 mod mask;
 mod opened;

@@ -27,6 +27,7 @@ use crate::{
 pub(super) struct Opened {
     /// The model as it came.
     pub(super) path: PathBuf,
+    spec: QuantizeSpec,
     /// The model that is quantized.
     pub(super) model: Model,
     pub(super) preparation: Preparation,
@@ -70,12 +71,31 @@ impl Planned {
 impl Opened {
     /// Reads and prepares a model, and resolves the rules against it.
     pub(super) fn new(spec: &QuantizeSpec, model: &Path) -> Result<Self, BackendError> {
+        Self::prepared(spec, model, Options::new(spec), BTreeSet::new())
+    }
+
+    /// The same job with the graph left in f32.
+    pub(super) fn in_f32(&self) -> Result<Self, BackendError> {
+        Self::prepared(&self.spec, &self.path, self.options.in_f32(), BTreeSet::new())
+    }
+
+    /// Prepares the model anew, and plans it: what gives or reads these tensors of the f32 graph stays in f32.
+    pub(super) fn keep_in_f32(&mut self, beyond: BTreeSet<String>) -> Result<(), BackendError> {
+        *self = Self::prepared(&self.spec, &self.path, self.options.clone(), beyond)?;
+        Ok(())
+    }
+
+    fn prepared(
+        spec: &QuantizeSpec,
+        model: &Path,
+        options: Options,
+        beyond: BTreeSet<String>,
+    ) -> Result<Self, BackendError> {
         let path = model.to_owned();
         let mut model = Model::read(&path)?;
-        let options = Options::new(spec);
         let half =
             options.to_half || model.graph().initializers().any(|t| t.data_type == Some(FloatFormat::F16.onnx()));
-        let preparation = prepare::prepare(&mut model, Options::needed_opset(spec, half), &options)?;
+        let preparation = prepare::prepare(&mut model, Options::needed_opset(spec, half), &options, beyond)?;
         let placement = options.placement;
         let mut planned = Planned::new(spec, &options, model.graph())?;
         if placement.pads_channels && stem::pad(model.graph_mut(), &planned.sites, &planned.candidates) > 0 {
@@ -87,9 +107,26 @@ impl Opened {
             Symmetry::Asymmetric if !placement.is_unsigned() => resolved.objections.push(needs_zero(spec, placement)),
             Symmetry::Auto | Symmetry::Asymmetric => {}
         }
+        if placement.strongly_typed && options.in_f32_by_default && sites.iter().any(QdqSite::is_f32) {
+            resolved.warnings.push(Warning::new(WarningCode::Float32OutsidePairs, FLOAT32_OUTSIDE_PAIRS));
+        }
         let joined = placement.joined(model.graph(), &sites);
         let layers = nodes.iter().enumerate().filter_map(|(layer, node)| Some(((*node)?, layer))).collect();
-        Ok(Opened { path, model, preparation, candidates, nodes, layers, sites, numbers, joined, resolved, options })
+        let spec = spec.clone();
+        Ok(Opened {
+            path,
+            spec,
+            model,
+            preparation,
+            candidates,
+            nodes,
+            layers,
+            sites,
+            numbers,
+            joined,
+            resolved,
+            options,
+        })
     }
 
     /// The batch of a model that takes but one.
@@ -107,9 +144,6 @@ impl Opened {
         self.candidate(layer).is_some() || inventory::is_compute(&plan.op_type) || plan.decision == Decision::Quantize
     }
 
-        if placement.strongly_typed && options.in_f32_by_default && sites.iter().any(QdqSite::is_f32) {
-            resolved.warnings.push(Warning::new(WarningCode::Float32OutsidePairs, FLOAT32_OUTSIDE_PAIRS));
-        }
     fn candidate(&self, layer: usize) -> Option<&Candidate> {
         self.candidates.get(layer)?.as_ref()
     }
@@ -136,6 +170,10 @@ impl Opened {
     }
 }
 
+/// What a user of a runtime that goes by the graph's types should know of one in f32.
+const FLOAT32_OUTSIDE_PAIRS: &str = "TensorRT 11, or 10 with --stronglyTyped, computes what is outside the Q/DQ pairs in \
+    FP32, as the graph says; `high_precision_dtype: fp16` makes it FP16";
+
 /// The objection to zero points where the runtime knows none.
 fn needs_zero(spec: &QuantizeSpec, placement: &Placement) -> Objection {
     let message =
@@ -143,7 +181,3 @@ fn needs_zero(spec: &QuantizeSpec, placement: &Placement) -> Objection {
     Objection::new(spec.at("backend_kwargs/activations"), ObjectionCode::OptionConflict, message)
         .hint("leave `activations` out, or choose placement `onnxruntime` or `openvino`")
 }
-/// What a user of a runtime that goes by the graph's types should know of one in f32.
-const FLOAT32_OUTSIDE_PAIRS: &str = "TensorRT 11, or 10 with --stronglyTyped, computes what is outside the Q/DQ pairs in \
-    FP32, as the graph says; `high_precision_dtype: fp16` makes it FP16";
-

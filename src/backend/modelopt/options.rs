@@ -201,6 +201,11 @@ impl Options {
         }
     }
 
+    /// The same with the graph left in f32.
+    pub(super) fn in_f32(&self) -> Self {
+        Options { to_half: false, ..self.clone() }
+    }
+
     /// How many layers are tried alone.
     pub(super) fn sensitivity_layers(&self, evaluated: bool) -> usize {
         const DEFAULT: usize = 8;

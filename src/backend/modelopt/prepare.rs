@@ -1,5 +1,7 @@
 //! Changing the graph ahead of planning: the operators' version, constants, BatchNormalization.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::options::Options;
@@ -27,12 +29,23 @@ pub(super) struct Preparation {
     pub(super) high_precision_kept: Vec<(String, String)>,
     /// Constants with values beyond f16's range, which became its largest.
     pub(super) clipped_to_half: Vec<String>,
+    /// Of the nodes that stay in f32, the ones of which calibration saw values near the end of f16's range.
+    pub(super) beyond_half: Vec<String>,
+    /// The tensors of the f32 graph that become f16, or are given by nodes that stay.
+    #[serde(skip)]
+    pub(super) float_tensors: BTreeSet<String>,
     /// Constants that have a copy for each way of quantizing them.
     pub(super) constants_duplicated: Vec<String>,
 }
 
-/// Carries the model to a version of ONNX's operators that can say `opset`, and folds what is asked for.
-pub(super) fn prepare(model: &mut Model, opset: i64, options: &Options) -> Result<Preparation, BackendError> {
+/// Carries the model to a version of ONNX's operators that can say `opset`, and folds what is asked for. f16 does not hold the
+/// values of the tensors in `beyond`.
+pub(super) fn prepare(
+    model: &mut Model,
+    opset: i64,
+    options: &Options,
+    beyond: BTreeSet<String>,
+) -> Result<Preparation, BackendError> {
     let before = model.opset();
     let wanted = PassOptions {
         opset,
@@ -40,6 +53,7 @@ pub(super) fn prepare(model: &mut Model, opset: i64, options: &Options) -> Resul
         fold_batch_norms: options.fold_batch_norm,
         fold_pads: options.placement.is_unsigned(),
         float16: options.to_half,
+        beyond_float16: beyond,
     };
     let changes = run_passes(model, &wanted)?;
     Ok(Preparation {
@@ -50,6 +64,8 @@ pub(super) fn prepare(model: &mut Model, opset: i64, options: &Options) -> Resul
         pads_folded: changes.pads_folded,
         high_precision_kept: changes.stays_f32,
         clipped_to_half: changes.clipped_to_float16,
+        beyond_half: changes.beyond_float16,
+        float_tensors: changes.float_tensors,
         ..Preparation::default()
     })
 }
@@ -70,6 +86,11 @@ impl Preparation {
                 WarningCode::ClippedToHalf,
                 format!("constants beyond f16's range became its largest number: {names}"),
             );
+        }
+        if !self.beyond_half.is_empty() {
+            let names = few(&self.beyond_half);
+            let message = format!("calibration saw values near the end of f16's range, so these stay in f32: {names}");
+            control.warn(WarningCode::KeptInFloat32, message);
         }
     }
 }

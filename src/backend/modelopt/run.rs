@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{calibrate, data::Data, opened::Opened, rewrite};
+use super::{calibrate, data::Data, float16, opened::Opened, rewrite};
 use crate::{
     backend::{
         BackendError, Outcome, Prediction, Prepared, RunInputs,
@@ -42,29 +42,37 @@ impl Prepared for Opened {
     }
 
     fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
-        self.preparation.tell(control);
         let earlier = inputs.calibration.as_ref().map(|source| calibrate::earlier(&source.path)).transpose()?.flatten();
         let source = inputs.calibration.as_ref().filter(|_| earlier.is_none());
         let calibration = source.map(|source| evaluate::open(source).map(|data| (source, data))).transpose()?;
         let held_out = calibration.as_ref().map(|(source, data)| {
             (*source, data, Split::new(source, data, inputs.evaluation.is_none(), self.fixed_batch()))
         });
+        let floats = match &held_out {
+            Some((source, data, split)) => {
+                float16::observe(self, (source, data, &split.calibration), inputs, out, control)?
+            }
+            None => None,
+        };
+        float16::keep_in_f32(self, floats.as_ref(), earlier.as_ref(), control)?;
+        self.preparation.tell(control);
         let watched = self.watched();
-        let mut predicted = None;
+        let mut predicted = floats.as_ref().map(|floats| floats.peak);
         let observed = match &held_out {
             _ if watched.is_empty() => None,
             Some((source, data, split)) => {
                 let (batch, peak) = memory::fit(&self.model, data, source.batch_size, &inputs.engine, control)?;
-                predicted = Some(peak);
+                predicted = predicted.max(Some(peak));
                 Some(Data::Given { source, data, samples: split.calibration.clone(), batch })
             }
             None => self.options.random.then_some(Data::Random),
         };
-        let engine_used = observed.is_some();
+        let engine_used = observed.is_some() || floats.is_some();
         let record = match observed {
             Some(data) => Some(calibrate::observe(self, &watched, &data, inputs, out, control)?),
             None => earlier,
         };
+        let record = float16::join(record, floats);
         let mut rewritten = rewrite::rewrite(self, record.as_ref(), inputs, out, control)?;
         self.preparation.constants_duplicated = std::mem::take(&mut rewritten.copied);
         let compared = Compared {

@@ -209,7 +209,9 @@ fn uri(input: &[u8]) {
 fn record() -> Vec<u8> {
     let tensors =
         [("x".to_owned(), Statistics::new(Keep::Signs)), ("y".to_owned(), Statistics::new(Keep::Range))].into();
-    json!(Record { version: VERSION, random: false, mask_input: None, samples: 2, tensors }).to_string().into_bytes()
+    let float32 = Default::default();
+    let record = Record { version: VERSION, random: false, mask_input: None, samples: 2, tensors, float32 };
+    json!(record).to_string().into_bytes()
 }
 
 fn calibration(input: &[u8], scratch: &Path) {

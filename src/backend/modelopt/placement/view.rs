@@ -18,7 +18,9 @@ pub(super) struct View<'a> {
     nodes: &'a [Option<NodeId>],
     /// The layer of each node.
     layers: BTreeMap<NodeId, usize>,
-    /// The format of tensors that no weight tells the format of.
+    /// The element types of tensors, as far as the graph tells.
+    types: BTreeMap<String, i32>,
+    /// The format of tensors that nothing tells the format of.
     format: FloatFormat,
 }
 
@@ -31,7 +33,7 @@ impl<'a> View<'a> {
     ) -> Self {
         let format = candidates.iter().flatten().map(|candidate| candidate.format).max().unwrap_or(FloatFormat::F32);
         let layers = nodes.iter().enumerate().filter_map(|(layer, node)| Some(((*node)?, layer))).collect();
-        View { graph, plan, candidates, nodes, layers, format }
+        View { graph, plan, candidates, nodes, layers, types: graph.carried_types(), format }
     }
 
     /// The layers that are to be quantized, in the order of the plan.
@@ -69,11 +71,18 @@ impl<'a> View<'a> {
         (self.is_quantized(layer) && self.activations(layer).is_some()).then_some(layer)
     }
 
+    /// The format of what a layer reads or gives.
+    fn format(&self, layer: usize, tensor: &str) -> FloatFormat {
+        let of_weight = self.candidate(layer).map(|candidate| candidate.format);
+        let of_tensor = || FloatFormat::from_onnx(*self.types.get(tensor)?);
+        of_weight.or_else(of_tensor).unwrap_or(self.format)
+    }
+
     /// A pair before one of a layer's inputs; `None` if the input is left out, or is not to be quantized.
     pub(super) fn site(&self, layer: usize, input: usize) -> Option<QdqSite> {
         let node = self.node(layer)?;
         let tensor = self.graph.name(self.graph.input(node, input)?).to_owned();
-        let format = self.candidate(layer).map_or(self.format, |candidate| candidate.format);
+        let format = self.format(layer, &tensor);
         let dtype = self.activations(layer)?;
         Some(QdqSite { layer, uses: vec![Use { node, input }], tensor, format, dtype, kind: SiteKind::Input })
     }
@@ -86,9 +95,10 @@ impl<'a> View<'a> {
         uses: Vec<Use>,
         scale_of: Option<String>,
     ) -> Option<QdqSite> {
-        let format = self.candidate(layer).map_or(self.format, |candidate| candidate.format);
+        let tensor = self.graph.name(tensor).to_owned();
+        let format = self.format(layer, &tensor);
         let dtype = self.activations(layer)?;
         let kind = SiteKind::Behind { asymmetric: true, scale_of };
-        Some(QdqSite { layer, uses, tensor: self.graph.name(tensor).to_owned(), format, dtype, kind })
+        Some(QdqSite { layer, uses, tensor, format, dtype, kind })
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Graph, NodeId, TensorId};
-use crate::model::onnx::op::ResultType;
+use crate::{
+    model::onnx::{int_attribute, op::ResultType},
+    numeric::FloatFormat,
+};
 
 impl Graph {
     /// The first node before a tensor that does more than pass values on.
@@ -57,16 +60,26 @@ impl Graph {
         ordered
     }
 
-    /// [`Graph::declared_types`], carried along the nodes whose result has the type of an input.
+    /// [`Graph::declared_types`], carried along the nodes whose results have the type of an input.
     pub fn carried_types(&self) -> BTreeMap<String, i32> {
         let mut types = self.declared_types();
         let constants = self.initializers().filter_map(|tensor| Some((tensor.name.clone()?, tensor.data_type?)));
         types.extend(constants);
         for id in self.producers_first() {
-            let ResultType::Like(input) = self.facts(id).result else { continue };
-            let input = self.input(id, input).and_then(|input| types.get(self.name(input)).copied());
-            if let (Some(output), Some(element)) = (self.output(id, 0), input) {
-                types.entry(self.name(output).to_owned()).or_insert(element);
+            let element = match (self.op(id), self.facts(id).result) {
+                // Of the types that a Cast names, only floats are told: that is what readers are chosen by.
+                (Some("Cast"), _) => int_attribute(self.node(id), "to")
+                    .and_then(|to| i32::try_from(to).ok())
+                    .filter(|&to| FloatFormat::from_onnx(to).is_some()),
+                (_, ResultType::Like(input)) => {
+                    self.input(id, input).and_then(|input| types.get(self.name(input)).copied())
+                }
+                _ => None,
+            };
+            let Some(element) = element else { continue };
+            let outputs = self.node(id).output.iter().take(self.facts(id).float_outputs);
+            for output in outputs.filter(|name| !name.is_empty()) {
+                types.entry(output.clone()).or_insert(element);
             }
         }
         types
@@ -104,6 +117,26 @@ mod tests {
             .node("Sigmoid", &["t"], &["s"])
             .node("Mul", &["s", "t"], &["y"])
             .build()
+    }
+
+    #[test]
+    fn a_cast_to_a_float_tells_its_type_to_what_follows() {
+        let cast = |to| {
+            let graph = GraphBuilder::new().node("Cast", &["i"], &["c"]).int("to", to).node("Relu", &["c"], &["r"]);
+            graph.build().carried_types().get("r").copied()
+        };
+        assert_eq!([1, 10, 7].map(cast), [Some(1), Some(10), None]);
+    }
+
+    #[test]
+    fn every_result_has_the_type_of_an_input_save_positions() {
+        let graph = GraphBuilder::new()
+            .input("x", &[4])
+            .node("Split", &["x"], &["a", "b"])
+            .node("TopK", &["b", "k"], &["v", "i"])
+            .build();
+        let types = graph.carried_types();
+        assert_eq!(["a", "b", "v", "i"].map(|name| types.get(name).copied()), [Some(1), Some(1), Some(1), None]);
     }
 
     #[test]

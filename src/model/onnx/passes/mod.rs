@@ -47,8 +47,14 @@ mod tests {
     #[test]
     fn each_pass_works_on_what_the_one_before_left() {
         let mut model = model();
-        let all =
-            PassOptions { opset: 17, fold_constants: true, fold_batch_norms: true, fold_pads: true, float16: true };
+        let all = PassOptions {
+            opset: 17,
+            fold_constants: true,
+            fold_batch_norms: true,
+            fold_pads: true,
+            float16: true,
+            ..PassOptions::default()
+        };
         let changes = run_passes(&mut model, &all).unwrap();
         assert_eq!((changes.constants_folded, changes.batch_norms_folded), (vec!["t".into()], vec!["y".into()]));
         assert_eq!(model.opset(), 17);

@@ -1,5 +1,7 @@
 //! What a pass is: [`Pass`].
 
+use std::collections::BTreeSet;
+
 use crate::model::onnx::{Model, OnnxError};
 
 /// A change of a whole graph that keeps what it computes.
@@ -12,7 +14,7 @@ pub struct Pass {
 }
 
 /// What is asked of the passes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PassOptions {
     /// The least version of ONNX's operators.
     pub opset: i64,
@@ -24,6 +26,8 @@ pub struct PassOptions {
     pub fold_pads: bool,
     /// Whether f32 becomes f16.
     pub float16: bool,
+    /// Tensors whose values f16 does not hold: the nodes that give or read them stay in f32.
+    pub beyond_float16: BTreeSet<String>,
 }
 
 /// What the passes changed.
@@ -39,6 +43,10 @@ pub struct PassChanges {
     pub pads_folded: Vec<String>,
     /// Nodes that stay in f32 where the rest became f16: name and operator.
     pub stays_f32: Vec<(String, String)>,
+    /// Of these, by name, the ones that could be f16 if it held their values.
+    pub beyond_float16: Vec<String>,
+    /// The f32 tensors that nodes give or that are fed, by their names before anything became f16.
+    pub float_tensors: BTreeSet<String>,
     /// Constants with finite values that f16 does not reach, which became its largest.
     pub clipped_to_float16: Vec<String>,
 }

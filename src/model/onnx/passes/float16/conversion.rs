@@ -10,42 +10,51 @@ use crate::model::onnx::{
 };
 
 /// A graph on its way, and what is known of its tensors so far.
-pub(super) struct Conversion {
+pub(super) struct Conversion<'a> {
     names: Names,
+    /// Tensors whose values f16 does not hold.
+    beyond: &'a BTreeSet<String>,
     /// Tensors that are f16 now.
     pub(super) floats: BTreeSet<String>,
-    /// Inputs and constants that are f32 still.
+    /// Inputs, constants and results that are f32 still.
     pub(super) singles: BTreeSet<String>,
     /// f32 tensors to their f16 twins.
-    pub(super) half_of: BTreeMap<String, String>,
+    half_of: BTreeMap<String, String>,
     /// The other way round.
     single_of: BTreeMap<String, String>,
     /// The nodes so far.
     pub(super) nodes: Vec<NodeProto>,
     /// Nodes that stay in f32: name and operator.
     pub(super) stays_f32: Vec<(String, String)>,
+    /// Of these, by name, the ones that give or read what f16 does not hold.
+    pub(super) kept_by_range: Vec<String>,
+    /// Inputs and results that are f32 in the graph as it came.
+    pub(super) activations: BTreeSet<String>,
     /// Constants with finite values that f16 does not reach, which became its largest.
     pub(super) clipped: Vec<String>,
 }
 
-impl Conversion {
-    /// Before the first node; `names` are those in use.
-    pub(super) fn new(names: Names) -> Self {
+impl<'a> Conversion<'a> {
+    /// Before the first node; `names` are those in use, `beyond` tensors whose values f16 does not hold.
+    pub(super) fn new(names: Names, beyond: &'a BTreeSet<String>) -> Self {
         Conversion {
             names,
+            beyond,
             floats: BTreeSet::new(),
             singles: BTreeSet::new(),
             half_of: BTreeMap::new(),
             single_of: BTreeMap::new(),
             nodes: Vec::new(),
             stays_f32: Vec::new(),
+            kept_by_range: Vec::new(),
+            activations: BTreeSet::new(),
             clipped: Vec::new(),
         }
     }
 
-    /// A name not in use yet.
-    pub(super) fn claim(&mut self, wanted: &str) -> String {
-        self.names.claim(wanted)
+    /// Whether a node gives or reads what f16 does not hold.
+    pub(super) fn is_beyond(&self, node: &NodeProto) -> bool {
+        node.input.iter().chain(&node.output).any(|name| self.beyond.contains(name))
     }
 
     fn cast(&mut self, from: &str, name: &str, to: i32) -> String {
@@ -55,7 +64,7 @@ impl Conversion {
     }
 
     /// A Cast that gives a tensor of this name.
-    pub(super) fn cast_to(&mut self, from: &str, output: &str, to: i32) {
+    fn cast_to(&mut self, from: &str, output: &str, to: i32) {
         let mut node = new_node("Cast", "", vec![from.to_owned()], output);
         node.attribute.push(attribute_int("to", i64::from(to)));
         self.nodes.push(node);
@@ -73,6 +82,7 @@ impl Conversion {
             if tensor.elem_type == Some(data_type::FLOAT) && !constants.contains(name) {
                 let cast = self.cast(name, &format!("{name}.half"), data_type::FLOAT16);
                 self.twins(name.clone(), cast);
+                self.activations.insert(name.clone());
             }
         }
     }
@@ -88,8 +98,9 @@ impl Conversion {
     pub(super) fn constants(&mut self, graph: &mut GraphProto, nodes: &[NodeProto]) {
         let (mut wanted_single, mut wanted_half) = (BTreeSet::new(), BTreeSet::new());
         for node in nodes {
-            let facts = OpFacts::of(node.op_type.as_deref().unwrap_or_default());
-            let (single, half): (Vec<_>, Vec<_>) = node.input.iter().enumerate().partition(|(at, _)| facts.is_f32(*at));
+            let (facts, beyond) = (OpFacts::of(node.op_type.as_deref().unwrap_or_default()), self.is_beyond(node));
+            let (single, half): (Vec<_>, Vec<_>) =
+                node.input.iter().enumerate().partition(|(at, _)| beyond || facts.is_f32(*at));
             wanted_single.extend(single.into_iter().map(|(_, input)| input.clone()));
             wanted_half.extend(half.into_iter().map(|(_, input)| input.clone()));
         }
@@ -130,6 +141,16 @@ impl Conversion {
         let single = self.cast(&name, &format!("{name}.single"), data_type::FLOAT);
         self.single_of.insert(name, single.clone());
         single
+    }
+
+    /// The f16 copy of an f32 tensor.
+    pub(super) fn half(&mut self, name: String) -> String {
+        if let Some(half) = self.half_of.get(&name) {
+            return half.clone();
+        }
+        let half = self.cast(&name, &format!("{name}.half"), data_type::FLOAT16);
+        self.twins(name, half.clone());
+        half
     }
 
     /// Outputs are f32 again, under their own names.

@@ -1,11 +1,13 @@
 //! Carrying a model from f32 to f16: constants and what is computed from them, its inputs and outputs kept as they are.
 //!
-//! Operators that have no f16 form in ONNX stay in f32, between casts. Types follow from the constants, the inputs and
+//! Operators that have no f16 form in ONNX, and those whose values f16 does not hold, stay in f32, between casts. Types follow from the constants, the inputs and
 //! what the graph says of its tensors, and are carried along the nodes.
 
 mod conversion;
 mod nodes;
 mod values;
+
+use std::collections::BTreeSet;
 
 use self::conversion::Conversion;
 use super::pass::{Pass, PassChanges, PassOptions};
@@ -18,16 +20,14 @@ pub(super) const PASS: Pass = Pass { name: "float16", run };
 
 fn run(model: &mut Model, options: &PassOptions, changes: &mut PassChanges) -> Result<(), OnnxError> {
     if options.float16 {
-        (changes.stays_f32, changes.clipped_to_float16) = to_float16(model.graph_mut())?;
+        to_float16(model.graph_mut(), &options.beyond_float16, changes)?;
     }
     Ok(())
 }
 
-/// Nodes that stay in f32 (name and operator), and constants with finite values that f16 does not reach.
-type Notes = (Vec<(String, String)>, Vec<String>);
-
-/// Carries a graph to f16. An error names a node with a graph of its own, or of a domain that is not ONNX's.
-fn to_float16(graph: &mut Graph) -> Result<Notes, OnnxError> {
+/// Carries a graph to f16, save what gives or reads the tensors in `beyond`. An error names a node with a graph of its own, or
+/// of a domain that is not ONNX's.
+fn to_float16(graph: &mut Graph, beyond: &BTreeSet<String>, changes: &mut PassChanges) -> Result<(), OnnxError> {
     for id in graph.nodes() {
         let node = graph.node(id);
         let reason = match (inner_graphs(node).next(), graph.op(id)) {
@@ -39,7 +39,7 @@ fn to_float16(graph: &mut Graph) -> Result<Notes, OnnxError> {
         return Err(OnnxError::Float16 { node: node_name(node), op_type, reason });
     }
     let (mut proto, declared) = (graph.to_proto(), graph.declared_types());
-    let mut conversion = Conversion::new(graph.names().clone());
+    let mut conversion = Conversion::new(graph.names().clone(), beyond);
     conversion.inputs(&proto);
     proto.node.clear();
     // What is known of types is carried along from producers to readers, and a file may have them in any order.
@@ -55,9 +55,13 @@ fn to_float16(graph: &mut Graph) -> Result<Notes, OnnxError> {
             tensor.elem_type = Some(data_type::FLOAT16);
         }
     }
+    changes.stays_f32 = conversion.stays_f32;
+    changes.beyond_float16 = conversion.kept_by_range;
+    changes.clipped_to_float16 = conversion.clipped;
+    changes.float_tensors = conversion.activations;
     proto.node = conversion.nodes;
     *graph = Graph::new(proto)?;
-    Ok((conversion.stays_f32, conversion.clipped))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -68,10 +72,20 @@ mod tests {
         testing::{GraphBuilder, constants, floats, lines},
     };
 
+    /// Nodes that stay in f32, and constants that were clipped.
+    type Notes = (Vec<(String, String)>, Vec<String>);
+
     fn carried(builder: GraphBuilder) -> (Graph, Notes) {
-        let mut graph = builder.build();
-        let notes = to_float16(&mut graph).unwrap();
-        (graph, notes)
+        let (graph, changes) = carried_but(builder, &[]);
+        (graph, (changes.stays_f32, changes.clipped_to_float16))
+    }
+
+    /// Carries a graph with tensors whose values f16 does not hold.
+    fn carried_but(builder: GraphBuilder, beyond: &[&str]) -> (Graph, PassChanges) {
+        let (mut graph, mut changes) = (builder.build(), PassChanges::default());
+        let beyond = beyond.iter().map(|&name| name.to_owned()).collect();
+        to_float16(&mut graph, &beyond, &mut changes).unwrap();
+        (graph, changes)
     }
 
     fn element(graph: &Graph, name: &str) -> Option<i32> {
@@ -110,13 +124,69 @@ mod tests {
         assert_eq!(stays, [("r".to_owned(), "Range".to_owned())]);
         let expected = [
             "Cast(x) -> x.half",
-            "Range(x, limit, step) -> r.single",
-            "Cast(r.single) -> r",
-            "Neg(r) -> y.half",
+            "Range(x, limit, step) -> r",
+            "Cast(r) -> r.half",
+            "Neg(r.half) -> y.half",
             "Cast(y.half) -> y",
         ];
         assert_eq!(lines(&graph), expected);
         assert_eq!(element(&graph, "limit"), Some(data_type::FLOAT));
+    }
+
+    #[test]
+    fn between_nodes_that_stay_in_f32_nothing_is_cast() {
+        let builder = GraphBuilder::new()
+            .input("x", &[2])
+            .floats("up", &[], &[1e6])
+            .node("Mul", &["x", "up"], &["big"])
+            .node("Relu", &["big"], &["loud"])
+            .node("Div", &["loud", "up"], &["small"])
+            .node("Neg", &["small"], &["y"])
+            .output("loud", &[2])
+            .output("y", &[2]);
+        let (graph, changes) = carried_but(builder.clone(), &["big", "loud"]);
+        let expected = [
+            "Cast(x) -> x.half",
+            "Mul(x, up) -> big",
+            "Relu(big) -> loud",
+            "Div(loud, up) -> small",
+            "Cast(small) -> small.half",
+            "Neg(small.half) -> y.half",
+            "Cast(y.half) -> y",
+        ];
+        assert_eq!(lines(&graph), expected);
+        assert_eq!((element(&graph, "up"), &changes.clipped_to_float16), (Some(data_type::FLOAT), &vec![]));
+        assert_eq!(changes.beyond_float16, ["big", "loud", "small"]);
+        let (_, all) = carried_but(builder, &[]);
+        let floats = ["big", "loud", "small", "x", "y"].map(str::to_owned);
+        assert_eq!((all.float_tensors, all.beyond_float16), (floats.into(), vec![]));
+    }
+
+    #[test]
+    fn of_a_node_that_stays_in_f32_only_what_is_float_is_cast() {
+        let builder = GraphBuilder::new()
+            .ints("n", &[4])
+            .ints("k", &[1])
+            .node("Cast", &["n"], &["big"])
+            .int("to", i64::from(data_type::FLOAT))
+            .node("TopK", &["big", "k"], &["v", "i"])
+            .node("Gather", &["v", "i"], &["g"])
+            .node("ConstantOfShape", &["n"], &["c"])
+            .node("Add", &["g", "c"], &["y"])
+            .output("y", &[1]);
+        let (graph, _) = carried_but(builder, &["big", "c"]);
+        let expected = [
+            "Cast(n) -> big",
+            "TopK(big, k) -> v, i",
+            "ConstantOfShape(n) -> c",
+            "Cast(v) -> v.half",
+            "Gather(v.half, i) -> g",
+            "Cast(g) -> g.single",
+            "Add(g.single, c) -> y",
+        ];
+        let mut found = lines(&graph);
+        found.sort_by_key(|line| expected.iter().position(|expected| expected == line));
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -229,7 +299,8 @@ mod tests {
             x().node("If", &["x"], &["y"]).inner("then_branch", branch),
             x().node("Relu", &["x"], &["y"]).domain("com.microsoft"),
         ] {
-            assert!(matches!(to_float16(&mut builder.build()), Err(OnnxError::Float16 { node, .. }) if node == "y"));
+            let refused = to_float16(&mut builder.build(), &BTreeSet::new(), &mut PassChanges::default());
+            assert!(matches!(refused, Err(OnnxError::Float16 { node, .. }) if node == "y"));
         }
     }
 }

@@ -4,26 +4,31 @@ use std::collections::BTreeMap;
 
 use super::{conversion::Conversion, values};
 use crate::model::onnx::{
-    Bytes, constant_value, node_name,
+    Bytes, constant_value, int_attribute, node_name,
     op::{OpFacts, ResultType},
     proto::{AttributeProto, NodeProto, TensorProto, attribute_type, data_type},
 };
 
-impl Conversion {
+impl Conversion<'_> {
     /// Carries the next node; `declared` is what the graph says of the types of its tensors.
     pub(super) fn node(&mut self, mut node: NodeProto, declared: &BTreeMap<String, i32>) {
         let op = node.op_type.clone().unwrap_or_default();
         let facts = OpFacts::of(&op);
+        let beyond = self.is_beyond(&node);
+        let stays_f32 = facts.stays_f32 || beyond;
         let mut any_float = false;
         for (at, name) in node.input.iter_mut().enumerate() {
-            if facts.is_f32(at) {
+            if stays_f32 || facts.is_f32(at) {
                 any_float |= self.floats.contains(name) || self.singles.contains(name);
                 if self.floats.contains(name) {
                     *name = self.single(std::mem::take(name));
                 }
-            } else if let Some(half) = self.half_of.get(name) {
-                name.clone_from(half);
+            } else if self.singles.contains(name) {
+                *name = self.half(std::mem::take(name));
             }
+        }
+        if stays_f32 {
+            return self.node_in_f32(node, any_float, beyond, declared);
         }
         let float_result = match (op.as_str(), facts.result) {
             ("Cast", _) => cast_to_float16(&mut node),
@@ -33,30 +38,32 @@ impl Conversion {
             (_, ResultType::Like(input)) => self.reads_float(&node, input),
             (_, ResultType::Float | ResultType::Unknown) => self.reads_float(&node, 0),
         };
-        if !facts.stays_f32 {
-            if float_result {
-                let results = node.output.iter().take(facts.float_outputs);
-                self.floats.extend(results.filter(|name| !name.is_empty()).cloned());
-            }
-            return self.nodes.push(node);
-        }
-        self.stays_f32.push((node_name(&node), op));
-        let undeclared = match facts.result {
-            ResultType::NotFloat => false,
-            ResultType::Float => true,
-            ResultType::Like(_) | ResultType::Unknown => any_float,
-        };
-        let float = |name: &String| declared.get(name).map_or(undeclared, |&kind| kind == data_type::FLOAT);
-        let mut casts = Vec::new();
-        for output in node.output.iter_mut().filter(|name| !name.is_empty() && float(name)) {
-            let single = self.claim(&format!("{output}.single"));
-            casts.push((single.clone(), std::mem::replace(output, single)));
+        if float_result {
+            let results = node.output.iter().take(facts.float_outputs).filter(|name| !name.is_empty());
+            self.activations.extend(results.clone().cloned());
+            self.floats.extend(results.cloned());
         }
         self.nodes.push(node);
-        for (single, output) in casts {
-            self.cast_to(&single, &output, data_type::FLOAT16);
-            self.floats.insert(output);
-        }
+    }
+
+    /// Keeps a node in f32, which has f32 inputs by now; `any_float`: whether any of them is a float.
+    fn node_in_f32(&mut self, node: NodeProto, any_float: bool, beyond: bool, declared: &BTreeMap<String, i32>) {
+        let op = node.op_type.clone().unwrap_or_default();
+        let facts = OpFacts::of(&op);
+        self.kept_by_range.extend((beyond && !facts.stays_f32).then(|| node_name(&node)));
+        let undeclared = match (op.as_str(), facts.result) {
+            ("Cast" | "Constant" | "ConstantOfShape", _) => makes_f32(&node),
+            (_, ResultType::NotFloat) => false,
+            (_, ResultType::Float) => true,
+            (_, ResultType::Like(_) | ResultType::Unknown) => any_float,
+        };
+        let results = node.output.iter().take(facts.float_outputs).filter(|name| !name.is_empty());
+        let float = |name: &&String| declared.get(*name).map_or(undeclared, |&kind| kind == data_type::FLOAT);
+        let floats: Vec<String> = results.filter(float).cloned().collect();
+        self.activations.extend(floats.iter().cloned());
+        self.singles.extend(floats);
+        self.stays_f32.push((node_name(&node), op));
+        self.nodes.push(node);
     }
 
     /// Makes the f32 value of a `Constant` node f16; whether the result is f16.
@@ -80,6 +87,16 @@ impl Conversion {
     fn reads_float(&self, node: &NodeProto, at: usize) -> bool {
         node.input.get(at).is_some_and(|name| self.floats.contains(name))
     }
+}
+
+/// Whether an operator that states the type of its result makes an f32.
+fn makes_f32(node: &NodeProto) -> bool {
+    let kind = match node.op_type.as_deref() {
+        Some("Cast") => int_attribute(node, "to").and_then(|to| i32::try_from(to).ok()),
+        Some("Constant") => node.attribute.first().and_then(constant_value).and_then(|tensor| tensor.data_type),
+        _ => node.attribute.first().map_or(Some(data_type::FLOAT), |value| value.t.as_option()?.data_type),
+    };
+    kind == Some(data_type::FLOAT)
 }
 
 /// Makes a Cast to f32 one to f16; whether the result is f16.
