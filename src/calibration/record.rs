@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn one_without_either_is_written_as_it_was() {
         let tensors = [("x".to_owned(), Statistics::new(Keep::Magnitudes))].into();
-        let record = Record { version: VERSION, random: false, mask_input: None, samples: 2, tensors };
+        let record =
+            Record { version: VERSION, random: false, mask_input: None, samples: 2, tensors, float32: BTreeMap::new() };
         let json = serde_json::to_string(&record).unwrap();
         assert!(!json.contains("mask_input") && !json.contains("negative"), "{json}");
     }

@@ -9,7 +9,7 @@ use std::{
 use super::{calibrate, data::Data, opened::Opened, ranges::Watch};
 use crate::{
     backend::{BackendError, DataSource, RunInputs, graph::memory},
-    calibration::{self, Record},
+    calibration::{self, Keep, Record},
     control::{Control, Notice},
     dataset::Dataset,
     fault::WarningCode,
@@ -50,7 +50,7 @@ pub(super) fn observe(
     let types = single.model.graph().carried_types();
     // An observer takes tensors of one type: what may be another, or a sequence, is not watched.
     let is_f32 = |name: &&String| types.get(*name) == Some(&FloatFormat::F32.onnx());
-    let watch = Watch { histogram: false, format: FloatFormat::F32 };
+    let watch = Watch { keep: Keep::Range, format: FloatFormat::F32 };
     let watched: BTreeMap<String, Watch> =
         opened.preparation.float_tensors.iter().filter(is_f32).map(|name| (name.clone(), watch)).collect();
     let (batch, peak) = memory::fit(&single.model, data, source.batch_size, &inputs.engine, control)?;
