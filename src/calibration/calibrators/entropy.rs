@@ -10,7 +10,7 @@
 //! Sums over all bins before each are kept, so that a candidate costs one step for each code and not one for each bin.
 //!
 //! With a zero point a candidate is a window over the bins of both sides, cut into as many parts as there are codes, and
-//! what lies beyond is added to the bins at both its ends. Both ends are searched at once ([`super::range_search`]).
+//! what lies beyond, less than half of all, is added to the bins at both its ends. Both ends are searched at once ([`super::range_search`]).
 
 use std::ops::Range;
 
@@ -67,7 +67,10 @@ pub fn range(sides: &Sides, dtype: DType) -> Ends {
     let (negative, positive) = sums.counts.split_at(below);
     let (negative, positive) = (filled(&mut negative.iter().rev()), filled(&mut positive.iter()));
     range_search::search(&negative, &positive, dtype, |Ends { negative, positive }| {
-        sums.divergence(below - negative..below + positive, &parts)
+        let window = below - negative..below + positive;
+        // One that ends where the values begin has them all in its last bin, which is no divergence at all.
+        let inside = sums.before[window.end].count - sums.before[window.start].count;
+        if inside < sums.total / 2.0 { f64::INFINITY } else { sums.divergence(window, &parts) }
     })
 }
 
