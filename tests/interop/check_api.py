@@ -100,7 +100,7 @@ def check_python():
     events = module("api.jobs.list_events").sync(job.id, client=client, after=0)
     assert [event.seq for event in events.events] == list(range(1, len(events.events) + 1))
     report = module("api.results.get_report").sync(job.id, client=client)
-    assert report["summary"]["layers_quantized"] == 9
+    assert report["summary"]["layers_quantized"] == 8
     for artifact in job.result.artifacts:
         answer = module("api.results.download_artifact").sync_detailed(job.id, artifact.name, client=client)
         assert len(answer.content) == artifact.size, artifact
