@@ -45,7 +45,7 @@ fn a_job_is_submitted_and_followed_to_its_report() {
     browser.script("const a = document.querySelector('[name=algorithm]'); a.value = 'entropy'");
     browser.click("button[value=plan]");
     let dry = browser.wait("document.querySelector('[aria-label=\"Dry run\"]')?.innerText");
-    assert!(dry.as_str().unwrap().contains("9 of 17 layers quantized"), "{dry}");
+    assert!(dry.as_str().unwrap().contains("8 of 17 layers quantized"), "{dry}");
     browser.screenshot("form");
     browser.click("button[value=submit]");
     browser.wait("document.querySelector('.badge.succeeded') !== null && document.querySelectorAll('#result figure').length >= 4");
