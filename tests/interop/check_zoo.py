@@ -33,6 +33,24 @@ SPECS = {
 }
 
 
+LEVELS = onnxruntime.GraphOptimizationLevel
+# The tolerance of the report: fused kernels that differ by more are worth a warning.
+FAITHFUL_DB = 25
+
+
+def run(path, level, arrays):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.graph_optimization_level = 3, level
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]).run(None, arrays)
+
+
+def sqnr(exact, given):
+    """Of all float outputs together, in dB."""
+    pairs = [(a.astype("f8"), b.astype("f8")) for a, b in zip(exact, given) if a.dtype.kind == "f"]
+    noise = sum(np.square(a - b).sum() for a, b in pairs)
+    return 10 * np.log10(sum(np.square(a).sum() for a, _ in pairs) / noise) if noise else np.inf
+
+
 def has_weights(model):
     constants = {t.name for t in model.graph.initializer}
     constants |= {n.output[0] for n in model.graph.node if n.op_type == "Constant"}
@@ -74,15 +92,19 @@ def quantize(path, spec, folder):
         return ("objection" if coded else "CRASH"), last[0]
     quantized = os.path.join(out, "model.onnx")
     onnx.checker.check_model(quantized, full_check=True)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    session = onnxruntime.InferenceSession(quantized, options, providers=["CPUExecutionProvider"])
-    session.run(None, arrays)
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    report = json.load(open(os.path.join(out, "report.json")))
+    warned = {warning["code"] for warning in report["warnings"]}
+    plain = run(quantized, LEVELS.ORT_DISABLE_ALL, arrays)
+    run(quantized, LEVELS.ORT_ENABLE_BASIC, arrays)
     if "int8" in str(spec):
-        onnxruntime.InferenceSession(quantized, options, providers=["CPUExecutionProvider"]).run(None, arrays)
-    summary = json.load(open(os.path.join(out, "report.json")))["summary"]
+        db = sqnr(plain, run(quantized, LEVELS.ORT_ENABLE_ALL, arrays))
+        if db < FAITHFUL_DB and "fused_kernels_inexact" not in warned:
+            return "BROKEN", f"the default session is {db:.1f} dB from the plain one, and no warning says so"
+    latency, for_cpu = report["latency"], spec.get("backend_kwargs", {}).get("placement") in ("onnxruntime", "openvino")
+    slower = for_cpu and latency and latency["after_ms"] > 1.05 * latency["before_ms"]
+    if slower and "slower_than_original" not in warned:
+        return "BROKEN", f"slower than the original, and no warning says so: {latency}"
+    summary = report["summary"]
     return "quantized", f"{summary['layers_quantized']} layers, {summary['output_sqnr_db'] or float('inf'):.1f} dB"
 
 
