@@ -47,6 +47,12 @@ pub enum RecordError {
         /// What the parser says.
         reason: String,
     },
+    /// It has the ranges alone.
+    #[error("it has no histograms, which algorithm `{algorithm}` needs: it is of a job whose algorithm needed none")]
+    NoHistograms {
+        /// The algorithm that is asked for.
+        algorithm: &'static str,
+    },
     /// It is of another version.
     #[error("it has version {found}, this ptqd reads {VERSION}")]
     Version {

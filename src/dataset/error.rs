@@ -83,6 +83,9 @@ pub enum DatasetError {
     /// The labels are not one integer for each sample.
     #[error("the labels `{array}` have shape {shape}; they need to be integers, one for each sample")]
     Labels { array: String, shape: Shape },
+    /// What is to say where samples are padded says something else.
+    #[error("`{array}` has values besides 0 and 1, so it does not tell what is padding")]
+    Mask { array: String },
 }
 
 impl Fault for DatasetError {
@@ -120,6 +123,7 @@ impl Fault for DatasetError {
                 .hint("data is a .npz, .npy or .safetensors file, a folder of them, or a folder of .png and .jpg"),
             DatasetError::NoSuchArray { .. } => DatasetArrayMissing.plain(),
             DatasetError::Labels { .. } => DatasetLabelsInvalid.plain(),
+            DatasetError::Mask { .. } => DatasetMaskInvalid.plain(),
         }
     }
 }

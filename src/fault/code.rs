@@ -58,6 +58,8 @@ codes! {
         DatasetImageInvalid("dataset_image_invalid", "Set `preprocess.resize` and `preprocess.crop`, so that all images end alike.", FaultKind::Invalid);
         /// The data has no array for an input of the model.
         DatasetInputMissing("dataset_input_missing", "Save an array under the input's name.", FaultKind::Invalid);
+        /// The input that is to say what is padding has values besides 0 and 1.
+        DatasetMaskInvalid("dataset_mask_invalid", "Name an input that is 1 for tokens and 0 for padding in `calibration.mask_input`, or `none`.", FaultKind::Invalid);
         /// The labels are not one integer for each sample.
         DatasetLabelsInvalid("dataset_labels_invalid", "Save the labels as int64 of shape `[samples]`.", FaultKind::Invalid);
         /// A value of the data is NaN or infinite.

@@ -61,6 +61,8 @@ pub enum ScaleRule {
     AmaxOverHalfRange,
     /// `(max − min) / n`, where `n` is the number of codes less one: 255 or 15; the zero point makes 0 exact.
     RangeOverSteps,
+    /// The same without a least scale: that of activations, which may all be small.
+    RangeOverStepsOfAny,
 }
 
 impl ScaleRule {
@@ -71,7 +73,7 @@ impl ScaleRule {
             ScaleRule::AmaxOverMax => spec.max,
             ScaleRule::AmaxOver63 => 63.0,
             ScaleRule::AmaxOverHalfRange => (spec.max - spec.min) / 2.0,
-            ScaleRule::RangeOverSteps => spec.max - spec.min,
+            ScaleRule::RangeOverSteps | ScaleRule::RangeOverStepsOfAny => spec.max - spec.min,
         }
     }
 
@@ -82,7 +84,7 @@ impl ScaleRule {
 
     /// Whether there is a zero point.
     pub fn is_asymmetric(self) -> bool {
-        self == ScaleRule::RangeOverSteps
+        matches!(self, ScaleRule::RangeOverSteps | ScaleRule::RangeOverStepsOfAny)
     }
 
     /// The name in plans, manifests and reports, e.g. `amax/127.5`.

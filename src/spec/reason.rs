@@ -43,6 +43,8 @@ codes! {
         BiasTooLarge("bias_too_large", "Set weights that are all but 0 to 0 in the model, or leave the layer as it is.");
         /// The runtime has no integer kernel for it.
         NoIntegerKernel("no_integer_kernel", "Nothing: it would be slower in codes; name it without wildcards to have it quantized.");
+        /// Nothing computes it in codes whose scale is found as the model runs.
+        NoDynamicKernel("no_dynamic_kernel", "Leave `dynamic` out and give calibration data, or leave the layer as it is: products with a constant matrix alone are computed so.");
         /// None of the layers next to it is quantized.
         NeighbourNotQuantized("neighbour_not_quantized", "Quantize a layer next to it.");
         /// The weight, or what the layer computes in, is of a type that the backend does not quantize: doubles, for example.

@@ -104,7 +104,8 @@ fn tensor(reader: &mut Reader, rule: &Object<'_>, field: &str, more: &[&str]) ->
     let quant_axis = reader.integer(&tensor, "quant_axis", i64::MIN..=i64::MAX);
     let name = reader.text(&tensor, "dtype").unwrap_or_default().trim();
     let dtype = dtype(reader, name, &tensor.at("dtype"))?;
-    let dynamic = reader.switch(&tensor, "dynamic").unwrap_or(false);
+    let dynamic =
+        reader.switch(&tensor, "dynamic").unwrap_or(tensor.get("dynamic").is_some_and(|value| !value.is_null()));
     Some(TensorRule { dtype, quant_axis, dynamic })
 }
 

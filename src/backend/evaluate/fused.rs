@@ -27,7 +27,7 @@ pub(super) struct Fused {
 impl Fused {
     pub(super) fn new(models: &Compared<'_>, inputs: &RunInputs, control: &Control<'_>) -> Result<Self, BackendError> {
         if models.for_cpu {
-            warn_of_unfused(&unfused(models.quantized, models.out, &inputs.engine), control);
+            warn_of_unfused(&unfused(models, &inputs.engine), control);
         }
         let session = match Session::load(models.quantized, Optimisation::Full, &inputs.engine) {
             Ok(session) => Some(session),

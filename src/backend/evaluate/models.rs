@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::model::onnx::Model;
+use crate::{model::onnx::Model, spec::LayerPlan};
 
 /// The models to be compared.
 pub(in crate::backend) struct Compared<'a> {
@@ -14,6 +14,8 @@ pub(in crate::backend) struct Compared<'a> {
     pub(in crate::backend) quantized: &'a Path,
     /// Whether the result is for this machine's CPU, so that its speed here is of interest.
     pub(in crate::backend) for_cpu: bool,
+    /// The layers of the plan.
+    pub(in crate::backend) layers: &'a [LayerPlan],
     /// The folder of the result, for what the engine needs for a moment.
     pub(in crate::backend) out: &'a Path,
 }

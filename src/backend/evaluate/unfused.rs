@@ -1,6 +1,8 @@
 //! Layers that a runtime does not fuse: their weights are dequantized at every run, and the layer computes in floats.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs};
+
+use super::models::Compared;
 
 use crate::{
     engine::{EngineConfig, Session},
@@ -12,15 +14,22 @@ const LARGEST: u64 = 256 << 20;
 
 /// The layers of a result that onnxruntime's default session computes in floats although their inputs and weights are in
 /// codes. None of a result that is very large or that the engine does not load: others tell of that.
-pub(super) fn unfused(quantized: &Path, out: &Path, config: &EngineConfig) -> Vec<String> {
-    let small = fs::metadata(quantized).is_ok_and(|meta| meta.len() <= LARGEST);
-    let optimized = out.join(".ptqd-optimized.onnx");
-    let written = small && Session::write_optimized(quantized, &optimized, config).is_ok();
+pub(super) fn unfused(models: &Compared<'_>, config: &EngineConfig) -> Vec<String> {
+    let small = fs::metadata(models.quantized).is_ok_and(|meta| meta.len() <= LARGEST);
+    let optimized = models.out.join(".ptqd-optimized.onnx");
+    let written = small && Session::write_optimized(models.quantized, &optimized, config).is_ok();
     let found =
         if written { Model::read(&optimized).map(|model| in_floats(&model)).unwrap_or_default() } else { Vec::new() };
     // What cannot be removed goes with the job's folder.
     let _ = fs::remove_file(&optimized);
-    found
+    let layers = models.layers.iter().map(|layer| layer.name.as_str()).collect();
+    found.iter().map(|node| layer_of(node, &layers).to_owned()).collect()
+}
+
+/// The layer that a node of the optimized graph was, or the node's own name: optimizers append to names.
+fn layer_of<'n>(node: &'n str, layers: &BTreeSet<&str>) -> &'n str {
+    let shorter = node.rmatch_indices(['/', '_', ':']).map(|(end, _)| node.get(..end).unwrap_or(node));
+    std::iter::once(node).chain(shorter).find(|name| layers.contains(name)).unwrap_or(node)
 }
 
 /// The nodes whose first two inputs are both dequantized, the second from a constant.
@@ -41,6 +50,14 @@ fn in_floats(model: &Model) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::model::onnx::testing::GraphBuilder;
+
+    #[test]
+    fn what_an_optimizer_appends_to_a_name_is_not_the_layers() {
+        let layers = ["lin", "lin/deep", "conv_1"].into();
+        let of = |node| layer_of(node, &layers);
+        assert_eq!(["lin/MatMulAddFusion", "lin/deep", "conv_1_nchwc"].map(of), ["lin", "lin/deep", "conv_1"]);
+        assert_eq!(of("other/MatMul"), "other/MatMul");
+    }
 
     #[test]
     fn a_layer_between_dequantized_tensors_computes_in_floats() {

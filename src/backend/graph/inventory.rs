@@ -30,6 +30,15 @@ pub(in crate::backend) struct Candidate {
     pub(in crate::backend) shape: Shape,
 }
 
+impl Candidate {
+    /// Whether a sum of products of 8-bit codes, those of an output's weights and of as many inputs, fits 32 bits.
+    pub(in crate::backend) fn sums_fit(&self) -> bool {
+        const MOST_TERMS: usize = i32::MAX as usize / (u8::MAX as usize * i8::MAX as usize);
+        let outputs = self.shape.dims().get(self.axis).copied().unwrap_or(1);
+        self.shape.elements() / outputs.max(1) <= MOST_TERMS
+    }
+}
+
 /// The nodes of a graph as layers.
 pub(in crate::backend) struct Inventory {
     /// The layers, in the order of the nodes.

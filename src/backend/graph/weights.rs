@@ -67,6 +67,8 @@ pub(in crate::backend) fn write(
     }
     let mut deferred = Vec::new();
     let encoded = replace(&mut model, &chosen, &mut deferred)?;
+    model.graph_mut().separate_node_names();
+    model.take_new_initializers();
     let large = defer_large(model.graph_mut(), &mut deferred);
 
     let weights: Vec<Weight<'_>> = chosen
@@ -121,6 +123,7 @@ impl EngineFile {
         let unwritable = |source| BackendError::Write { path: file.0.clone(), source };
         std::fs::create_dir_all(&file.0).map_err(unwritable)?;
         let mut model = model.clone();
+        model.graph_mut().separate_node_names();
         let mut deferred = Vec::new();
         let large = defer_large(model.graph_mut(), &mut deferred);
         let writer = ModelWriter::create(&file.path(), &model, &deferred, true)?;

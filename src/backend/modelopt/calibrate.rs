@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
-use super::{data::Data, opened::Opened, ranges::Watch, reuse::CachedStatistics};
+use super::{data::Data, mask, opened::Opened, ranges::Watch, reuse::CachedStatistics};
 use crate::{
     backend::{BackendError, RunInputs, evaluate::batches, graph::weights::EngineFile},
     calibration::{Record, Statistics, VERSION},
@@ -37,6 +37,11 @@ pub(super) fn observe(
         Data::Given { source, .. } => opened.mask(source),
         Data::Random => None,
     };
+    if let (Data::Given { source, data, samples, .. }, Some(mask)) = (data, mask)
+        && source.mask_input.is_some()
+    {
+        mask::check(data, mask, samples.clone())?;
+    }
     let slots = Slots::new(watched.values().map(|watch| Statistics::new(watch.keep)));
     let names: Vec<_> = watched.iter().map(|(name, watch)| (name, watch.format)).collect();
     let file = EngineFile::write(&with_observers(&opened.model, &names, mask), out)?;

@@ -74,7 +74,7 @@ fn value_reads(graph: &Graph, tensor: &str) -> usize {
 
 /// How constants are quantized.
 #[derive(Default)]
-pub(super) struct Chosen {
+pub(super) struct ConstantSchemes {
     pub(super) schemes: BTreeMap<String, WeightScheme>,
     pub(super) forms: Forms,
     /// The constants among them that are copies.
@@ -89,11 +89,11 @@ pub(super) fn choose(
     kept: impl Fn(usize) -> bool,
     graph: &mut Graph,
     candidates: &mut [Option<Candidate>],
-) -> Chosen {
+) -> ConstantSchemes {
     let ways = ways(options, plan, kept, candidates);
     let counts: BTreeMap<String, usize> =
         ways.keys().map(|source| (source.clone(), value_reads(graph, source))).collect();
-    let mut chosen = Chosen::default();
+    let mut chosen = ConstantSchemes::default();
     for (source, ways) in ways {
         let layers: usize = ways.values().map(|(_, layers)| layers.len()).sum();
         let mut taken = counts.get(&source).copied().unwrap_or(0) > layers;

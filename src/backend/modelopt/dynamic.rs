@@ -1,6 +1,6 @@
 //! Layers whose activations have scales that are computed as the model runs: products of codes, without calibration.
 
-use super::placement::Placement;
+use super::options::Options;
 use crate::{
     backend::graph::{
         forms::{Form, takes_codes},
@@ -19,13 +19,13 @@ pub(super) fn form(plan: &LayerPlan) -> Form {
 /// Gives each such layer its form in the plan. What is no product with a constant matrix stays native, with the reason.
 pub(super) fn choose(
     spec: &QuantizeSpec,
-    placement: &Placement,
+    options: &Options,
     graph: &Graph,
     candidates: &[Option<Candidate>],
     resolved: &mut Resolved,
 ) {
-    if !placement.has_dynamic {
-        resolved.objections.extend(objection(spec, placement));
+    if !options.placement.has_dynamic || options.to_half {
+        resolved.objections.extend(objection(spec, options));
         return;
     }
     let mut native = Vec::new();
@@ -34,24 +34,28 @@ pub(super) fn choose(
             continue;
         }
         let dtype = plan.weights.unwrap_or(DType::Int8);
-        let fits = |candidate: &Candidate| {
-            !candidate.transposed && takes_codes(graph, &candidate.source, dtype, candidate.format)
-        };
-        if candidate.as_ref().is_some_and(fits) {
+        if candidate.as_ref().is_some_and(|candidate| takes_codes(graph, candidate, dtype)) {
             plan.form = form(plan).name();
         } else {
-            native.push((at, Reason::NoIntegerKernel));
+            native.push((at, Reason::NoDynamicKernel));
         }
     }
     resolved.leave_native(spec, native);
 }
 
 /// The objection to dynamic scales where the runtime has no kernel for them.
-fn objection(spec: &QuantizeSpec, placement: &Placement) -> Option<Objection> {
+fn objection(spec: &QuantizeSpec, options: &Options) -> Option<Objection> {
     let asked = |rule: &&crate::spec::LayerRule| rule.activations.is_some_and(|tensor| tensor.dynamic);
     let rule = spec.layers.iter().find(asked)?;
-    let message =
-        format!("placement `{}` has no scales of activations that are computed as the model runs", placement.name);
+    if options.to_half {
+        let message = "scales of activations that are computed as the model runs are those of f32 tensors";
+        let pointer = spec.at("backend_kwargs/high_precision_dtype");
+        return Some(Objection::new(pointer, ObjectionCode::OptionConflict, message).hint("leave it out"));
+    }
+    let message = format!(
+        "placement `{}` has no scales of activations that are computed as the model runs",
+        options.placement.name
+    );
     let pointer = format!("{}/activations/dynamic", rule.pointer);
     let hint = "set backend_kwargs.placement to `onnxruntime`, or leave `dynamic` out and give calibration data";
     Some(Objection::new(pointer, ObjectionCode::OptionConflict, message).hint(hint))

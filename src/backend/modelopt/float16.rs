@@ -1,4 +1,4 @@
-//! What f16 does not hold: tensors whose values, in the f32 graph, come near the end of its range.
+//! What f16 does not hold: tensors whose values, in the f32 graph, come near the end of its range, or are all below it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,6 +19,9 @@ use crate::{
 /// The largest magnitude that calibration may see of a tensor that becomes f16: half of f16's largest number, since data that
 /// calibration does not see may go further.
 const LARGEST: f32 = 32_752.0;
+/// The smallest that the largest magnitude of such a tensor may be: f16's smallest normal number. Below it digits are lost, and
+/// below 3e-8 everything.
+const SMALLEST: f32 = 6.103_515_6e-5;
 
 /// What calibration saw in the graph before it became f16.
 pub(super) struct Floats {
@@ -58,7 +61,7 @@ pub(super) fn observe(
     Ok(Some(Floats { record: calibrate::observe(&single, &watched, &data, inputs, out, control)?, peak }))
 }
 
-/// Has what gives or reads values near the end of f16's range stay in f32. An earlier record may not tell.
+/// Has what gives or reads values that f16 does not hold stay in f32. An earlier record may not tell.
 pub(super) fn keep_in_f32(
     opened: &mut Opened,
     floats: Option<&Floats>,
@@ -84,7 +87,8 @@ pub(super) fn keep_in_f32(
 }
 
 fn beyond<'a>(ranges: impl Iterator<Item = (&'a String, &'a calibration::Range)>) -> BTreeSet<String> {
-    let beyond = ranges.filter(|(_, range)| range.amax().is_some_and(|amax| amax > LARGEST));
+    let is_held = |amax: f32| amax == 0.0 || (SMALLEST..=LARGEST).contains(&amax);
+    let beyond = ranges.filter(|(_, range)| range.amax().is_some_and(|amax| !is_held(amax)));
     beyond.map(|(name, _)| name.clone()).collect()
 }
 
@@ -101,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_the_largest_number_of_f16_is_held_and_what_is_not_finite_does_not_count() {
+    fn from_the_smallest_number_of_f16_to_half_of_the_largest_all_is_held_and_what_is_not_finite_does_not_count() {
         let of = |values: &[f32]| {
             let mut range = calibration::Range::default();
             range.see(values);
@@ -110,9 +114,11 @@ mod tests {
         let ranges = BTreeMap::from([
             ("largest".to_owned(), of(&[-32_752.0, 1.0])),
             ("beyond".to_owned(), of(&[-32_753.0, 1.0])),
+            ("tiny".to_owned(), of(&[-1e-9, 1e-12])),
+            ("zero".to_owned(), of(&[0.0])),
             ("masked".to_owned(), of(&[f32::NEG_INFINITY, 1.0])),
             ("unseen".to_owned(), of(&[])),
         ]);
-        assert_eq!(beyond(ranges.iter()), BTreeSet::from(["beyond".to_owned()]));
+        assert_eq!(beyond(ranges.iter()), BTreeSet::from(["beyond".to_owned(), "tiny".to_owned()]));
     }
 }

@@ -62,7 +62,7 @@ impl Planned {
         let Inventory { layers, candidates, nodes } = inventory::inventory(graph, &FORMATS, &placement.inputs_only())?;
         let mut resolved = resolve(spec, &layers);
         constants::leave_unquantizable(spec, options, graph, &candidates, &mut resolved);
-        dynamic::choose(spec, placement, graph, &candidates, &mut resolved);
+        dynamic::choose(spec, options, graph, &candidates, &mut resolved);
         let (sites, numbers) = placement::place(spec, placement, graph, &candidates, &nodes, &mut resolved);
         Ok(Planned { candidates, nodes, sites, numbers, resolved })
     }
@@ -160,13 +160,17 @@ impl Opened {
         if weighted.is_empty() { vec![site.layer] } else { weighted }
     }
 
-    /// The name and format of what a layer gives; a layer in a branch or a loop gives nothing in the main graph.
-    pub(super) fn output(&self, layer: usize) -> Option<(&String, FloatFormat)> {
-        let node = self.nodes.get(layer).copied().flatten()?;
-        let of_site = self.sites.iter().find(|site| site.layer == layer).map(|site| site.format);
-        let of_weight = self.candidate(layer).map(|candidate| candidate.format);
-        let format = of_site.or(of_weight).unwrap_or(FloatFormat::F32);
-        Some((self.model.graph().node(node).output.first()?, format))
+    /// The name and format of what each layer gives; a layer in a branch or a loop gives nothing in the main graph.
+    pub(super) fn outputs(&self, layers: impl Iterator<Item = usize>) -> Vec<Option<(&String, FloatFormat)>> {
+        let graph = self.model.graph();
+        let types = graph.carried_types();
+        let output = |layer: usize| {
+            let name = graph.node(self.nodes.get(layer).copied().flatten()?).output.first()?;
+            let known = types.get(name).and_then(|&element| FloatFormat::from_onnx(element));
+            let of_weight = || self.candidate(layer).map(|candidate| candidate.format);
+            Some((name, known.or_else(of_weight).unwrap_or(FloatFormat::F32)))
+        };
+        layers.map(output).collect()
     }
 }
 

@@ -89,7 +89,8 @@ impl Preparation {
         }
         if !self.beyond_half.is_empty() {
             let names = few(&self.beyond_half);
-            let message = format!("calibration saw values near the end of f16's range, so these stay in f32: {names}");
+            let message =
+                format!("values near an end of f16's range, or below it, have these nodes stay in f32: {names}");
             control.warn(WarningCode::KeptInFloat32, message);
         }
     }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{opened::Opened, placement::QdqSite};
 use crate::{
-    calibration::{Calibrator, Keep, Record, Statistics},
+    calibration::{Calibrator, Keep, Record, RecordError, Statistics},
     numeric::{DType, FloatFormat},
     quant::{MinMax, QParams, qparams, scale_for},
     report::{ActivationReport, AsymmetricRange},
@@ -48,6 +48,17 @@ impl Opened {
             watch.keep = watch.keep.max(keep);
         }
         watched
+    }
+
+    /// Refuses a record without histograms where every range needs one, so that nothing would be quantized.
+    pub(super) fn check_histograms(&self, record: &Record) -> Result<(), RecordError> {
+        let none = |name: &String| record.tensors.get(name).is_none_or(|seen| seen.histogram.is_none());
+        let watched = self.watched();
+        let all_missing = watched.iter().all(|(name, watch)| watch.keep != Keep::Range && none(name));
+        match self.sites.first() {
+            Some(site) if all_missing => Err(RecordError::NoHistograms { algorithm: self.algorithm(site).name }),
+            _ => Ok(()),
+        }
     }
 
     /// The scale of each site, in their order.

@@ -43,6 +43,10 @@ impl Prepared for Opened {
 
     fn run(&mut self, inputs: &RunInputs, out: &Path, control: &Control<'_>) -> Result<Outcome, BackendError> {
         let earlier = inputs.calibration.as_ref().map(|source| calibrate::earlier(&source.path)).transpose()?.flatten();
+        if let Some((record, source)) = earlier.as_ref().zip(inputs.calibration.as_ref()) {
+            self.check_histograms(record)
+                .map_err(|error| BackendError::Calibration { path: source.path.clone(), source: error })?;
+        }
         let source = inputs.calibration.as_ref().filter(|_| earlier.is_none());
         let calibration = source.map(|source| evaluate::open(source).map(|data| (source, data))).transpose()?;
         let held_out = calibration.as_ref().map(|(source, data)| {
@@ -80,6 +84,7 @@ impl Prepared for Opened {
             prepared: &self.model,
             quantized: &out.join(weights::FILE),
             for_cpu: self.options.placement.is_unsigned(),
+            layers: &self.resolved.plan.layers,
             out,
         };
         let mut samples = Samples::choose(inputs, held_out, control)?;
@@ -95,7 +100,7 @@ impl Prepared for Opened {
                 comparison = Some(evaluate::compare(&compared, inputs, samples, control)?);
             }
             let tries = self.options.sensitivity_layers(evaluated);
-            let outputs = rewritten.layers.iter().map(|(layer, _)| self.output(*layer)).collect();
+            let outputs = self.outputs(rewritten.layers.iter().map(|(layer, _)| *layer));
             let subject = Subject { model: &self.model, inputs: &rewritten.steps, outputs };
             let layers = &mut rewritten.layers;
             let studied = sensitivity::study(&subject, layers, &compared, samples, tries, inputs, control)?;

@@ -33,7 +33,7 @@ pub(super) struct Dynamic;
 impl TensorTransform for Dynamic {
     fn apply(&self, values: &[f32], changed: &mut [f32]) -> Result<(), String> {
         let scheme = Scheme::onnx(DType::Int8, Granularity::PerTensor);
-        let scheme = Scheme { rule: ScaleRule::RangeOverSteps, ..scheme };
+        let scheme = Scheme { rule: ScaleRule::RangeOverStepsOfAny, ..scheme };
         let range = values
             .iter()
             .fold(MinMax::EMPTY, |range, &value| MinMax { min: range.min.min(value), max: range.max.max(value) });

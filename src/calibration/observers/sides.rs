@@ -32,10 +32,11 @@ impl Sides {
         MinMax { min: -(negative * self.width) as f32, max: (positive * self.width) as f32 }
     }
 
-    /// The share of values in bins that begin at or beyond an end of a range that includes 0.
+    /// The share of values in bins that begin at or beyond an end of a range that includes 0; the first bin, which 0 is in, does
+    /// not count.
     pub(super) fn fraction_outside(&self, range: MinMax) -> f64 {
         let beyond = |counts: &[u64], end: f32| {
-            let first = (f64::from(end) / self.width).ceil();
+            let first = (f64::from(end) / self.width).ceil().max(1.0);
             counts.iter().skip(first as usize).sum::<u64>()
         };
         let outside = beyond(&self.negative, -range.min) + beyond(&self.positive, range.max);

@@ -100,6 +100,12 @@ impl Model {
         &self.frame
     }
 
+    /// States a format of file in which initializers need not be among the inputs, as new ones are not.
+    pub fn take_new_initializers(&mut self) {
+        const LEAST_IR: i64 = 4;
+        self.frame.ir_version = self.frame.ir_version.max(Some(LEAST_IR));
+    }
+
     /// States a later version of ONNX's own operator set, and a format of file that knows of it.
     pub(super) fn state_opset(&mut self, opset: i64) {
         for import in &mut self.frame.opset_import {

@@ -7,6 +7,7 @@
 use super::products::{Readers, add_bias_behind, readers};
 use crate::{
     backend::{
+        graph::inventory::Candidate,
         layouts::onnx,
         weights::{EncodedWeight, WeightScheme},
     },
@@ -22,11 +23,14 @@ pub(super) const NAME: &str = "matmul_integer";
 /// The version of ONNX's operators that has DynamicQuantizeLinear.
 pub(super) const OPSET: i64 = 11;
 
-/// Whether the form can hold a constant: int8 codes of f32 values that products alone read.
-pub(in crate::backend) fn is_possible(graph: &Graph, constant: &str, dtype: DType, format: FloatFormat) -> bool {
+/// Whether the form can hold a constant: int8 codes of f32 values that products alone read, and not too many for a sum.
+pub(in crate::backend) fn is_possible(graph: &Graph, candidate: &Candidate, dtype: DType) -> bool {
+    let reads = || readers(graph, &candidate.source).is_some_and(|readers| readers.transposes.is_empty());
     dtype == DType::Int8
-        && format == FloatFormat::F32
-        && readers(graph, constant).is_some_and(|readers| readers.transposes.is_empty())
+        && candidate.format == FloatFormat::F32
+        && !candidate.transposed
+        && candidate.sums_fit()
+        && reads()
 }
 
 /// Makes each product that reads the constant one of codes. The tensors that it reads, which are deferred.
@@ -109,6 +113,7 @@ mod tests {
     use crate::{
         backend::graph::{
             forms::{Form, Forms},
+            inventory::inventory,
             testing::{self, Tensors},
         },
         model::onnx::{
@@ -164,13 +169,20 @@ mod tests {
     }
 
     #[test]
-    fn other_readers_and_other_numbers_have_another_form() {
-        let graph = || GraphBuilder::new().input("x", &[1, 2]).weight("w", &[2, 2]).node("MatMul", &["x", "w"], &["y"]);
-        let fits = |graph: GraphBuilder, dtype, format| is_possible(graph.model(17).graph(), "w", dtype, format);
-        assert!(fits(graph(), DType::Int8, FloatFormat::F32));
-        assert!(!fits(graph(), DType::Int8, FloatFormat::F16));
-        assert!(!fits(graph(), DType::Int4, FloatFormat::F32));
-        assert!(!fits(graph().node("Neg", &["w"], &["n"]), DType::Int8, FloatFormat::F32));
-        assert!(!fits(graph().output("w", &[2, 2]), DType::Int8, FloatFormat::F32));
+    fn other_readers_other_numbers_and_sums_that_overflow_have_another_form() {
+        let graph = |rows: i64| {
+            GraphBuilder::new().input("x", &[1, rows]).weight("w", &[rows, 1]).node("MatMul", &["x", "w"], &["y"])
+        };
+        let fits = |graph: GraphBuilder, dtype| {
+            let graph = graph.build();
+            let candidates = inventory(&graph, &[FloatFormat::F32], &[]).unwrap().candidates;
+            is_possible(&graph, candidates.iter().flatten().next().unwrap(), dtype)
+        };
+        assert!(fits(graph(2), DType::Int8));
+        assert!(!fits(graph(2), DType::Int4));
+        assert!(!fits(graph(2).node("Neg", &["w"], &["n"]), DType::Int8));
+        assert!(!fits(graph(2).output("w", &[2, 1]), DType::Int8));
+        // 255 · 127 · 66,311 is the last below 2³¹.
+        assert!(fits(graph(66_311), DType::Int8) && !fits(graph(66_312), DType::Int8));
     }
 }

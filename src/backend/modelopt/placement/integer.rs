@@ -99,7 +99,8 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
 
 /// Whether a layer has a weight that is to be int8: kernels of codes take no other.
 fn in_int8(view: &View<'_>, layer: usize) -> bool {
-    view.candidate(layer).is_some() && view.plan(layer).is_some_and(|plan| plan.weights == Some(DType::Int8))
+    view.candidate(layer).is_some_and(Candidate::sums_fit)
+        && view.plan(layer).is_some_and(|plan| plan.weights == Some(DType::Int8))
 }
 
 /// The tensors in codes so far.

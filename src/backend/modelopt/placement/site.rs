@@ -42,7 +42,7 @@ impl QdqSite {
     pub(in crate::backend::modelopt) fn scheme(&self) -> Scheme {
         let scheme = Scheme { scale_format: None, ..Scheme::onnx(self.dtype, Granularity::PerTensor) };
         match self.kind {
-            SiteKind::Behind { asymmetric: true, .. } => Scheme { rule: ScaleRule::RangeOverSteps, ..scheme },
+            SiteKind::Behind { asymmetric: true, .. } => Scheme { rule: ScaleRule::RangeOverStepsOfAny, ..scheme },
             _ => scheme,
         }
     }

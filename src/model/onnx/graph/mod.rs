@@ -6,6 +6,7 @@
 mod edit;
 mod ids;
 mod names;
+mod node_names;
 mod walk;
 
 use std::{

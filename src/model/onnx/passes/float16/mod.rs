@@ -12,9 +12,10 @@ use std::collections::BTreeSet;
 use self::conversion::Conversion;
 use super::pass::{Pass, PassChanges, PassOptions};
 use crate::model::onnx::{
-    Graph, Model, OnnxError, inner_graphs, node_name,
+    Graph, Model, OnnxError, TensorId, constant, inner_graphs, node_name,
     proto::{NodeProto, data_type, type_proto},
 };
+use crate::numeric::FloatFormat;
 
 pub(super) const PASS: Pass = Pass { name: "float16", run };
 
@@ -39,6 +40,7 @@ fn to_float16(graph: &mut Graph, beyond: &BTreeSet<String>, changes: &mut PassCh
         return Err(OnnxError::Float16 { node: node_name(node), op_type, reason });
     }
     let (mut proto, declared) = (graph.to_proto(), graph.declared_types());
+    let beyond = &(beyond | &vanishing(graph));
     let mut conversion = Conversion::new(graph.names().clone(), beyond);
     conversion.inputs(&proto);
     proto.node.clear();
@@ -62,6 +64,28 @@ fn to_float16(graph: &mut Graph, beyond: &BTreeSet<String>, changes: &mut PassCh
     proto.node = conversion.nodes;
     *graph = Graph::new(proto)?;
     Ok(())
+}
+
+/// Constants that f16 turns to 0 or all but, such as the ε that keeps a division from one by 0, and what nodes make of them.
+fn vanishing(graph: &Graph) -> BTreeSet<String> {
+    // Sixteen steps of f16's smallest numbers.
+    const LEAST: f32 = 9.536_743e-7;
+    let mut found = BTreeSet::new();
+    for tensor in graph.initializers().filter_map(|tensor| graph.tensor(tensor.name.as_deref()?)) {
+        if constant_amax(graph, tensor).is_some_and(|amax| amax > 0.0 && amax < LEAST) {
+            found.insert(graph.name(tensor).to_owned());
+            let made = graph.readers(tensor).flat_map(|node| graph.outputs_of(node));
+            found.extend(made.map(|tensor| graph.name(tensor).to_owned()));
+        }
+    }
+    found
+}
+
+/// The largest magnitude of a constant of f32.
+fn constant_amax(graph: &Graph, tensor: TensorId) -> Option<f32> {
+    let constant = constant(graph, tensor).ok()??;
+    let values = constant.view().filter(|_| constant.format == FloatFormat::F32)?;
+    values.bytes().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes).abs()).reduce(f32::max)
 }
 
 #[cfg(test)]
@@ -131,6 +155,19 @@ mod tests {
         ];
         assert_eq!(lines(&graph), expected);
         assert_eq!(element(&graph, "limit"), Some(data_type::FLOAT));
+    }
+
+    #[test]
+    fn an_epsilon_that_f16_turns_to_zero_keeps_what_reads_it_and_the_next_node_in_f32() {
+        let with = |epsilon| {
+            let builder = GraphBuilder::new().input("x", &[2]).floats("e", &[], &[epsilon]);
+            let builder = builder.node("Add", &["x", "e"], &["a"]).node("Sqrt", &["a"], &["s"]);
+            carried(builder.node("Div", &["x", "s"], &["y"]).output("y", &[2])).1.0
+        };
+        let kept = |name: &str, op: &str| (name.to_owned(), op.to_owned());
+        assert_eq!(with(1e-12), [kept("a", "Add"), kept("s", "Sqrt")]);
+        assert_eq!(with(1e-5), []);
+        assert_eq!(with(0.0), []);
     }
 
     #[test]
