@@ -15,7 +15,7 @@ pub struct Outcome {
     pub layers: Vec<LayerReport>,
     /// The two models compared.
     pub comparison: Option<Comparison>,
-    /// How long both take, where the comparison does not say.
+    /// How long both take, where the comparison does not say or was not made in the runtime that the result is for.
     pub latency: Option<Latency>,
     /// Whether the comparison is with the result as we compute it, instead of the file as the engine runs it.
     pub simulated: bool,

@@ -32,7 +32,8 @@ pub fn serve(library: &Path) -> io::Result<()> {
     let mut input = io::stdin();
     // If that fails, the job says so.
     let (threads, memory, canceller) = (1, None, Canceller::default());
-    let _ = engine::warm_up(&EngineConfig { library: library.to_owned(), threads, memory, canceller });
+    let config = EngineConfig { library: library.to_owned(), openvino: None, threads, memory, canceller };
+    let _ = engine::warm_up(&config);
     let Some(ToChild::Confine(limits)) = frame::read(&mut input)? else { return Ok(()) };
     let parent = Parent { out: Mutex::new(out), answers: Mutex::new(None), canceller: Canceller::default() };
     if let Some(missing) = unconfined(&limits) {

@@ -51,6 +51,8 @@ impl Confinement {
         let mut read: Vec<PathBuf> = inputs.flat_map(|path| readable(path, &request.out, &mut list)).collect();
         // It may not have been there when the child was started.
         read.push(request.library.clone());
+        // It lists its folder, and loads what reads and compiles models from there as it needs it.
+        read.extend(request.openvino.as_deref().and_then(Path::parent).map(Path::to_owned));
         read.sort();
         read.dedup();
         // What it may hold of both, and what is beside.

@@ -62,6 +62,7 @@ impl Request {
             work,
             out: PathBuf::new(),
             library,
+            openvino: None,
             threads: 1,
             engine_memory: None,
             memory: 0,

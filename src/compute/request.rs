@@ -27,6 +27,8 @@ pub struct Request {
     pub out: PathBuf,
     /// The engine's library.
     pub library: PathBuf,
+    /// OpenVINO's, if it is given.
+    pub openvino: Option<PathBuf>,
     /// Threads of the computation.
     pub threads: usize,
     /// Bytes that running the model may take, if that is limited.
@@ -152,6 +154,7 @@ impl Request {
     pub(super) fn parts(&self, canceller: &Canceller) -> (JobSpec, InputFiles, Machine) {
         let engine = EngineConfig {
             library: self.library.clone(),
+            openvino: self.openvino.clone(),
             threads: self.threads,
             memory: self.engine_memory,
             canceller: canceller.clone(),

@@ -7,6 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
+use super::openvino;
 use crate::{
     control::{Canceller, MemoryBudget},
     engine::EngineConfig,
@@ -18,6 +19,11 @@ pub struct ComputeConfig {
     /// The ONNX Runtime shared library, version 1.31 or later. Only static PTQ needs it.
     #[arg(long, env = "ORT_DYLIB_PATH", value_name = "FILE")]
     pub onnxruntime: Option<PathBuf>,
+
+    /// The OpenVINO C library of version 2025.1 or later (libopenvino_c.so), or the folder that it is in, such as `openvino/libs`
+    /// of the package from PyPI. Results for the placement `openvino` are timed there, and not in ONNX Runtime.
+    #[arg(long, env = "PTQD_OPENVINO", value_name = "PATH", value_parser = openvino::library)]
+    pub openvino: Option<PathBuf>,
 
     /// Threads of one job; all cores without it.
     #[arg(long, env = "PTQD_THREADS", value_name = "N")]
@@ -97,6 +103,7 @@ impl ComputeConfig {
         let given = self.engine_memory_mib.map(|mib| mib.saturating_mul(1 << 20));
         EngineConfig {
             library,
+            openvino: self.openvino.clone(),
             threads: self.threads(),
             memory: given.or_else(free_memory),
             canceller: Canceller::default(),

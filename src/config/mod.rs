@@ -6,6 +6,7 @@ mod access;
 mod compute;
 mod file;
 mod http;
+mod openvino;
 mod redact;
 mod retention;
 mod server;

@@ -9,6 +9,8 @@ use crate::control::Canceller;
 pub struct EngineConfig {
     /// The ONNX Runtime shared library.
     pub library: PathBuf,
+    /// The OpenVINO C shared library, to measure in what is for it.
+    pub openvino: Option<PathBuf>,
     /// Threads of one session.
     pub threads: usize,
     /// Bytes that a job may take to run a model; `None` for any number.

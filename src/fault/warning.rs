@@ -54,6 +54,8 @@ codes! {
         ModeDefaulted("mode_defaulted", "Write the mode into the request.");
         /// Layers compute in floats although their inputs and weights are in codes: the runtime has no way to fuse them.
         NotFused("not_fused", "Leave these layers native, by `skip_names`: they are slower than in the original.");
+        /// OpenVINO, whose library was given, does not run the original or the result, so how long they take in it is not known.
+        OpenvinoNotMeasured("openvino_not_measured", "See in the note what OpenVINO says; the result itself is not touched by it.");
         /// The model was carried to a later opset, which the result needs.
         OpsetUpgraded("opset_upgraded", "Nothing, or export the model with that opset.");
         /// Int4 weights with zero points are stored in a way that not every loader of the layout reads.

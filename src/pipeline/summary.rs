@@ -53,7 +53,7 @@ pub(super) fn report(
         summary,
         layers: outcome.layers,
         outputs: comparison.as_ref().map(Comparison::reports).unwrap_or_default(),
-        latency: comparison.and_then(|c| c.latency).or(outcome.latency),
+        latency: outcome.latency.or(comparison.and_then(|c| c.latency)),
         sensitivity: outcome.sensitivity,
         inputs,
         preparation: outcome.preparation,

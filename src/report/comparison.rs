@@ -52,15 +52,14 @@ pub struct Latency {
     /// Threads of the engine.
     pub threads: usize,
     /// Which processor and runtime it was measured on, and what it says nothing of.
-    pub measured_on: &'static str,
+    pub measured_on: String,
 }
 
 impl Latency {
-    /// From the time of a sample before and after.
-    pub fn new(before: Duration, after: Duration, batch: usize, threads: usize) -> Self {
+    /// From the time of a sample before and after, in `runtime` on this machine's CPU.
+    pub fn new(before: Duration, after: Duration, batch: usize, threads: usize, runtime: &str) -> Self {
         let [before_ms, after_ms] = [before, after].map(|time| 1e3 * time.as_secs_f64());
-        let measured_on =
-            "the worker's CPU, onnxruntime at its default optimization; says nothing of TensorRT or a GPU";
+        let measured_on = format!("the worker's CPU, {runtime}; says nothing of TensorRT or a GPU");
         Latency { before_ms, after_ms, speedup: before_ms / after_ms.max(1e-9), batch, threads, measured_on }
     }
 }

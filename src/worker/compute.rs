@@ -56,6 +56,7 @@ impl Computation {
             work,
             out: publisher.folder.clone(),
             library: ctx.engine.library.clone(),
+            openvino: ctx.engine.openvino.clone(),
             threads: ctx.engine.threads,
             engine_memory: ctx.engine.memory,
             memory: ctx.memory_bytes,

@@ -38,6 +38,7 @@ pub async fn dry_run(
                 work: Work::Plan,
                 out: scratch.path().to_owned(),
                 library: engine.library.clone(),
+                openvino: None,
                 threads: engine.threads,
                 engine_memory: engine.memory,
                 memory: MemoryBudget::DEFAULT,

@@ -72,6 +72,7 @@ fn main() {
 fn config() -> EngineConfig {
     EngineConfig {
         library: env::var_os("ORT_DYLIB_PATH").expect("ORT_DYLIB_PATH; `make setup` says where").into(),
+        openvino: None,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         memory: None,
         canceller: Canceller::default(),

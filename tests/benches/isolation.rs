@@ -95,6 +95,7 @@ fn main() {
                 work: Work::Whole { apart: None, streamed: false },
                 out: out.clone(),
                 library: library.clone(),
+                openvino: None,
                 threads,
                 engine_memory: Some(8 << 30),
                 memory: 256 << 20,

@@ -23,6 +23,7 @@ fn sessions_with_observers_load_at_the_same_time() {
     ModelWriter::create(&path, &observing, &[], false).unwrap().finish().unwrap();
     let config = EngineConfig {
         library: needed("ORT_DYLIB_PATH").into(),
+        openvino: None,
         threads: 1,
         memory: None,
         canceller: Canceller::default(),
@@ -43,6 +44,7 @@ fn sessions_with_observers_load_at_the_same_time() {
 fn the_smallest_model_is_one_that_the_engine_takes() {
     let config = EngineConfig {
         library: needed("ORT_DYLIB_PATH").into(),
+        openvino: None,
         threads: 2,
         memory: None,
         canceller: Canceller::default(),

@@ -91,12 +91,12 @@ fn warn_of_unfused(layers: &[String], control: &Control<'_>) {
 }
 
 /// Says so where the result is slower than the original: that is seldom what was wanted.
-pub(super) fn warn_of_slower(before: Duration, after: Duration, control: &Control<'_>) {
+pub(super) fn warn_of_slower(before: Duration, after: Duration, runtime: &str, control: &Control<'_>) {
     // Clocks of a shared machine differ by this much from run to run.
     const NOISE: f64 = 1.05;
     if after.as_secs_f64() > before.as_secs_f64() * NOISE {
         let message = format!(
-            "on this machine's CPU a sample takes {:.2} ms in onnxruntime, and {:.2} ms with the original",
+            "on this machine's CPU a sample takes {:.2} ms in {runtime}, and {:.2} ms with the original",
             after.as_secs_f64() * 1e3,
             before.as_secs_f64() * 1e3
         );

@@ -6,6 +6,7 @@ use super::{
     fused::{Fused, warn_of_slower},
     models::Compared,
     references::original,
+    samples::Samples,
     stopwatch::Stopwatch,
 };
 use crate::{
@@ -28,9 +29,9 @@ pub(super) fn told(
 ) -> Option<Latency> {
     let (before, after) = before.zip(after)?;
     if models.for_cpu {
-        warn_of_slower(before, after, control);
+        warn_of_slower(before, after, "onnxruntime", control);
     }
-    Some(Latency::new(before, after, batch, threads))
+    Some(Latency::new(before, after, batch, threads, "onnxruntime at its default optimization"))
 }
 
 /// Beside the time of a sample in the result, that of the original for the same batches.
@@ -56,7 +57,12 @@ pub(in crate::backend) fn on_random(
     inputs: &RunInputs,
     control: &Control<'_>,
 ) -> Result<Option<Latency>, BackendError> {
-    match of_random(models, inputs, control) {
+    where_it_runs(of_random(models, inputs, control))
+}
+
+/// Nothing where the engine does not run a model, or not with these inputs.
+pub(super) fn where_it_runs<T>(result: Result<Option<T>, BackendError>) -> Result<Option<T>, BackendError> {
+    match result {
         // Numbers that are none of the model's: an index beyond a table, say.
         Err(BackendError::Engine(error))
             if error.reason().is_some() || matches!(error, EngineError::InputUnsupported { .. }) =>
@@ -73,15 +79,26 @@ fn of_random(
     control: &Control<'_>,
 ) -> Result<Option<Latency>, BackendError> {
     let mut session = original(models, inputs, control)?;
-    let data = random_inputs(session.inputs(), ENOUGH_BATCHES)?;
-    let infos = session.inputs().to_vec();
-    let binding = Binding::new(&infos, &data, 1, 0..data.samples())?;
-    let batches = binding.batches().into_iter().take(ENOUGH_BATCHES);
-    let batches = batches.map(|range| binding.read(range)).collect::<Result<Vec<_>, _>>()?;
+    let batches = first_batches(&session, None)?;
+    let batch = batches.first().map_or(1, |batch| batch.samples.len());
     let before = time(&mut session, &batches, control)?;
     drop(session);
     let after = Fused::new(models, inputs, control)?.time(&batches, control)?;
-    Ok(told(models, [before, after], binding.batch(), inputs.engine.threads, control))
+    Ok(told(models, [before, after], batch, inputs.engine.threads, control))
+}
+
+/// The first batches of the samples for a session's inputs; without samples, of random numbers, one sample each where the
+/// model leaves that open.
+pub(super) fn first_batches(session: &Session, samples: Option<&Samples<'_>>) -> Result<Vec<Batch>, EngineError> {
+    let random;
+    let binding = match samples {
+        Some(samples) => samples.bind(session)?,
+        None => {
+            random = random_inputs(session.inputs(), ENOUGH_BATCHES)?;
+            Binding::new(session.inputs(), &random, 1, 0..random.samples())?
+        }
+    };
+    binding.batches().into_iter().take(ENOUGH_BATCHES).map(|range| binding.read(range)).collect()
 }
 
 /// The time of a sample.

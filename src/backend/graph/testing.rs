@@ -19,7 +19,7 @@ pub(super) fn written(model: &Model, schemes: &BTreeMap<String, WeightScheme>, f
     let inputs = RunInputs {
         calibration: None,
         evaluation: None,
-        engine: EngineConfig { library: "".into(), threads: 1, memory: None, canceller: never.clone() },
+        engine: EngineConfig { library: "".into(), openvino: None, threads: 1, memory: None, canceller: never.clone() },
         memory: MemoryBudget::new(64 << 20).into(),
         statistics: None,
         digests: BTreeMap::new(),

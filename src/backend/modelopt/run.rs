@@ -79,7 +79,7 @@ impl Prepared for Opened {
         let record = float16::join(record, floats);
         let mut rewritten = rewrite::rewrite(self, record.as_ref(), inputs, out, control)?;
         self.preparation.constants_duplicated = std::mem::take(&mut rewritten.copied);
-        let compared = Compared {
+        let mut compared = Compared {
             original: &self.path,
             prepared: &self.model,
             quantized: &out.join(weights::FILE),
@@ -93,6 +93,13 @@ impl Prepared for Opened {
             samples.batch = batch;
             predicted = predicted.max(Some(peak));
         }
+        let openvino = inputs.engine.openvino.as_deref().filter(|_| self.options.placement.in_openvino);
+        let in_openvino = match openvino {
+            Some(library) => evaluate::in_openvino(library, &compared, inputs, samples.as_ref(), control)?,
+            None => None,
+        };
+        // What onnxruntime makes of it is of no interest then.
+        compared.for_cpu &= in_openvino.is_none();
         let (mut comparison, mut sensitivity, mut simulated) = (None, None, false);
         if let Some(samples) = &samples {
             let evaluated = inputs.evaluation.is_some();
@@ -111,17 +118,17 @@ impl Prepared for Opened {
                 comparison = Some(studied.comparison.map_or_else(compare, Ok)?);
             }
         }
-        let speed_unknown = self.options.placement.is_unsigned() && comparison.is_none();
-        let latency = if speed_unknown { evaluate::on_random(&compared, inputs, control)? } else { None };
+        let speed_unknown = compared.for_cpu && comparison.is_none();
+        let in_onnxruntime = if speed_unknown { evaluate::on_random(&compared, inputs, control)? } else { None };
         // Asking a library that no step has loaded would load another one, or panic.
-        let engine_used = engine_used || comparison.is_some() || speed_unknown;
+        let engine_used = engine_used || comparison.is_some() || speed_unknown || openvino.is_some();
         Ok(Outcome {
             bytes_before: self.model.file_bytes,
             bytes_after: rewritten.bytes(),
             files: rewritten.files.into_iter().map(|(name, _)| name).collect(),
             layers: rewritten.layers.into_iter().map(|(_, layer)| layer).collect(),
             comparison,
-            latency,
+            latency: in_openvino.or(in_onnxruntime),
             simulated,
             sensitivity,
             predicted_peak_bytes: predicted,

@@ -76,7 +76,7 @@ fn model(input: &[u8], scratch: &Path, ending: &str) {
 
 fn job(model: &Path, section: &Value) -> LocalJob {
     let engine =
-        EngineConfig { library: "/nonexistent".into(), threads: 1, memory: None, canceller: Canceller::default() };
+        EngineConfig { library: "/nonexistent".into(), openvino: None, threads: 1, memory: None, canceller: Canceller::default() };
     let parsed = parse(section, "");
     LocalJob {
         spec: parsed.spec,

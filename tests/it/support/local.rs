@@ -28,6 +28,7 @@ pub fn local_job(model: &Path, quantize: &Value) -> LocalJob {
             evaluation: None,
             engine: EngineConfig {
                 library: needed("ORT_DYLIB_PATH").into(),
+                openvino: None,
                 threads: 2,
                 memory: None,
                 canceller: Canceller::default(),

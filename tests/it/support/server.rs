@@ -42,6 +42,7 @@ pub fn config(data_dir: PathBuf, workers: usize) -> ServeConfig {
             retention: RetentionConfig::default(),
             compute: ComputeConfig {
                 onnxruntime: Some(needed("ORT_DYLIB_PATH").into()),
+                openvino: None,
                 threads: Some(2),
                 memory_mib: 256,
                 engine_memory_mib: None,

@@ -12,6 +12,7 @@ pub(super) static MINIMAL: Placement = Placement {
     strongly_typed: false,
     flattens: false,
     pads_channels: false,
+    in_openvino: false,
     reduce_range: false,
 };
 

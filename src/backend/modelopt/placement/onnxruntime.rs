@@ -17,6 +17,7 @@ pub(super) static ONNXRUNTIME: Placement = Placement {
     strongly_typed: false,
     flattens: true,
     pads_channels: true,
+    in_openvino: false,
     reduce_range: true,
 };
 

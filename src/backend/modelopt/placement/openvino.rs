@@ -17,5 +17,6 @@ pub(super) static OPENVINO: Placement = Placement {
     strongly_typed: false,
     flattens: false,
     pads_channels: false,
+    in_openvino: true,
     reduce_range: true,
 };

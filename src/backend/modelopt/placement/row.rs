@@ -28,6 +28,8 @@ pub(in crate::backend::modelopt) struct Placement {
     pub(in crate::backend::modelopt) flattens: bool,
     /// Whether image channels are padded to a multiple of 4.
     pub(in crate::backend::modelopt) pads_channels: bool,
+    /// Whether the runtime is OpenVINO, in which results are timed where its library is given.
+    pub(in crate::backend::modelopt) in_openvino: bool,
     /// Whether int8 weights use 7 of their 8 bits, where the job does not say, on CPUs whose integer kernels saturate.
     pub(in crate::backend::modelopt) reduce_range: bool,
 }

@@ -21,6 +21,7 @@ pub(in crate::backend::modelopt) static TENSORRT: Placement = Placement {
     strongly_typed: true,
     flattens: false,
     pads_channels: false,
+    in_openvino: false,
     reduce_range: false,
 };
 
