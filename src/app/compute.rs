@@ -32,7 +32,7 @@ pub fn make(config: &ComputeConfig) -> Compute {
     Compute::new(ComputeSettings {
         isolation: config.isolation,
         program: config.program(),
-        library: config.engine().library,
+        library: config.library(),
         warm: WARM,
     })
 }

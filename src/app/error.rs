@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use crate::{
     api::OriginError,
+    config::OpenVinoMissing,
     database::OpenError,
     job::StoreError,
     storage::{ParseRuleError, StorageError},
@@ -40,6 +41,8 @@ pub enum AppError {
     /// A setting of whose pages may call the API.
     #[error("the setting --cors-origin cannot be read")]
     Origin(#[from] OriginError),
+    #[error(transparent)]
+    OpenVino(#[from] OpenVinoMissing),
     /// The kernel does not give what `--isolation strict` asks for.
     #[error("isolation is strict, and a process of a job still can: {missing}; `ptqd doctor` says more")]
     Isolation { missing: String },

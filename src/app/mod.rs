@@ -67,7 +67,7 @@ impl App {
 
         let mut tasks = JoinSet::new();
         if config.workers > 0 {
-            resources.spawn_workers(&mut tasks, &config.worker, config.workers, &sources, &compute, &stopped);
+            resources.spawn_workers(&mut tasks, &config.worker, config.workers, &sources, &compute, &stopped)?;
         }
         let guard = Guard { private: config.worker.retention.webhooks_private };
         let sender = Sender {
@@ -81,7 +81,7 @@ impl App {
             Ok(())
         });
         let computing = (compute, &isolation);
-        let state = api_state(config, &resources, (access, limits), sources, computing, guard, stopped.clone());
+        let state = api_state(config, &resources, (access, limits), sources, computing, guard, stopped.clone())?;
         let (connections, mut ended) = (http::connections(&config.http), stopped);
         tasks.spawn(async move {
             let router = api::router(state, &settings);
@@ -102,7 +102,7 @@ impl App {
         let mut tasks = JoinSet::new();
         // The server knows which buckets each tenant may read, and has looked at every job. Files are this machine's own.
         let sources = resources.sources(&config.storage, Open { files: false, buckets: true })?;
-        resources.spawn_workers(&mut tasks, config, count, &sources, &compute, &stopped);
+        resources.spawn_workers(&mut tasks, config, count, &sources, &compute, &stopped)?;
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         Ok(App { address, needs_key: false, stop, tasks, _lock: resources.lock })
     }
@@ -137,9 +137,9 @@ fn api_state(
     (compute, isolation): (Compute, &IsolationReport),
     guard: Guard,
     draining: watch::Receiver<bool>,
-) -> ApiState {
+) -> Result<ApiState, AppError> {
     let folders = resources.artifacts.folder().into_iter().chain([&*resources.scratch]).map(Path::to_owned);
-    ApiState {
+    Ok(ApiState {
         jobs: Arc::clone(&resources.database.jobs),
         artifacts: Arc::new(resources.artifacts.clone()),
         uploads: Arc::new(resources.artifacts.clone()),
@@ -153,7 +153,7 @@ fn api_state(
             sources: sources.clone(),
             cache: resources.cache.clone(),
             scratch: resources.scratch.clone(),
-            engine: config.worker.compute.engine(),
+            engine: config.worker.compute.engine()?,
             places: PlanPlaces::new(usize::try_from(config.http.max_plans).unwrap_or(usize::MAX)),
         }),
         failures: access::failures(config, &access),
@@ -167,7 +167,7 @@ fn api_state(
         telemetry: Arc::new(ProcessTelemetry),
         isolation: isolation.line().into(),
         draining,
-    }
+    })
 }
 
 /// Resolves on SIGTERM or SIGINT.

@@ -29,8 +29,8 @@ impl Resources {
         sources: &Sources,
         compute: &Compute,
         stop: &watch::Receiver<bool>,
-    ) {
-        let engine = config.compute.engine();
+    ) -> Result<(), AppError> {
+        let engine = config.compute.engine()?;
         let backends = backends(&engine, self.embedded());
         let memory_bytes = engine.memory;
         let context = self.context(config, sources, compute, engine);
@@ -55,6 +55,7 @@ impl Resources {
             janitor.work(stop).await;
             Ok(())
         });
+        Ok(())
     }
 
     fn context(

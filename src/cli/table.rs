@@ -35,7 +35,8 @@ pub(super) fn table(report: &Value) -> String {
     }
     let latency = &report["latency"];
     if let (Some(before), Some(after)) = (latency["before_ms"].as_f64(), latency["after_ms"].as_f64()) {
-        rows.push(("CPU latency", format!("{before:.2} ms -> {after:.2} ms a sample, onnxruntime on this machine")));
+        let place = latency["measured_on"].as_str().and_then(|place| place.split(';').next()).unwrap_or_default();
+        rows.push(("CPU latency", format!("{before:.2} ms -> {after:.2} ms a sample; {place}")));
     }
     let suggestion = &report["sensitivity"]["suggestion"];
     if let (false, Some(gain)) = (suggestion["skip_names"].is_null(), suggestion["gain_db"].as_f64()) {
@@ -92,6 +93,10 @@ mod tests {
             "latency": null, "sensitivity": null});
         let text = table(&report);
         assert!(!text.contains("latency") && !text.contains("suggestion"), "{text}");
+        let mut timed = report.clone();
+        timed["latency"] =
+            json!({"before_ms": 2.0, "after_ms": 0.5, "measured_on": "a CPU, OpenVINO 2026.4.1; not a GPU"});
+        assert!(table(&timed).contains("2.00 ms -> 0.50 ms a sample; a CPU, OpenVINO 2026.4.1\n"), "{}", table(&timed));
         let mut studied = report.clone();
         studied["sensitivity"] = json!({"suggestion": {"skip_names": ["a"], "gain_db": 3.25, "bytes_added": 1500}});
         assert!(table(&studied).contains("skip_names [\"a\"] gains 3.2 dB for 1.5 kB"), "{}", table(&studied));

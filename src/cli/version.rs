@@ -17,7 +17,8 @@ pub(super) fn long() -> String {
     // The engine's settings as the environment has them; flags belong to commands.
     let matches = ComputeConfig::augment_args(Command::new("ptqd")).try_get_matches_from(["ptqd"]);
     let config = matches.and_then(|matches| ComputeConfig::from_arg_matches(&matches));
-    let engine = match config.map(|config| config.engine()) {
+    let config = config.map_err(|error| error.to_string());
+    let engine = match config.and_then(|config| config.engine().map_err(|error| error.to_string())) {
         Ok(engine) => match engine::available(&engine) {
             Ok(()) => {
                 // Its own word has the commit; the version is in the file's name.

@@ -141,6 +141,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn beside_openvino_it_may_read_what_that_loads() {
+        let mut request = Request::bare(Work::Companions, "/lib/libonnxruntime.so".into());
+        request.openvino = Some("/opt/openvino/libs/libopenvino_c.so".into());
+        let read = Confinement::of(&request, None, false).read;
+        assert!(read.contains(&"/opt/openvino/libs".into()), "{read:?}");
+        request.openvino = None;
+        assert!(!Confinement::of(&request, None, false).read.contains(&"/opt/openvino/libs".into()));
+    }
+
+    #[test]
     fn what_an_input_needs_is_itself_and_what_it_may_refer_to() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);

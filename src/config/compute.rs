@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::openvino;
+use super::openvino::{self, OpenVinoMissing};
 use crate::{
     control::{Canceller, MemoryBudget},
     engine::EngineConfig,
@@ -22,7 +22,7 @@ pub struct ComputeConfig {
 
     /// The OpenVINO C library of version 2025.1 or later (libopenvino_c.so), or the folder that it is in, such as `openvino/libs`
     /// of the package from PyPI. Results for the placement `openvino` are timed there, and not in ONNX Runtime.
-    #[arg(long, env = "PTQD_OPENVINO", value_name = "PATH", value_parser = openvino::library)]
+    #[arg(long, env = "PTQD_OPENVINO", value_name = "LIBRARY")]
     pub openvino: Option<PathBuf>,
 
     /// Threads of one job; all cores without it.
@@ -92,22 +92,26 @@ impl ComputeConfig {
         self.program.clone().or(this).unwrap_or_else(|| "ptqd".into())
     }
 
-    /// The engine's settings. Without a library named, one beside the program, or the system's.
-    pub fn engine(&self) -> EngineConfig {
+    /// The engine's library: the one named, or one beside the program, or the system's.
+    pub fn library(&self) -> PathBuf {
         const LIBRARY: &str = "libonnxruntime.so";
         let beside = std::env::current_exe()
             .ok()
             .and_then(|exe| Some(exe.parent()?.join(LIBRARY)))
             .filter(|path| Path::exists(path));
-        let library = self.onnxruntime.clone().or(beside).unwrap_or_else(|| LIBRARY.into());
+        self.onnxruntime.clone().or(beside).unwrap_or_else(|| LIBRARY.into())
+    }
+
+    /// The engine's settings. An OpenVINO that is named is there.
+    pub fn engine(&self) -> Result<EngineConfig, OpenVinoMissing> {
         let given = self.engine_memory_mib.map(|mib| mib.saturating_mul(1 << 20));
-        EngineConfig {
-            library,
-            openvino: self.openvino.clone(),
+        Ok(EngineConfig {
+            library: self.library(),
+            openvino: self.openvino.as_deref().map(openvino::library).transpose()?,
             threads: self.threads(),
             memory: given.or_else(free_memory),
             canceller: Canceller::default(),
-        }
+        })
     }
 }
 

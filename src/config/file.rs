@@ -158,6 +158,7 @@ fn sample(argument: &Arg) -> String {
             "ADDR" => "127.0.0.1:8080",
             "DIR" => "/srv/ptqd",
             "FILE" => "/usr/lib/libonnxruntime.so",
+            "LIBRARY" => "/usr/lib/libopenvino_c.so",
             "NAME" => "ptqd",
             _ => "info",
         }

@@ -18,6 +18,7 @@ pub use access::AccessConfig;
 pub use compute::{ComputeConfig, Isolation};
 pub use file::{ConfigFileError, arguments, arguments_of, example, key};
 pub use http::HttpConfig;
+pub use openvino::OpenVinoMissing;
 pub use redact::redacted;
 pub use retention::{RetentionConfig, days};
 pub use server::{ServeConfig, WorkerConfig};

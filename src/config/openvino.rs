@@ -8,12 +8,16 @@ use std::{
 /// The file's name, to which versions are appended.
 const NAME: &str = if cfg!(target_os = "macos") { "libopenvino_c.dylib" } else { "libopenvino_c.so" };
 
-/// The library's path, absolute, from that of itself or of its folder. Read once, as the program starts.
-pub(super) fn library(given: &str) -> Result<PathBuf, String> {
-    let found = if Path::new(given).is_dir() { within(Path::new(given)) } else { Some(given.into()) };
-    let found = found.ok_or_else(|| format!("the folder has no {NAME}"))?;
-    let path = found.canonicalize().map_err(|error| error.to_string())?;
-    if path.is_file() { Ok(path) } else { Err("it is no file".to_owned()) }
+/// The path that was given leads to no library.
+#[derive(Debug, thiserror::Error)]
+#[error("the setting --openvino names {path}, which is not {NAME} and no folder that has it", path = .0.display())]
+pub struct OpenVinoMissing(PathBuf);
+
+/// The library's path, absolute, from that of itself or of its folder.
+pub(super) fn library(given: &Path) -> Result<PathBuf, OpenVinoMissing> {
+    let found = if given.is_dir() { within(given) } else { Some(given.to_owned()) };
+    let found = found.and_then(|path| path.canonicalize().ok()).filter(|path| path.is_file());
+    found.ok_or_else(|| OpenVinoMissing(given.to_owned()))
 }
 
 /// The one without a version, or of several versions the last.
@@ -33,16 +37,16 @@ mod tests {
     fn a_folder_gives_its_library_and_what_is_not_there_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().canonicalize().unwrap().join(name);
-        let given = folder.path().to_str().unwrap();
-        assert_eq!(library(given), Err(format!("the folder has no {NAME}")));
+        let found = |given: &Path| library(given).ok();
+        assert_eq!(found(folder.path()), None);
         for name in ["libopenvino.so.2641", &format!("{NAME}.2540"), &format!("{NAME}.2641")] {
             fs::write(at(name), "").unwrap();
         }
-        assert_eq!(library(given), Ok(at(&format!("{NAME}.2641"))));
+        assert_eq!(found(folder.path()), Some(at(&format!("{NAME}.2641"))));
         fs::write(at(NAME), "").unwrap();
-        assert_eq!(library(given), Ok(at(NAME)));
+        assert_eq!(found(folder.path()), Some(at(NAME)));
         let older = at(&format!("{NAME}.2540"));
-        assert_eq!(library(older.to_str().unwrap()), Ok(older));
-        assert!(library("/nonexistent/libopenvino_c.so").is_err());
+        assert_eq!(found(&older), Some(older));
+        assert_eq!(found(&at("missing.so")), None);
     }
 }

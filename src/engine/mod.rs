@@ -20,12 +20,12 @@ mod session;
 mod transform;
 mod warm;
 
+pub use self::openvino::{OpenVino, OpenVinoError, OpenVinoModel};
 pub use binding::{Batch, Binding, InputInfo};
 pub use config::EngineConfig;
 pub use error::EngineError;
 pub use insert::{TransformedInput, with_observers, with_transforms};
 pub use library::available;
-pub use self::openvino::{OpenVino, OpenVinoError, OpenVinoModel};
 pub use observer::Slots;
 pub use prefetch::{each_batch, in_lanes};
 pub use random::random_inputs;

@@ -101,7 +101,8 @@ impl OpenVinoModel {
 
 /// What the bindings do of which they panic: a library without one of the functions, or with a version of another form.
 fn guarded<T>(work: impl FnOnce() -> Result<T, OpenVinoError>) -> Result<T, OpenVinoError> {
-    let lacking = |_| OpenVinoError::Fails { reason: "the library is no OpenVINO of version 2025.1 or later".to_owned() };
+    let lacking =
+        |_| OpenVinoError::Fails { reason: "the library is no OpenVINO of version 2025.1 or later".to_owned() };
     catch_unwind(AssertUnwindSafe(work)).map_err(lacking)?
 }
 

@@ -52,7 +52,7 @@ pub(super) fn local_job(
     let files =
         InputFiles { model, calibration, evaluation, origins: inputs.origins.clone(), digests: inputs.digests.clone() };
     let machine = Machine {
-        engine: EngineConfig { canceller: canceller.clone(), ..args.compute.engine() },
+        engine: EngineConfig { canceller: canceller.clone(), ..args.compute.engine()? },
         memory: args.compute.memory(),
         statistics: None,
         digests: args.digests,

@@ -75,8 +75,13 @@ fn model(input: &[u8], scratch: &Path, ending: &str) {
 }
 
 fn job(model: &Path, section: &Value) -> LocalJob {
-    let engine =
-        EngineConfig { library: "/nonexistent".into(), openvino: None, threads: 1, memory: None, canceller: Canceller::default() };
+    let engine = EngineConfig {
+        library: "/nonexistent".into(),
+        openvino: None,
+        threads: 1,
+        memory: None,
+        canceller: Canceller::default(),
+    };
     let parsed = parse(section, "");
     LocalJob {
         spec: parsed.spec,
