@@ -43,6 +43,7 @@ pub(super) fn local_job(
     inputs: &mut Inputs,
     canceller: &Canceller,
 ) -> Result<LocalJob, Box<dyn Error>> {
+    let engine = args.compute.engine()?;
     let want = if args.plan_only { Want::Plan } else { Want::Model };
     let model = inputs.bring("model", &args.model, want, canceller)?;
     let mut data = |role, given: &Option<String>| {
@@ -52,7 +53,7 @@ pub(super) fn local_job(
     let files =
         InputFiles { model, calibration, evaluation, origins: inputs.origins.clone(), digests: inputs.digests.clone() };
     let machine = Machine {
-        engine: EngineConfig { canceller: canceller.clone(), ..args.compute.engine()? },
+        engine: EngineConfig { canceller: canceller.clone(), ..engine },
         memory: args.compute.memory(),
         statistics: None,
         digests: args.digests,
