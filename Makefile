@@ -19,13 +19,14 @@ quick:
 	@. .tools/env && cargo test --quiet --lib && cargo test --quiet --test it -- $(QUICK)
 
 # The runtimes that must load what we write, and the tools that we must not be worse than: transformers with
-# compressed-tensors and with torchao, every model of the onnx package, onnxruntime's and ModelOpt's static PTQ, and generated clients of the API. Fetches torch.
+# compressed-tensors and with torchao, every model of the onnx package, onnxruntime's and ModelOpt's static PTQ, OpenVINO, and generated clients of the API. Fetches torch.
 test-interop:
 	@tests/tools/setup interop
 	cargo build --quiet
 	@. .tools/env && "$$PTQD_INTEROP_PYTHON" tests/interop/check_llm.py target/debug/ptqd
 	@. .tools/env && "$$PTQD_TEST_PYTHON" tests/interop/check_zoo.py target/debug/ptqd
 	@. .tools/env && "$$PTQD_PEERS_PYTHON" tests/interop/check_peers.py target/debug/ptqd
+	@. .tools/env && "$$PTQD_OPENVINO_PYTHON" tests/interop/check_openvino.py target/debug/ptqd
 	@. .tools/env && "$$PTQD_CLIENTS_PYTHON" tests/interop/check_api.py target/debug/ptqd .tools/typescript/node_modules
 
 # A 4 GB checkpoint beside cp, a loop in torch, and torchao; the kernels beside memcpy. Needs 20 GB of disk.
