@@ -2,7 +2,7 @@
 
 use super::{
     fused::Fused,
-    latency::{ENOUGH_BATCHES, told},
+    latency::{ENOUGH_BATCHES, RUNTIME},
     models::Compared,
     references::{References, original},
     samples::{Samples, batches},
@@ -11,7 +11,7 @@ use crate::{
     backend::{BackendError, RunInputs},
     control::{Control, Phase},
     engine::{Optimisation, Session, each_batch},
-    report::Comparison,
+    report::{Comparison, Latency},
 };
 
 /// Runs both models on the samples.
@@ -50,7 +50,8 @@ pub(in crate::backend) fn compare(
     for (batch, exact) in &exact {
         fused.see(exact, batch)?;
     }
-    let times = [before, fused.tell(control)];
-    comparison.latency = told(models, times, binding.batch(), inputs.engine.threads, control);
+    let after = fused.tell(control);
+    let latency = |(before, after)| Latency::new(before, after, binding.batch(), inputs.engine.threads, RUNTIME);
+    comparison.latency = before.zip(after).map(latency);
     Ok(comparison)
 }

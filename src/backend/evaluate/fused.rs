@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    latency::{self, ENOUGH_BATCHES},
-    models::Compared,
-    stopwatch::Stopwatch,
-    unfused::unfused,
-};
+use super::{models::Compared, stopwatch::Stopwatch, unfused::unfused};
 use crate::{
     backend::{BackendError, RunInputs},
     control::Control,
@@ -26,9 +21,7 @@ pub(super) struct Fused {
 
 impl Fused {
     pub(super) fn new(models: &Compared<'_>, inputs: &RunInputs, control: &Control<'_>) -> Result<Self, BackendError> {
-        if models.for_cpu {
-            warn_of_unfused(&unfused(models, &inputs.engine), control);
-        }
+        check_fusions(models, inputs, control);
         let session = match Session::load(models.quantized, Optimisation::Full, &inputs.engine) {
             Ok(session) => Some(session),
             // It takes the model itself; what it refuses is what its optimizer makes of it.
@@ -51,12 +44,6 @@ impl Fused {
         let outputs = exact.iter().zip(fused);
         outputs.for_each(|(e, f)| e.values.iter().zip(&f.values).for_each(|(&e, &f)| self.error.add(e, f)));
         Ok(())
-    }
-
-    /// The time of a sample, if the engine takes the file.
-    pub(super) fn time(&mut self, batches: &[Batch], control: &Control<'_>) -> Result<Option<Duration>, BackendError> {
-        let Some(session) = &mut self.session else { return Ok(None) };
-        latency::time(session, batches, control)
     }
 
     /// Tells what is wrong; the time of a sample.
@@ -104,24 +91,27 @@ pub(super) fn warn_of_slower(before: Duration, after: Duration, runtime: &str, c
     }
 }
 
-/// Runs the file for some batches, beside which `exact` are the outputs that the model says: as onnxruntime runs it by
-/// default, and where that fails node by node. A difference is a warning. The time of a sample, if several were run.
+/// Runs the file for a batch, of which `exact` are the outputs that the model says: as onnxruntime runs it by default, and
+/// where that fails node by node. A difference is a warning.
 pub(in crate::backend) fn check_file(
     models: &Compared<'_>,
     inputs: &RunInputs,
-    batches: &[Batch],
-    exact: &[Vec<Output>],
+    batch: &Batch,
+    exact: &[Output],
     control: &Control<'_>,
-) -> Result<Option<Duration>, BackendError> {
+) -> Result<(), BackendError> {
     let mut fused = Fused::new(models, inputs, control)?;
     if fused.session.is_none() {
         fused.session = Some(Session::load(models.quantized, Optimisation::Off, &inputs.engine)?);
     }
-    // A batch is enough to see whether the file does what it should.
-    let enough = if models.for_cpu { ENOUGH_BATCHES } else { 1 };
-    for (batch, exact) in batches.iter().zip(exact).take(enough) {
-        control.checkpoint()?;
-        fused.see(exact, batch)?;
+    fused.see(exact, batch)?;
+    fused.tell(control);
+    Ok(())
+}
+
+/// Looks at what onnxruntime makes of a file that no data is run through.
+pub(in crate::backend) fn check_fusions(models: &Compared<'_>, inputs: &RunInputs, control: &Control<'_>) {
+    if models.for_cpu {
+        warn_of_unfused(&unfused(models, &inputs.engine), control);
     }
-    Ok(fused.tell(control))
 }

@@ -1,63 +1,37 @@
-//! How long a sample takes in both models, where nothing else has run both of them.
+//! How long a sample takes in both models, in onnxruntime.
 
 use std::time::Duration;
 
 use super::{
-    fused::{Fused, warn_of_slower},
+    fused::warn_of_slower,
     models::Compared,
-    references::original,
+    references::load_original,
     samples::Samples,
-    stopwatch::Stopwatch,
+    stopwatch::{Stopwatch, rounds},
 };
 use crate::{
     backend::{BackendError, RunInputs},
     control::Control,
-    engine::{Batch, Binding, EngineError, Session, random_inputs},
+    engine::{Batch, Binding, EngineError, Optimisation, Session, random_inputs},
     report::Latency,
 };
 
-/// Batches that are enough to see how the file fares under onnxruntime's default optimization, and how long it takes.
+/// What latency in onnxruntime was measured with.
+pub(super) const RUNTIME: &str = "onnxruntime at its default optimization";
+/// Batches that are enough to see how the file fares under onnxruntime's default optimization.
 pub(super) const ENOUGH_BATCHES: usize = 6;
+/// The largest model that is in memory together with its original, in bytes.
+const LARGEST_TOGETHER: u64 = 512 << 20;
 
-/// From the times of a sample, with a warning where a result for CPUs is the slower one.
-pub(super) fn told(
-    models: &Compared<'_>,
-    [before, after]: [Option<Duration>; 2],
-    batch: usize,
-    threads: usize,
-    control: &Control<'_>,
-) -> Option<Latency> {
-    let (before, after) = before.zip(after)?;
-    if models.for_cpu {
-        warn_of_slower(before, after, "onnxruntime", control);
-    }
-    Some(Latency::new(before, after, batch, threads, "onnxruntime at its default optimization"))
-}
-
-/// Beside the time of a sample in the result, that of the original for the same batches.
-pub(in crate::backend) fn beside(
-    after: Option<Duration>,
+/// Of both models in turns, for the first batches of the samples, or for random numbers where there are none; with a warning
+/// where the result is the slower one. `None` where the engine does not run either of them.
+pub(in crate::backend) fn in_onnxruntime(
     models: &Compared<'_>,
     inputs: &RunInputs,
-    batches: &[Batch],
+    samples: Option<&Samples<'_>>,
     control: &Control<'_>,
 ) -> Result<Option<Latency>, BackendError> {
-    if after.is_none() {
-        return Ok(None);
-    }
-    let mut session = original(models, inputs, control)?;
-    let before = time(&mut session, batches, control)?;
-    let batch = batches.first().map_or(1, |batch| batch.samples.len());
-    Ok(told(models, [before, after], batch, inputs.engine.threads, control))
-}
-
-/// Of both models for random numbers, one sample at a time; `None` where the engine does not run them.
-pub(in crate::backend) fn on_random(
-    models: &Compared<'_>,
-    inputs: &RunInputs,
-    control: &Control<'_>,
-) -> Result<Option<Latency>, BackendError> {
-    where_it_runs(of_random(models, inputs, control))
+    where_it_runs(measure(models, inputs, samples, control))
 }
 
 /// Nothing where the engine does not run a model, or not with these inputs.
@@ -73,18 +47,26 @@ pub(super) fn where_it_runs<T>(result: Result<Option<T>, BackendError>) -> Resul
     }
 }
 
-fn of_random(
+fn measure(
     models: &Compared<'_>,
     inputs: &RunInputs,
+    samples: Option<&Samples<'_>>,
     control: &Control<'_>,
 ) -> Result<Option<Latency>, BackendError> {
-    let mut session = original(models, inputs, control)?;
-    let batches = first_batches(&session, None)?;
+    let (original, _) = load_original(models, inputs)?;
+    let batches = first_batches(&original, samples)?;
+    let quantized = || Session::load(models.quantized, Optimisation::Full, &inputs.engine);
+    let times = if models.prepared.file_bytes <= LARGEST_TOGETHER {
+        time(&mut [original, quantized()?], &batches, control)?
+    } else {
+        let mut times = time(&mut [original], &batches, control)?;
+        times.extend(time(&mut [quantized()?], &batches, control)?);
+        times
+    };
+    let [Some(before), Some(after)] = times[..] else { return Ok(None) };
+    warn_of_slower(before, after, "onnxruntime", control);
     let batch = batches.first().map_or(1, |batch| batch.samples.len());
-    let before = time(&mut session, &batches, control)?;
-    drop(session);
-    let after = Fused::new(models, inputs, control)?.time(&batches, control)?;
-    Ok(told(models, [before, after], batch, inputs.engine.threads, control))
+    Ok(Some(Latency::new(before, after, batch, inputs.engine.threads, RUNTIME)))
 }
 
 /// The first batches of the samples for a session's inputs; without samples, of random numbers, one sample each where the
@@ -101,16 +83,18 @@ pub(super) fn first_batches(session: &Session, samples: Option<&Samples<'_>>) ->
     binding.batches().into_iter().take(ENOUGH_BATCHES).map(|range| binding.read(range)).collect()
 }
 
-/// The time of a sample.
-pub(super) fn time(
-    session: &mut Session,
+/// The time of a sample in each session. They run in turns: a machine that others share is slow for all of them then.
+fn time(
+    sessions: &mut [Session],
     batches: &[Batch],
     control: &Control<'_>,
-) -> Result<Option<Duration>, BackendError> {
-    let mut watch = Stopwatch::default();
-    for batch in batches.iter().take(ENOUGH_BATCHES) {
+) -> Result<Vec<Option<Duration>>, BackendError> {
+    let mut watches: Vec<Stopwatch> = sessions.iter().map(|_| Stopwatch::default()).collect();
+    for batch in rounds(batches) {
         control.checkpoint()?;
-        watch.time(batch.samples.len(), || session.run(batch))?;
+        for (session, watch) in sessions.iter_mut().zip(&mut watches) {
+            watch.time(batch.samples.len(), || session.run(batch))?;
+        }
     }
-    Ok(watch.per_sample())
+    Ok(watches.iter().map(Stopwatch::per_sample).collect())
 }

@@ -11,8 +11,8 @@ mod stopwatch;
 mod unfused;
 
 pub(super) use compare::compare;
-pub(super) use fused::check_file;
-pub(super) use latency::{beside, on_random};
+pub(super) use fused::{check_file, check_fusions};
+pub(super) use latency::in_onnxruntime;
 pub(super) use models::Compared;
 pub(super) use openvino::in_openvino;
 pub(super) use samples::{Samples, Split, batches, open};

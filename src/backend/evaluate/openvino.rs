@@ -7,7 +7,7 @@ use super::{
     latency::{first_batches, where_it_runs},
     models::Compared,
     samples::Samples,
-    stopwatch::Stopwatch,
+    stopwatch::{Stopwatch, rounds},
 };
 use crate::{
     backend::{BackendError, RunInputs},
@@ -66,7 +66,7 @@ fn time(
     control.checkpoint()?;
     let mut compiled = openvino.compile(model)?;
     let mut watch = Stopwatch::default();
-    for batch in batches {
+    for batch in rounds(batches) {
         control.checkpoint()?;
         compiled.bind(batch)?;
         watch.time(batch.samples.len(), || compiled.run())?;

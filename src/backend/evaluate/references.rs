@@ -16,16 +16,27 @@ pub(super) fn original(
     inputs: &RunInputs,
     control: &Control<'_>,
 ) -> Result<Session, BackendError> {
+    let (session, refused) = load_original(models, inputs)?;
+    if let Some(reason) = refused {
+        let note = format!("the engine does not run the model as it came ({reason}); compared with its prepared form");
+        control.warn(WarningCode::ComparedWithPrepared, note);
+    }
+    Ok(session)
+}
+
+/// The same, with what the engine says where it refuses the original.
+pub(super) fn load_original(
+    models: &Compared<'_>,
+    inputs: &RunInputs,
+) -> Result<(Session, Option<String>), BackendError> {
     let refused = match Session::load(models.original, Optimisation::Full, &inputs.engine) {
-        Ok(session) => return Ok(session),
+        Ok(session) => return Ok((session, None)),
         Err(error) => error,
     };
-    let Some(reason) = refused.refusal() else { return Err(refused.into()) };
+    let Some(reason) = refused.refusal().map(str::to_owned) else { return Err(refused.into()) };
     let prepared = EngineFile::write(models.prepared, models.out)?;
     let session = Session::load(&prepared.path(), Optimisation::Full, &inputs.engine)?;
-    let note = format!("the engine does not run the model as it came ({reason}); compared with its prepared form");
-    control.warn(WarningCode::ComparedWithPrepared, note);
-    Ok(session)
+    Ok((session, Some(reason)))
 }
 
 /// What the original gives for each batch.

@@ -118,10 +118,15 @@ impl Prepared for Opened {
                 comparison = Some(studied.comparison.map_or_else(compare, Ok)?);
             }
         }
-        let speed_unknown = compared.for_cpu && comparison.is_none();
-        let in_onnxruntime = if speed_unknown { evaluate::on_random(&compared, inputs, control)? } else { None };
+        let mut in_onnxruntime = None;
+        if compared.for_cpu {
+            if comparison.is_none() {
+                evaluate::check_fusions(&compared, inputs, control);
+            }
+            in_onnxruntime = evaluate::in_onnxruntime(&compared, inputs, samples.as_ref(), control)?;
+        }
         // Asking a library that no step has loaded would load another one, or panic.
-        let engine_used = engine_used || comparison.is_some() || speed_unknown || openvino.is_some();
+        let engine_used = engine_used || comparison.is_some() || compared.for_cpu || openvino.is_some();
         Ok(Outcome {
             bytes_before: self.model.file_bytes,
             bytes_after: rewritten.bytes(),

@@ -92,7 +92,8 @@ impl OpenedGraph {
             (samples.batch, outcome.predicted_peak_bytes) = (batch, Some(peak));
         }
         outcome.comparison =
-            samples.map(|samples| evaluate::compare(&compared, inputs, &samples, control)).transpose()?;
+            samples.as_ref().map(|samples| evaluate::compare(&compared, inputs, samples, control)).transpose()?;
+        outcome.latency = evaluate::in_onnxruntime(&compared, inputs, samples.as_ref(), control)?;
         outcome.engine_version = outcome.comparison.is_some().then(Session::engine_version);
         Ok(())
     }
