@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Of the original and the result, for the first batches of the samples, or for random numbers where there are none. That
-/// OpenVINO fails is a warning: the result stands, and is measured elsewhere.
+/// OpenVINO fails is a warning: the result stands.
 pub(in crate::backend) fn in_openvino(
     library: &Path,
     models: &Compared<'_>,
@@ -32,7 +32,7 @@ pub(in crate::backend) fn in_openvino(
     match measure(library, models, inputs.engine.threads, &batches, control) {
         Err(OpenVinoError::Cancelled(cancelled)) => Err(cancelled.into()),
         Err(error) => {
-            control.warn(WarningCode::OpenvinoNotMeasured, format!("{error}; measured in onnxruntime instead"));
+            control.warn(WarningCode::OpenvinoNotMeasured, format!("{error}; how long a sample takes there is not known"));
             Ok(None)
         }
         Ok(latency) => Ok(latency),
