@@ -114,7 +114,7 @@ const SHELL: [&str; 12] = [
 ];
 
 /// A text that may stand only in files whose path begins with one of these.
-const ONLY_IN: [(&str, &[&str]); 13] = [
+const ONLY_IN: [(&str, &[&str]); 12] = [
     ("axum::", &["api/", "app/"]),
     ("tokio::", &["api/", "app/", "cli/", "compute/", "outbound/", "panics.rs", "storage/", "database/", "worker/"]),
     ("sqlx::", &["database/"]),
@@ -124,7 +124,6 @@ const ONLY_IN: [(&str, &[&str]); 13] = [
     ("std::env", &["config/"]),
     ("unsafe {", &["quant/kernels/", "tensor/mapped.rs"]),
     (" ort::", &["engine/"]),
-    ("use openvino::", &["engine/"]),
     ("openvino_sys::", &["engine/"]),
     ("clap::", &["cli/", "config/"]),
     ("cfg(feature", &["lib.rs"]),

@@ -134,6 +134,21 @@ fn a_missing_engine_is_named() {
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
+#[test]
+fn an_openvino_that_is_not_there_is_an_error_at_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = folder.path().join("spec.json");
+    fs::write(&spec, r#"{"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]}"#).unwrap();
+    let mut quantize = ptqd();
+    quantize.arg("quantize").arg("--spec").arg(&spec).arg("--model").arg(fixture("convnet.onnx"));
+    let mut serve = ptqd();
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder.path().join("data"));
+    for mut command in [quantize, serve] {
+        let (code, _, stderr) = outcome(command.arg("--openvino").arg(folder.path()));
+        assert!(code == Some(1) && stderr.contains("the setting --openvino names"), "{code:?} {stderr}");
+    }
+}
+
 /// Output and exit code of the program with a configuration file.
 fn with_file(text: &str, arguments: &[&str]) -> (String, i32) {
     let folder = tempfile::tempdir().unwrap();

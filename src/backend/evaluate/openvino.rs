@@ -32,7 +32,8 @@ pub(in crate::backend) fn in_openvino(
     match measure(library, models, inputs.engine.threads, &batches, control) {
         Err(OpenVinoError::Cancelled(cancelled)) => Err(cancelled.into()),
         Err(error) => {
-            control.warn(WarningCode::OpenvinoNotMeasured, format!("{error}; how long a sample takes there is not known"));
+            control
+                .warn(WarningCode::OpenvinoNotMeasured, format!("{error}; how long a sample takes there is not known"));
             Ok(None)
         }
         Ok(latency) => Ok(latency),
