@@ -141,6 +141,7 @@ fn an_openvino_that_is_not_there_is_an_error_at_start() {
     fs::write(&spec, r#"{"layers": [{"module_name": "*", "weights": {"dtype": "int8"}}]}"#).unwrap();
     let mut quantize = ptqd();
     quantize.arg("quantize").arg("--spec").arg(&spec).arg("--model").arg(fixture("convnet.onnx"));
+    quantize.arg("--out").arg(folder.path().join("out"));
     let mut serve = ptqd();
     serve.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder.path().join("data"));
     for mut command in [quantize, serve] {
