@@ -219,10 +219,8 @@ fn calibration_is_done_once() {
     // Ranges alone are not enough for an algorithm that needs the histogram.
     server.client.run(&job("convnet.onnx", rules("int8", "minmax")), &folder("ranges"));
     later["calibration"] = json!({"uri": uri(&folder("ranges").join("calibration.json"))});
-    server.client.run(&later, &folder("too late"));
-    let report: Value =
-        serde_json::from_slice(&std::fs::read(folder("too late").join("report.json")).unwrap()).unwrap();
-    let layers = report["layers"].as_array().unwrap();
-    assert!(layers.iter().all(|layer| layer["decision"] == "native"), "{layers:#?}");
-    assert!(layers.iter().any(|layer| layer["reason"] == "no_histogram"));
+    let failed = server.client.wait(&server.client.submit(&later));
+    let error = &failed["error"];
+    assert_eq!(error["code"], "calibration_record_invalid", "{error:#}");
+    assert!(error.to_string().contains("no histograms, which algorithm `mse` needs"), "{error:#}");
 }
