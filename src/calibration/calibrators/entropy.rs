@@ -10,7 +10,7 @@
 //! Sums over all bins before each are kept, so that a candidate costs one step for each code and not one for each bin.
 //!
 //! With a zero point a candidate is a window over the bins of both sides, cut into as many parts as there are codes, and
-//! what lies beyond, less than half of all, is added to the bins at both its ends. Both ends are searched at once ([`super::range_search`]).
+//! what lies beyond, less than half of all, is added to the bins at both its ends. Both ends are searched at once (`range_search`).
 
 use std::ops::Range;
 

@@ -6,7 +6,7 @@
 //!
 //! Sums of counts, first and second moments before each bin are kept, so that a candidate costs one step for each code.
 //!
-//! With a zero point both ends are searched at once ([`super::range_search`]), under the scale and the rounded zero point that the
+//! With a zero point both ends are searched at once (`range_search`), under the scale and the rounded zero point that the
 //! range would get.
 
 use super::{
