@@ -166,10 +166,10 @@ class Reader(CalibrationDataReader):
         return next(self.samples, None)
 
 
-def ours(name, path, placement, **options):
-    out = os.path.join(folder, f"{name}-{placement}{''.join(options)}")
+def ours(name, path, placement, dynamic=False, **options):
+    out = os.path.join(folder, f"{name}-{placement}{'-dynamic' if dynamic else ''}{''.join(options)}")
     data = os.path.join(folder, f"{name}.npz")
-    rule = {"module_name": "*", "weights": {"dtype": "int8"}, "activations": {"dtype": "int8"}}
+    rule = {"module_name": "*", "weights": {"dtype": "int8"}, "activations": {"dtype": "int8", "dynamic": dynamic}}
     quantize = {"backend": "modelopt", "layers": [rule], "backend_kwargs": {"placement": placement, **options}}
     spec = os.path.join(folder, "spec.json")
     json.dump({"quantize": quantize}, open(spec, "w"))
@@ -194,6 +194,7 @@ def files(name, path, x):
     yield "static U8S8", static(path, beside("u8s8"), x, QuantType.QUInt8)
     yield "static S8S8", static(path, beside("s8s8"), x, QuantType.QInt8)
     if name in ("encoder", "vit", "convnext"):
+        yield "ptqd onnxruntime, dynamic", ours(name, path, "onnxruntime", dynamic=True)
         yield "static U8S8, MatMul alone", static(path, beside("matmul"), x, QuantType.QUInt8, ["MatMul"])
         for per_channel in (False, True):
             out = beside(f"dynamic{per_channel}")
