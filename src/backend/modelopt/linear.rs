@@ -8,7 +8,9 @@ use super::{
     placement::QdqSite,
 };
 use crate::{
-    model::onnx::{Graph, NodeId, QdqWriter, TensorId, Use, attribute_int, new_node, node_name, proto::NodeProto},
+    model::onnx::{
+        Graph, Length, Lengths, NodeId, QdqWriter, TensorId, Use, attribute_int, new_node, node_name, proto::NodeProto,
+    },
     numeric::FloatFormat,
 };
 
@@ -21,21 +23,23 @@ struct Linear<'a> {
     scales: &'a [f32],
 }
 
-/// Turns the layers that read a tensor in codes, which has its pair already, into Gemms, if all that reads the codes are
-/// products whose bias has codes.
-pub(super) fn flatten(graph: &mut Graph, site: &QdqSite, biases: &BTreeMap<NodeId, Coded>) {
-    let linears = site.uses.iter().map(|one| linear(one, biases)).collect::<Option<Vec<_>>>();
-    let linears = linears.filter(|_| site.format == FloatFormat::F32).unwrap_or_default();
-    let (Some(tensor), Some(first)) = (graph.tensor(&site.tensor), linears.first()) else { return };
-    let pair = graph.uses(tensor).iter().find(|one| graph.op(one.node) == Some("QuantizeLinear")).copied();
-    let Some(pair) = pair else { return };
-    let flat = graph.claim(&format!("{}.flat", site.tensor));
-    let two = graph.add_ints(&format!("{}.flat_shape", site.tensor), &[-1, first.rows as i64]);
-    graph.insert_behind_for(tensor, &[pair], vec![new_node("Reshape", "", vec![site.tensor.clone(), two], &flat)]);
-    let mut shapes = Lengths { tensor, name: &site.tensor, leading: None, known: BTreeMap::new() };
-    for linear in linears {
-        let shape = shapes.with(graph, linear.codes.len());
-        linear.apply(graph, &shape);
+/// Turns the layers that read tensors in codes, which have their pairs already, into Gemms: those of each tensor, if all that
+/// reads the codes are products whose bias has codes.
+pub(super) fn flatten(graph: &mut Graph, sites: &[&QdqSite], biases: &BTreeMap<NodeId, Coded>) {
+    let mut shapes = Shapes { lengths: Lengths::of(graph), leading: BTreeMap::new(), known: BTreeMap::new() };
+    for site in sites {
+        let linears = site.uses.iter().map(|one| linear(one, biases)).collect::<Option<Vec<_>>>();
+        let linears = linears.filter(|_| site.format == FloatFormat::F32).unwrap_or_default();
+        let (Some(tensor), Some(first)) = (graph.tensor(&site.tensor), linears.first()) else { continue };
+        let pair = graph.uses(tensor).iter().find(|one| graph.op(one.node) == Some("QuantizeLinear")).copied();
+        let Some(pair) = pair else { continue };
+        let flat = graph.claim(&format!("{}.flat", site.tensor));
+        let two = graph.add_ints(&format!("{}.flat_shape", site.tensor), &[-1, first.rows as i64]);
+        graph.insert_behind_for(tensor, &[pair], vec![new_node("Reshape", "", vec![site.tensor.clone(), two], &flat)]);
+        for linear in linears {
+            let shape = shapes.of(graph, tensor, linear.codes.len());
+            linear.apply(graph, &shape);
+        }
     }
 }
 
@@ -67,77 +71,91 @@ impl Linear<'_> {
     }
 }
 
-/// The shapes of what layers of one input give: all its lengths but the last, and a length of their own.
-struct Lengths<'a> {
-    tensor: TensorId,
-    name: &'a str,
-    /// The tensor of all lengths but the last.
-    leading: Option<String>,
-    known: BTreeMap<usize, String>,
+/// The shapes of what layers give: all lengths of their input but the last, and a length of their own. Layers whose inputs
+/// have the same lengths share them.
+struct Shapes {
+    lengths: Lengths,
+    /// The tensors of all lengths of an input but the last.
+    leading: BTreeMap<Leading, String>,
+    known: BTreeMap<(Leading, usize), String>,
 }
 
-impl Lengths<'_> {
-    fn with(&mut self, graph: &mut Graph, last: usize) -> String {
-        if let Some(known) = self.known.get(&last) {
+/// All lengths of a tensor but the last, if its rank is known.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Leading {
+    Known(Vec<Length>),
+    Of(TensorId),
+}
+
+impl Shapes {
+    fn of(&mut self, graph: &mut Graph, tensor: TensorId, last: usize) -> String {
+        let found = self.lengths.dims(tensor).and_then(<[Length]>::split_last);
+        let leading = found.map_or(Leading::Of(tensor), |(_, leading)| Leading::Known(leading.to_vec()));
+        if let Some(known) = self.known.get(&(leading.clone(), last)) {
             return known.clone();
         }
-        let stated = graph.shape(self.tensor).and_then(|dims| stated(dims, last));
-        let shape = match stated {
-            Some(dims) => graph.add_ints(&format!("{}.shape_{last}", self.name), &dims),
-            None => self.computed(graph, last),
+        let name = graph.name(tensor).to_owned();
+        let shape = match constant(&leading, last) {
+            Some(dims) => graph.add_ints(&format!("{name}.shape_{last}"), &dims),
+            None => self.computed(graph, tensor, &leading, last),
         };
-        self.known.insert(last, shape.clone());
+        self.known.insert((leading, last), shape.clone());
         shape
     }
 
-    fn computed(&mut self, graph: &mut Graph, last: usize) -> String {
-        let position = graph.producer(self.tensor).map_or(0, |node| graph.position(node) + 1);
-        let leading = match &self.leading {
-            Some(leading) => leading.clone(),
+    /// From the lengths that the tensor has in each run, right behind it or behind the first of its lengths.
+    fn computed(&mut self, graph: &mut Graph, tensor: TensorId, leading: &Leading, last: usize) -> String {
+        let name = graph.name(tensor).to_owned();
+        let lengths = match self.leading.get(leading) {
+            Some(lengths) => lengths.clone(),
             None => {
-                let [shape, leading] =
-                    ["lengths", "leading"].map(|suffix| graph.claim(&format!("{}.{suffix}", self.name)));
-                let start = graph.add_ints(&format!("{}.first", self.name), &[0]);
-                let end = graph.add_ints(&format!("{}.last", self.name), &[-1]);
+                let [shape, lengths] = ["lengths", "leading"].map(|suffix| graph.claim(&format!("{name}.{suffix}")));
+                let start = graph.add_ints(&format!("{name}.first"), &[0]);
+                let end = graph.add_ints(&format!("{name}.last"), &[-1]);
                 let nodes: Vec<NodeProto> = vec![
-                    new_node("Shape", "", vec![self.name.to_owned()], &shape),
-                    new_node("Slice", "", vec![shape, start, end], &leading),
+                    new_node("Shape", "", vec![name.clone()], &shape),
+                    new_node("Slice", "", vec![shape, start, end], &lengths),
                 ];
-                graph.insert(position, nodes);
-                self.leading = Some(leading.clone());
-                leading
+                graph.insert(graph.producer(tensor).map_or(0, |node| graph.position(node) + 1), nodes);
+                self.leading.insert(leading.clone(), lengths.clone());
+                lengths
             }
         };
-        let [own, joined] = ["width", "shape"].map(|what| format!("{}.{what}_{last}", self.name));
-        let own = graph.add_ints(&own, &[last as i64]);
-        let joined = graph.claim(&joined);
-        let mut node = new_node("Concat", "", vec![leading.clone(), own], &joined);
+        let own = graph.add_ints(&format!("{name}.width_{last}"), &[last as i64]);
+        let joined = graph.claim(&format!("{name}.shape_{last}"));
+        let mut node = new_node("Concat", "", vec![lengths.clone(), own], &joined);
         node.attribute.push(attribute_int("axis", 0));
-        let behind = graph.tensor(&leading).and_then(|leading| graph.producer(leading));
-        let position = behind.map_or(position, |node| graph.position(node) + 1);
-        graph.insert(position, vec![node]);
+        let behind = graph.tensor(&lengths).and_then(|lengths| graph.producer(lengths));
+        graph.insert(behind.map_or(0, |node| graph.position(node) + 1), vec![node]);
         joined
     }
 }
 
-/// The shape as constants, if the file states all lengths but one at most, which then follows from the number of values.
-fn stated(dims: &[Option<i64>], last: usize) -> Option<Vec<i64>> {
-    let (_, leading) = dims.split_last()?;
-    let open = leading.iter().filter(|dim| dim.is_none()).count();
-    let mut shape: Vec<i64> = leading.iter().map(|dim| dim.unwrap_or(-1)).collect();
-    shape.push(last as i64);
-    (open <= 1).then_some(shape)
+/// The shape as a constant, if all lengths but one at most are known, which then follows from the number of values.
+fn constant(leading: &Leading, last: usize) -> Option<Vec<i64>> {
+    let Leading::Known(leading) = leading else { return None };
+    let number = |length: &Length| if let Length::Known(number) = length { *number } else { -1 };
+    let shape: Vec<i64> = leading.iter().map(number).chain([last as i64]).collect();
+    (shape.iter().filter(|&&length| length < 1).count() <= 1 && !shape.contains(&0)).then_some(shape)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::onnx::testing::GraphBuilder;
+
+    fn shape(dims: &[i64], last: usize) -> Option<Vec<i64>> {
+        let graph = GraphBuilder::new().input("x", dims).build();
+        let lengths = Lengths::of(&graph);
+        let (_, leading) = lengths.dims(graph.tensor("x").unwrap())?.split_last()?;
+        constant(&Leading::Known(leading.to_vec()), last)
+    }
 
     #[test]
     fn a_shape_is_constant_where_one_length_at_most_is_open() {
-        assert_eq!(stated(&[None, Some(128), Some(384)], 1536), Some(vec![-1, 128, 1536]));
-        assert_eq!(stated(&[Some(2), Some(128), None], 7), Some(vec![2, 128, 7]));
-        assert_eq!(stated(&[None, None, Some(384)], 1536), None);
-        assert_eq!(stated(&[], 1), None);
+        assert_eq!(shape(&[-1, 128, 384], 1536), Some(vec![-1, 128, 1536]));
+        assert_eq!(shape(&[2, 128, -1], 7), Some(vec![2, 128, 7]));
+        assert_eq!(shape(&[-1, -1, 384], 1536), None);
+        assert_eq!(shape(&[0, 5, 384], 1536), None, "0 stands for another length");
     }
 }

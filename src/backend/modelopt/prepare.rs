@@ -25,6 +25,8 @@ pub(super) struct Preparation {
     pub(super) batch_norms_folded: Vec<String>,
     /// Pad nodes that are part of the convolutions behind them now.
     pub(super) pads_folded: Vec<String>,
+    /// Reshape nodes whose shape is a constant now.
+    pub(super) shapes_folded: Vec<String>,
     /// Nodes that stay in f32 where the rest is carried to f16: name and operator.
     pub(super) high_precision_kept: Vec<(String, String)>,
     /// Constants with values beyond f16's range, which became its largest.
@@ -52,6 +54,7 @@ pub(super) fn prepare(
         fold_constants: options.fold_constants,
         fold_batch_norms: options.fold_batch_norm,
         fold_pads: options.placement.is_unsigned(),
+        fold_shapes: options.placement.is_unsigned(),
         float16: options.to_half,
         beyond_float16: beyond,
     };
@@ -62,6 +65,7 @@ pub(super) fn prepare(
         constants_folded: changes.constants_folded,
         batch_norms_folded: changes.batch_norms_folded,
         pads_folded: changes.pads_folded,
+        shapes_folded: changes.shapes_folded,
         high_precision_kept: changes.stays_f32,
         clipped_to_half: changes.clipped_to_float16,
         beyond_half: changes.beyond_float16,

@@ -130,7 +130,7 @@ pub(super) fn rewrite(
         }
     }
     if flattens {
-        coded.into_iter().for_each(|site| linear::flatten(model.graph_mut(), site, &biases));
+        linear::flatten(model.graph_mut(), &coded, &biases);
     }
 
     // Biases that are in codes now.

@@ -9,6 +9,7 @@ mod float;
 mod functions;
 mod graph;
 mod io;
+mod lengths;
 mod node;
 pub mod op;
 pub mod passes;
@@ -25,6 +26,7 @@ pub use constants::{Constant, constant, constant_type, constant_value, scalar};
 pub use error::OnnxError;
 pub use graph::{Graph, Names, NodeId, TensorId, Use};
 pub use io::{Model, external_files};
+pub use lengths::{Length, Lengths};
 pub use node::{
     attribute, attribute_int, attribute_ints, dimensions, float_attribute, inner_graphs, int_attribute, ints_attribute,
     new_node, node_name,

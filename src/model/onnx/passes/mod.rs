@@ -7,6 +7,7 @@ mod pads;
 mod pass;
 mod prune;
 mod qdq;
+mod reshapes;
 mod upgrade;
 
 pub use self::{
@@ -17,7 +18,8 @@ pub use self::{
 use super::{Model, OnnxError};
 
 /// The passes, in the order in which they run: each works on what the one before left.
-pub static PASSES: [Pass; 5] = [upgrade::PASS, constants::PASS, batch_norm::PASS, pads::PASS, float16::PASS];
+pub static PASSES: [Pass; 6] =
+    [upgrade::PASS, constants::PASS, batch_norm::PASS, pads::PASS, reshapes::PASS, float16::PASS];
 
 /// Runs every pass. A model that one of them could not carry over is unusable afterwards.
 pub fn run_passes(model: &mut Model, options: &PassOptions) -> Result<PassChanges, OnnxError> {
@@ -52,6 +54,7 @@ mod tests {
             fold_constants: true,
             fold_batch_norms: true,
             fold_pads: true,
+            fold_shapes: true,
             float16: true,
             ..PassOptions::default()
         };

@@ -24,6 +24,8 @@ pub struct PassOptions {
     pub fold_batch_norms: bool,
     /// Whether a Pad becomes part of the convolutions behind it.
     pub fold_pads: bool,
+    /// Whether shapes that the graph computes become constants where they can.
+    pub fold_shapes: bool,
     /// Whether f32 becomes f16.
     pub float16: bool,
     /// Tensors whose values f16 does not hold: the nodes that give or read them stay in f32.
@@ -41,6 +43,8 @@ pub struct PassChanges {
     pub batch_norms_folded: Vec<String>,
     /// Pad nodes that are part of the convolutions behind them now, by name.
     pub pads_folded: Vec<String>,
+    /// Reshape nodes whose shape is a constant now, by name.
+    pub shapes_folded: Vec<String>,
     /// Nodes that stay in f32 where the rest became f16: name and operator.
     pub stays_f32: Vec<(String, String)>,
     /// Of these, by name, the ones that could be f16 if it held their values.
