@@ -88,7 +88,7 @@ impl Resolved {
         for (at, reason) in layers {
             let plan = &mut self.plan.layers[at];
             (plan.decision, plan.reason, plan.weights, plan.activations) = (Decision::Native, reason, None, None);
-            plan.dynamic = false;
+            (plan.dynamic, plan.form) = (false, None);
         }
         self.check_something_is_quantized(spec);
     }

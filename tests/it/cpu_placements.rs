@@ -81,6 +81,57 @@ fn every_linear_layer_of_an_encoder_computes_in_codes_and_nothing_else_does() {
 }
 
 #[test]
+fn embedding_tables_are_picked_in_int8_and_tied_heads_compute_in_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    python("cpu_nets.py", &[folder.path()]);
+    for (net, head) in [("words", "MatMulIntegerToFloat"), ("tied", "QGemm")] {
+        for placement in ["onnxruntime", "openvino"] {
+            let (report, found) = quantize(folder.path(), net, &json!({"placement": placement}));
+            // Codes and scales of the rows that the input names; what constants name is picked once.
+            assert_fused(net, &found, &[("Gather", 2), ("Gemm", 0), ("MatMul", 0), ("DequantizeLinear", 0)]);
+            assert!(found[head].as_u64().unwrap() > 0, "{net} for {placement}: {found:#}");
+            let layers = report["layers"].as_array().unwrap();
+            let tables: Vec<&Value> = layers.iter().filter(|layer| layer["form"] == "gathered").collect();
+            let reasons: Vec<&str> = tables.iter().map(|layer| layer["reason"].as_str().unwrap()).collect();
+            assert_eq!(reasons, ["rule", "rule", "tied"], "{net}: {tables:#?}");
+            for weights in tables[..2].iter().map(|layer| &layer["weights"]) {
+                let rows = weights["bytes_before"].as_u64().unwrap() / (4 * 32);
+                assert_eq!(weights["bytes_after"].as_u64().unwrap(), rows * 36, "{weights:#}");
+                assert!(weights["sqnr_db"].as_f64().unwrap() > 40.0, "{weights:#}");
+            }
+            assert!(tables.iter().all(|layer| layer["activations"] == json!([])), "{tables:#?}");
+        }
+    }
+}
+
+#[test]
+fn tables_are_studied_are_carried_to_f16_and_need_no_data() {
+    let folder = tempfile::tempdir().unwrap();
+    python("cpu_nets.py", &[folder.path()]);
+    let (model, samples) = (folder.path().join("words.onnx"), folder.path().join("words.npz"));
+    let int8 = json!({"dtype": "int8"});
+    for (precision, scale_bytes) in [("fp32", 4), ("fp16", 2)] {
+        let options = json!({"placement": "onnxruntime", "high_precision_dtype": precision});
+        let rules = json!({"backend": "modelopt", "mode": "static_ptq", "algorithm": "entropy", "backend_kwargs": options,
+            "layers": [{"module_name": "*", "weights": int8, "activations": int8}]});
+        let mut job = local_job(&model, &rules);
+        job.inputs.calibration = Some(data(&samples));
+        job.inputs.evaluation = Some(Evaluation { data: data(&samples), labels: None });
+        let out = folder.path().join(precision);
+        let report = run_local(&job, &out).unwrap();
+        let layers = report["layers"].as_array().unwrap();
+        let table = layers.iter().find(|layer| layer["form"] == "gathered").unwrap();
+        assert!(table["output_sqnr_db"].as_f64().unwrap() > 35.0, "{precision}: {table:#}");
+        assert_eq!(table["weights"]["bytes_after"], 16 * (32 + scale_bytes), "{precision}: {table:#}");
+        assert!(report["summary"]["output_sqnr_db"].as_f64().unwrap() > 25.0, "{precision}: {:#}", report["summary"]);
+    }
+    let rules = json!({"backend": "modelopt", "mode": "static_ptq", "backend_kwargs": {"placement": "onnxruntime"},
+        "layers": [{"module_name": "type:Embedding", "weights": int8}]});
+    let report = run_local(&local_job(&model, &rules), &folder.path().join("alone")).unwrap();
+    assert_eq!(report["summary"]["layers_quantized"], 3, "{report:#}");
+}
+
+#[test]
 fn linear_layers_with_dynamic_scales_need_no_data_and_compute_in_codes() {
     let folder = tempfile::tempdir().unwrap();
     python("cpu_nets.py", &[folder.path()]);

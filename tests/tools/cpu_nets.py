@@ -1,6 +1,6 @@
 """Small nets in the shapes that CPU placements are about, or what onnxruntime makes of a result.
 
-    cpu_nets.py FOLDER           writes residual.onnx, gated.onnx, encoder.onnx and *.npz; prints {}
+    cpu_nets.py FOLDER           writes residual.onnx, gated.onnx, encoder.onnx, words.onnx, tied.onnx and *.npz; prints {}
     cpu_nets.py MODEL DATA ORIGINAL  prints {operator: how often, after onnxruntime's default optimization}, and the SQNR of the
                              result to the original, in the default session ("db") and without optimization ("plain_db")
 """
@@ -89,4 +89,18 @@ for _ in range(2):
     x = net.node("Add", x, linear(net.node("MatMul", scores, v), 32, 32))
     x = net.node("Add", x, linear(net.node("Relu", linear(norm(x), 32, 64)), 64, 32))
 save(net, "encoder", [12, 32], x, [12, 32])
+
+for name in ("words", "tied"):
+    net = Net()
+    table = net.constant((random.normal(0, 1, [200, 32]) * np.exp(random.normal(0, 0.5, [200, 1]))).astype("f4"))
+    positions = net.node("Gather", net.constant(random.normal(0, 0.3, [16, 32]).astype("f4")), net.constant(np.arange(12)))
+    start = net.node("Gather", table, net.constant(np.zeros(1, "i8")))
+    x = net.node("Add", net.node("Add", net.node("Gather", table, "x"), start), positions)
+    x = net.node("Add", x, linear(net.node("Relu", linear(norm(x), 32, 64)), 64, 32))
+    if name == "words":
+        x, given = net.node("MatMul", norm(x), net.node("Transpose", table, perm=[1, 0])), ["n", 12, 200]
+    else:
+        x, given = net.node("Gemm", net.node("Reshape", norm(x), net.constant(np.array([-1, 32]))), table, transB=1), ["m", 200]
+    net.save(os.path.join(folder, f"{name}.onnx"), ["n", 12], x, given, onnx.TensorProto.INT64)
+    np.savez(os.path.join(folder, f"{name}.npz"), x=random.integers(0, 200, [8, 12]))
 print("{}")

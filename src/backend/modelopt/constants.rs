@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{dynamic, options::Options};
+use super::{dynamic, options::Options, tables};
 use crate::{
     backend::{
         graph::{
             forms::{Form, Forms},
             inventory::Candidate,
+            tables::is_table,
         },
         weights::WeightScheme,
     },
     model::onnx::{Graph, Use, proto::TensorProto},
+    numeric::DType,
     quant::Scheme,
     spec::{Decision, LayerPlan, QuantizeSpec, Reason, Resolved},
 };
@@ -32,14 +34,14 @@ pub(super) fn leave_unquantizable(
             if candidate.transposed {
                 return Some((at, Reason::WeightNotConstant));
             }
-            Some((at, options.weight_scheme(plan.weights?, &candidate.shape, candidate.axis).err()?))
+            Some((at, way(options, graph, candidate, plan, plan.weights?).err()?))
         })
         .collect();
     resolved.leave_native(spec, native);
     if options.duplicate_constants {
         return;
     }
-    let ways = ways(options, &resolved.plan.layers, |_| true, candidates);
+    let ways = ways(options, &resolved.plan.layers, |_| true, graph, candidates);
     let torn = ways.into_iter().filter(|(source, ways)| {
         let layers: usize = ways.values().map(|(_, layers)| layers.len()).sum();
         ways.len() > 1 || value_reads(graph, source) > layers
@@ -51,20 +53,41 @@ pub(super) fn leave_unquantizable(
 /// The ways in which each constant is to be quantized, with the layers that want each.
 type Ways = BTreeMap<String, BTreeMap<(Scheme, Form), (WeightScheme, Vec<usize>)>>;
 
-fn ways(options: &Options, plan: &[LayerPlan], kept: impl Fn(usize) -> bool, candidates: &[Option<Candidate>]) -> Ways {
+fn ways(
+    options: &Options,
+    plan: &[LayerPlan],
+    kept: impl Fn(usize) -> bool,
+    graph: &Graph,
+    candidates: &[Option<Candidate>],
+) -> Ways {
     let mut ways = Ways::new();
     for (at, candidate) in candidates.iter().enumerate().filter(|(at, _)| kept(*at)) {
         let (Some(candidate), Some(dtype), Decision::Quantize) = (candidate, plan[at].weights, plan[at].decision)
         else {
             continue;
         };
-        let Ok((scheme, grid)) = options.weight_scheme(dtype, &candidate.shape, candidate.axis) else { continue };
-        let chosen = WeightScheme::new(scheme, grid, candidate.format).encoded_by(options.encoder);
-        let chosen = WeightScheme { zeros_stored: options.placement.is_unsigned(), ..chosen };
+        let Ok((chosen, form)) = way(options, graph, candidate, &plan[at], dtype) else { continue };
         let of_constant = ways.entry(candidate.source.clone()).or_default();
-        of_constant.entry((scheme, dynamic::form(&plan[at]))).or_insert((chosen, Vec::new())).1.push(at);
+        of_constant.entry((chosen.scheme, form)).or_insert((chosen, Vec::new())).1.push(at);
     }
     ways
+}
+
+/// How the weight of a layer is quantized and held, or why it is not.
+fn way(
+    options: &Options,
+    graph: &Graph,
+    candidate: &Candidate,
+    plan: &LayerPlan,
+    dtype: DType,
+) -> Result<(WeightScheme, Form), Reason> {
+    if is_table(graph, candidate) {
+        return Ok((tables::scheme(options, candidate)?, Form::Gathered));
+    }
+    let (scheme, grid) = options.weight_scheme(dtype, &candidate.shape, candidate.axis)?;
+    let chosen = WeightScheme::new(scheme, grid, candidate.format).encoded_by(options.encoder);
+    let chosen = WeightScheme { zeros_stored: options.placement.is_unsigned(), ..chosen };
+    Ok((chosen, dynamic::form(plan)))
 }
 
 /// How often the values of a tensor are read.
@@ -90,7 +113,7 @@ pub(super) fn choose(
     graph: &mut Graph,
     candidates: &mut [Option<Candidate>],
 ) -> ConstantSchemes {
-    let ways = ways(options, plan, kept, candidates);
+    let ways = ways(options, plan, kept, graph, candidates);
     let counts: BTreeMap<String, usize> =
         ways.keys().map(|source| (source.clone(), value_reads(graph, source))).collect();
     let mut chosen = ConstantSchemes::default();

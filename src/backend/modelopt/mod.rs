@@ -21,6 +21,7 @@ mod reuse;
 mod rewrite;
 mod run;
 mod stem;
+mod tables;
 
 use std::path::Path;
 

@@ -10,12 +10,15 @@ use super::{
     options::{FORMATS, Options, Symmetry},
     placement::{self, Placement, QdqSite},
     prepare::{self, Preparation},
-    stem,
+    stem, tables,
 };
 use crate::{
     backend::{
         BackendError,
-        graph::inventory::{self, Candidate, Inventory},
+        graph::{
+            inventory::{self, Candidate, Inventory},
+            tables::add_tables,
+        },
     },
     fault::WarningCode,
     model::onnx::{Graph, Model, NodeId, Use, dimensions},
@@ -59,11 +62,17 @@ struct Planned {
 impl Planned {
     fn new(spec: &QuantizeSpec, options: &Options, graph: &Graph) -> Result<Self, BackendError> {
         let placement = options.placement;
-        let Inventory { layers, candidates, nodes } = inventory::inventory(graph, &FORMATS, &placement.inputs_only())?;
+        let mut inventory = inventory::inventory(graph, &FORMATS, &placement.inputs_only())?;
+        if placement.has_tables {
+            add_tables(graph, &mut inventory)?;
+        }
+        let Inventory { layers, candidates, nodes } = inventory;
         let mut resolved = resolve(spec, &layers);
+        tables::plan_weights_alone(spec, graph, &candidates, &mut resolved);
         constants::leave_unquantizable(spec, options, graph, &candidates, &mut resolved);
         dynamic::choose(spec, options, graph, &candidates, &mut resolved);
         let (sites, numbers) = placement::place(spec, placement, graph, &candidates, &nodes, &mut resolved);
+        tables::leave_shared(spec, graph, &candidates, &mut resolved);
         Ok(Planned { candidates, nodes, sites, numbers, resolved })
     }
 }

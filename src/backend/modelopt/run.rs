@@ -1,6 +1,6 @@
 //! From a plan to a quantized model: calibrate, rewrite, compare.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use super::{calibrate, data::Data, float16, opened::Opened, rewrite};
 use crate::{
@@ -25,11 +25,16 @@ impl Prepared for Opened {
     }
 
     fn predict(&self, inputs: &RunInputs) -> Result<Prediction, BackendError> {
+        // A constant that several layers read is in the file once, and then once for each way of holding it.
+        let mut seen = BTreeSet::new();
         let planned = self.candidates.iter().zip(&self.resolved.plan.layers);
         let sizes = planned.filter_map(|(candidate, layer)| {
             let (candidate, dtype) = (candidate.as_ref()?, layer.weights?);
             let cells = candidate.shape.dims().get(candidate.axis).copied().unwrap_or(1);
-            Some(memory::weight(candidate.shape.elements(), cells, candidate.format, dtype))
+            let (now, then) = memory::weight(candidate.shape.elements(), cells, candidate.format, dtype);
+            let now = if seen.insert((&candidate.source, None)) { now } else { 0 };
+            let then = if seen.insert((&candidate.source, Some((dtype, layer.form)))) { then } else { 0 };
+            Some((now, then))
         });
         let data = inputs.calibration.as_ref().or(inputs.evaluation.as_ref().map(|evaluation| &evaluation.data));
         let data = data.filter(|source| !matches!(calibrate::earlier(&source.path), Ok(Some(_))));

@@ -9,6 +9,7 @@ pub(super) static MINIMAL: Placement = Placement {
     excluded: None,
     joined: None,
     has_dynamic: false,
+    has_tables: false,
     strongly_typed: false,
     flattens: false,
     pads_channels: false,

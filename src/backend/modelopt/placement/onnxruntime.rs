@@ -14,6 +14,7 @@ pub(super) static ONNXRUNTIME: Placement = Placement {
     excluded: Some(|view, candidate, dtype| integer::excluded(view, &KERNELS, candidate, dtype)),
     joined: None,
     has_dynamic: true,
+    has_tables: true,
     strongly_typed: false,
     flattens: true,
     pads_channels: true,

@@ -14,6 +14,7 @@ pub(super) static OPENVINO: Placement = Placement {
     excluded: Some(|view, candidate, dtype| integer::excluded(view, &KERNELS, candidate, dtype)),
     joined: None,
     has_dynamic: false,
+    has_tables: true,
     strongly_typed: false,
     flattens: false,
     pads_channels: false,

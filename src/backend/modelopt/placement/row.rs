@@ -22,6 +22,8 @@ pub(in crate::backend::modelopt) struct Placement {
     pub(super) joined: Option<JoinRule>,
     /// Whether the runtime is fast with scales of activations that are computed as the model runs.
     pub(in crate::backend::modelopt) has_dynamic: bool,
+    /// Whether embedding tables are stored in int8, of which the runtime decodes the rows that are picked.
+    pub(in crate::backend::modelopt) has_tables: bool,
     /// Whether the runtime computes each operator in the type that the graph gives it, and in no other.
     pub(in crate::backend::modelopt) strongly_typed: bool,
     /// Whether linear layers of more than two dimensions are written as Gemms.

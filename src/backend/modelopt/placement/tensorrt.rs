@@ -18,6 +18,7 @@ pub(in crate::backend::modelopt) static TENSORRT: Placement = Placement {
     excluded: Some(exclusions::excluded),
     joined: Some(concat::joined),
     has_dynamic: false,
+    has_tables: false,
     strongly_typed: true,
     flattens: false,
     pads_channels: false,

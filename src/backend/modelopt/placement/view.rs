@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::site::{QdqSite, SiteKind};
 use crate::{
-    backend::graph::inventory::Candidate,
+    backend::graph::{inventory::Candidate, tables::is_table},
     model::onnx::{Graph, NodeId, TensorId, Use},
     numeric::{DType, FloatFormat},
     spec::{Decision, LayerPlan},
@@ -31,7 +31,9 @@ impl<'a> View<'a> {
         nodes: &'a [Option<NodeId>],
         plan: &'a [LayerPlan],
     ) -> Self {
-        let format = candidates.iter().flatten().map(|candidate| candidate.format).max().unwrap_or(FloatFormat::F32);
+        // What is picked of a table may be converted before anything is computed with it.
+        let computed = candidates.iter().flatten().filter(|candidate| !is_table(graph, candidate));
+        let format = computed.map(|candidate| candidate.format).max().unwrap_or(FloatFormat::F32);
         let layers = nodes.iter().enumerate().filter_map(|(layer, node)| Some(((*node)?, layer))).collect();
         View { graph, plan, candidates, nodes, layers, types: graph.carried_types(), format }
     }
