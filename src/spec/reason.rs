@@ -35,7 +35,7 @@ codes! {
         AttentionTooLong("attention_too_long", "Use shorter sequences, or another `placement`, if the model runs elsewhere.");
         /// An addition that the runtime does not fuse with a convolution.
         NotResidual("not_residual", "Nothing: there would be nothing to gain.");
-        /// One of its operands is a constant, which the runtime's integer kernel does not take.
+        /// One of its operands is a constant that codes do not stand for closely enough, or do not pay for.
         ConstantOperand("constant_operand", "Nothing: it is computed in floats.");
         /// What it gives is an output of the model, in floats.
         GivesAnOutput("gives_an_output", "Nothing: it is computed in floats.");

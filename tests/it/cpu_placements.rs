@@ -69,6 +69,19 @@ fn gates_and_joined_tensors_compute_in_codes() {
 }
 
 #[test]
+fn constant_tensors_between_layers_in_codes_are_in_codes_where_that_costs_little() {
+    for placement in ["onnxruntime", "openvino"] {
+        let (report, found) = made("scaled", &json!({"placement": placement}));
+        let expected = [("QLinearConv", 4), ("QLinearMul", 3), ("QLinearAdd", 2), ("Mul", 0), ("Add", 1), ("QGemm", 1)];
+        assert_fused(placement, &found, &expected);
+        let layers = report["layers"].as_array().unwrap();
+        let simulated = layers.iter().filter(|layer| layer["op_type"] == "Mul").map(|layer| &layer["output_sqnr_db"]);
+        let simulated: Vec<f64> = simulated.map(|db| db.as_f64().unwrap()).collect();
+        assert!(simulated.len() == 3 && simulated.iter().all(|db| *db > 25.0), "{simulated:?}");
+    }
+}
+
+#[test]
 fn every_linear_layer_of_an_encoder_computes_in_codes_and_nothing_else_does() {
     let float = [("MatMul", 2), ("FusedMatMul", 2), ("QLinearAdd", 0), ("DequantizeLinear", 0)];
     let (_, found) = made("encoder", &json!({"placement": "openvino"}));

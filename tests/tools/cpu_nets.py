@@ -1,6 +1,6 @@
 """Small nets in the shapes that CPU placements are about, or what onnxruntime makes of a result.
 
-    cpu_nets.py FOLDER           writes residual.onnx, gated.onnx, encoder.onnx, words.onnx, tied.onnx and *.npz; prints {}
+    cpu_nets.py FOLDER           writes residual, gated, encoder, words, tied and scaled.onnx, and *.npz; prints {}
     cpu_nets.py MODEL DATA ORIGINAL  prints {operator: how often, after onnxruntime's default optimization}, and the SQNR of the
                              result to the original, in the default session ("db") and without optimization ("plain_db")
 """
@@ -103,4 +103,18 @@ for name in ("words", "tied"):
         x, given = net.node("Gemm", net.node("Reshape", norm(x), net.constant(np.array([-1, 32]))), table, transB=1), ["m", 200]
     net.save(os.path.join(folder, f"{name}.onnx"), ["n", 12], x, given, onnx.TensorProto.INT64)
     np.savez(os.path.join(folder, f"{name}.npz"), x=random.integers(0, 200, [8, 12]))
+
+net = Net()
+x = net.node("Relu", net.conv("x", 3, 16))
+x = net.node("Mul", x, net.constant(random.uniform(0.5, 1.5, [1, 16, 1, 1]).astype("f4")))
+x = net.node("Add", net.constant(random.normal(0, 0.5, [16, 1, 1]).astype("f4")), x)
+y = net.conv(x, 16, 16)
+for factor in (1e-6, 1e6):
+    y = net.node("Mul", y, net.constant((factor * random.uniform(0.5, 1.5, [1, 16, 1, 1])).astype("f4")))
+x = net.node("Add", x, net.conv(net.node("Relu", y), 16, 16))
+coarse = np.full([16, 8, 8], 0.02, "f4")
+coarse[0, 0, 0] = 4
+x = net.conv(net.node("Add", x, net.constant(coarse)), 16, 16)
+x = net.node("Flatten", net.node("GlobalAveragePool", x))
+save(net, "scaled", [3, 8, 8], net.node("Gemm", x, net.weight(10, 16), net.constant(np.zeros(10, "f4")), transB=1), [10])
 print("{}")

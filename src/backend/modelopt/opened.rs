@@ -8,7 +8,7 @@ use std::{
 use super::{
     constants, dynamic,
     options::{FORMATS, Options, Symmetry},
-    placement::{self, Placement, QdqSite},
+    placement::{self, Operand, Placement, QdqSite},
     prepare::{self, Preparation},
     stem, tables,
 };
@@ -21,7 +21,7 @@ use crate::{
         },
     },
     fault::WarningCode,
-    model::onnx::{Graph, Model, NodeId, Use, dimensions},
+    model::onnx::{Graph, Model, NodeId, dimensions},
     numeric::FloatFormat,
     spec::{Decision, Objection, ObjectionCode, QuantizeSpec, Resolved, Warning, resolve},
 };
@@ -42,8 +42,8 @@ pub(super) struct Opened {
     layers: BTreeMap<NodeId, usize>,
     /// The tensors that get a Q/DQ pair.
     pub(super) sites: Vec<QdqSite>,
-    /// Constant operands that are to be in codes, each a single number.
-    pub(super) numbers: Vec<(Use, f32)>,
+    /// Constant operands that are to be in codes.
+    pub(super) operands: Vec<Operand>,
     /// Tensors that are to share a range.
     pub(super) joined: Vec<BTreeSet<String>>,
     pub(super) resolved: Resolved,
@@ -55,7 +55,7 @@ struct Planned {
     candidates: Vec<Option<Candidate>>,
     nodes: Vec<Option<NodeId>>,
     sites: Vec<QdqSite>,
-    numbers: Vec<(Use, f32)>,
+    operands: Vec<Operand>,
     resolved: Resolved,
 }
 
@@ -71,9 +71,9 @@ impl Planned {
         tables::plan_weights_alone(spec, graph, &candidates, &mut resolved);
         constants::leave_unquantizable(spec, options, graph, &candidates, &mut resolved);
         dynamic::choose(spec, options, graph, &candidates, &mut resolved);
-        let (sites, numbers) = placement::place(spec, placement, graph, &candidates, &nodes, &mut resolved);
+        let (sites, operands) = placement::place(spec, placement, graph, &candidates, &nodes, &mut resolved);
         tables::leave_shared(spec, graph, &candidates, &mut resolved);
-        Ok(Planned { candidates, nodes, sites, numbers, resolved })
+        Ok(Planned { candidates, nodes, sites, operands, resolved })
     }
 }
 
@@ -110,7 +110,7 @@ impl Opened {
         if placement.pads_channels && stem::pad(model.graph_mut(), &planned.sites, &planned.candidates) > 0 {
             planned = Planned::new(spec, &options, model.graph())?;
         }
-        let Planned { candidates, nodes, mut sites, numbers, mut resolved } = planned;
+        let Planned { candidates, nodes, mut sites, operands, mut resolved } = planned;
         match options.symmetry {
             Symmetry::Symmetric => sites.iter_mut().for_each(QdqSite::center),
             Symmetry::Asymmetric if !placement.is_unsigned() => resolved.objections.push(needs_zero(spec, placement)),
@@ -131,7 +131,7 @@ impl Opened {
             nodes,
             layers,
             sites,
-            numbers,
+            operands,
             joined,
             resolved,
             options,

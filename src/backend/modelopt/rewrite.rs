@@ -22,7 +22,8 @@ use crate::{
     calibration::Record,
     control::Control,
     fault::few,
-    model::onnx::{Graph, Model, QdqWriter, Use, node_name},
+    model::onnx::{Graph, Model, NodeId, QdqWriter, Use, node_name},
+    numeric::FloatFormat,
     report::LayerReport,
     spec::{Decision, LayerPlan, Reason},
 };
@@ -120,8 +121,12 @@ pub(super) fn rewrite(
         }
         reports.push(found.report);
     }
-    for &(at, value) in &opened.numbers {
-        writer.quantize_number(at, value);
+    let reads_codes: BTreeSet<NodeId> = coded.iter().flat_map(|site| &site.uses).map(|one| one.node).collect();
+    for operand in opened.operands.iter().filter(|operand| reads_codes.contains(&operand.at.node)) {
+        writer.quantize_constant(operand.at, operand.params);
+        let kind = QuantizedInputKind::Weight(operand.scheme());
+        let step = QuantizedInput { layer: operand.layer, at: operand.at, format: FloatFormat::F32, kind };
+        steps.extend(operand.is_tensor().then_some(step));
     }
     for (node, _) in &in_codes {
         if let Some(Coded { place: Place::Input, codes: Some(codes), scales }) = biases.get(node) {

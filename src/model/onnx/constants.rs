@@ -32,6 +32,11 @@ impl Constant<'_> {
         TensorView::new(self.format, &self.shape, &self.bytes)
     }
 
+    /// The elements.
+    pub fn values(&self) -> Vec<f32> {
+        self.format.decode(&self.bytes)
+    }
+
     /// Some of the tensor's bytes.
     pub fn read(&self, range: Range<usize>) -> Cow<'_, [u8]> {
         Cow::Borrowed(self.bytes.get(range).unwrap_or_default())

@@ -12,14 +12,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     kernel::{Kernel, Kernels, kernel},
+    operand::Operand,
     site::QdqSite,
     vanishing::{behind, is_inner},
     view::View,
 };
 use crate::{
     backend::graph::inventory::Candidate,
-    model::onnx::{NodeId, TensorId, Use, constant_type, scalar},
-    numeric::{DType, FloatFormat},
+    model::onnx::{NodeId, TensorId, Use, scalar},
+    numeric::DType,
     spec::Reason,
 };
 
@@ -43,13 +44,23 @@ pub(super) fn alone(view: &View<'_>, placed: &Placed) -> Vec<(usize, Reason)> {
     view.quantized_layers().filter(is_alone).map(|layer| (layer, Reason::NeighbourNotQuantized)).collect()
 }
 
+/// Operators with a constant tensor that no layer computes in codes behind: as in a transformer, whose sums go on in floats.
+pub(super) fn idle(view: &View<'_>, kernels: Kernels, placed: &Placed) -> Vec<(usize, Reason)> {
+    let reaches_layers = |operand: &Operand| {
+        let output = behind(view.graph, operand.at.node);
+        output.is_some_and(|output| has_layers(view, kernels, &placed.given, output))
+    };
+    let idle = placed.operands.iter().filter(|operand| operand.is_tensor() && !reaches_layers(operand));
+    idle.map(|operand| (operand.layer, Reason::ConstantOperand)).collect()
+}
+
 /// Where pairs stand.
 pub(super) struct Placed {
     pub(super) sites: Vec<QdqSite>,
     /// Why layers without weights stay native.
     pub(super) native: Vec<(usize, Reason)>,
-    /// Constant operands that are to be in codes, each a single number.
-    pub(super) numbers: Vec<(Use, f32)>,
+    /// Constant operands that are to be in codes.
+    pub(super) operands: Vec<Operand>,
     /// The tensors that integer kernels give.
     given: BTreeSet<TensorId>,
 }
@@ -57,7 +68,7 @@ pub(super) struct Placed {
 /// Follows codes through the graph.
 pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
     let graph = view.graph;
-    let mut codes = Codes { view, given: BTreeMap::new(), read: BTreeMap::new(), numbers: Vec::new() };
+    let mut codes = Codes { view, given: BTreeMap::new(), read: BTreeMap::new(), operands: Vec::new() };
     let (mut native, mut seen) = (Vec::new(), BTreeSet::new());
     for node in graph.nodes() {
         let kernel = kernel(kernels, graph, node);
@@ -68,7 +79,9 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
                 codes.reads(node, 0, layer);
                 if kernel == Some(Kernel::Layer) {
                     codes.gives(node, layer, None);
-                } else if let Some(output) = behind(graph, node).filter(|&output| has_layers(view, kernels, output)) {
+                } else if let Some(output) =
+                    behind(graph, node).filter(|&output| has_layers(view, kernels, &BTreeSet::new(), output))
+                {
                     codes.given.insert(output, (layer, None));
                 }
             }
@@ -84,7 +97,7 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
         }
     }
     let given = codes.given.keys().copied().collect();
-    let numbers = std::mem::take(&mut codes.numbers);
+    let operands = std::mem::take(&mut codes.operands);
     let mut sites = codes.sites();
     // What has no integer kernel, or codes of another kind, has a pair before its input alone.
     for layer in view.quantized_layers().filter(|layer| !seen.contains(layer)) {
@@ -94,7 +107,7 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
             native.push((layer, Reason::NoIntegerKernel));
         }
     }
-    Placed { sites, native, numbers, given }
+    Placed { sites, native, operands, given }
 }
 
 /// Whether a layer has a weight that is to be int8: kernels of codes take no other.
@@ -110,8 +123,8 @@ struct Codes<'v> {
     given: BTreeMap<TensorId, (usize, Option<TensorId>)>,
     /// Tensors that integer kernels read, with the layer of the first.
     read: BTreeMap<TensorId, (usize, Vec<Use>)>,
-    /// Constant operands, each a single number.
-    numbers: Vec<(Use, f32)>,
+    /// Constant operands.
+    operands: Vec<Operand>,
 }
 
 impl Codes<'_> {
@@ -135,25 +148,22 @@ impl Codes<'_> {
             graph.is_constant(tensor) || graph.producer(tensor).is_some_and(|n| graph.op(n) == Some("Constant"))
         };
         let (constants, inputs): (Vec<_>, Vec<_>) = graph.inputs_of(node).partition(|(_, tensor)| is_constant(*tensor));
-        // A single number has a code that stands for it exactly.
         let takes = matches!(graph.op(node), Some("Add" | "Mul"));
-        let number = |tensor| {
-            let single = constant_type(graph, tensor) == Some(FloatFormat::F32.onnx());
-            scalar(graph, tensor).filter(|value| single && value.is_finite())
-        };
-        let numbers: Option<Vec<(Use, f32)>> =
-            constants.iter().map(|&(input, tensor)| Some((Use { node, input }, number(tensor)?))).collect();
-        let Some(numbers) = numbers.filter(|numbers| !inputs.is_empty() && (takes || numbers.is_empty())) else {
+        if inputs.is_empty() || !(takes || constants.is_empty()) {
             return Err(Reason::ConstantOperand);
-        };
-        if !inputs.iter().all(|(_, tensor)| self.given.contains_key(tensor)) {
-            return Err(Reason::NeighbourNotQuantized);
         }
+        if !inputs.iter().all(|(_, tensor)| self.given.contains_key(tensor)) {
+            // A tensor is added or multiplied in floats, as the bias behind a product is, whatever is next to it.
+            let numbers = constants.iter().all(|(_, tensor)| scalar(graph, *tensor).is_some());
+            return Err(if numbers { Reason::NeighbourNotQuantized } else { Reason::ConstantOperand });
+        }
+        let operands = constants.iter().map(|&(input, tensor)| Operand::new(graph, layer, Use { node, input }, tensor));
+        let operands: Vec<Operand> = operands.collect::<Option<_>>().ok_or(Reason::ConstantOperand)?;
         if behind(graph, node).is_none() {
             return Err(Reason::GivesAnOutput);
         }
         inputs.iter().for_each(|(input, _)| self.reads(node, *input, layer));
-        self.numbers.extend(numbers);
+        self.operands.extend(operands);
         self.gives(node, layer, None);
         Ok(())
     }
@@ -193,8 +203,8 @@ impl Codes<'_> {
     }
 }
 
-/// Whether a layer with an integer kernel reads a tensor, as it is or moved about.
-fn has_layers(view: &View<'_>, kernels: Kernels, tensor: TensorId) -> bool {
+/// Whether a layer with an integer kernel reads a tensor, as it is, moved about, or joined with others to one of `joined`.
+fn has_layers(view: &View<'_>, kernels: Kernels, joined: &BTreeSet<TensorId>, tensor: TensorId) -> bool {
     let graph = view.graph;
     let (mut seen, mut next) = (BTreeSet::new(), vec![tensor]);
     while let Some(tensor) = next.pop() {
@@ -203,11 +213,14 @@ fn has_layers(view: &View<'_>, kernels: Kernels, tensor: TensorId) -> bool {
         }
         for one in graph.uses(tensor) {
             let layer = view.with_quantized_inputs(one.node);
-            match kernel(kernels, graph, one.node).filter(|_| one.input == 0) {
-                Some(Kernel::Layer | Kernel::FloatLayer) if layer.is_some_and(|layer| in_int8(view, layer)) => {
+            match kernel(kernels, graph, one.node) {
+                Some(Kernel::Layer | Kernel::FloatLayer)
+                    if one.input == 0 && layer.is_some_and(|layer| in_int8(view, layer)) =>
+                {
                     return true;
                 }
-                Some(Kernel::Passes) => next.extend(graph.outputs_of(one.node)),
+                Some(Kernel::Passes) if one.input == 0 => next.extend(graph.outputs_of(one.node)),
+                Some(Kernel::Joins) => next.extend(behind(graph, one.node).filter(|output| joined.contains(output))),
                 _ => {}
             }
         }
@@ -289,8 +302,8 @@ mod tests {
         };
         let number = start().node("Mul", &["a", "six"], &["m"]).node("Conv", &["m", "w"], &["y"]);
         assert_eq!(behind(number), ["a -> m.0", "m -> y.0", "x -> a.0"]);
-        let vector = start().weight("v", &[4, 1, 1]).node("Mul", &["a", "v"], &["m"]).node("Conv", &["m", "w"], &["y"]);
-        assert_eq!(reason(vector, "m"), Some(Reason::ConstantOperand));
+        let joined = start().weight("v", &[1, 4, 8, 8]).node("Concat", &["a", "v"], &["m"]).int("axis", 1);
+        assert_eq!(reason(joined.node("Conv", &["m", "w"], &["y"]), "m"), Some(Reason::ConstantOperand));
         let float =
             start().node("Erf", &["a"], &["e"]).node("Add", &["a", "e"], &["m"]).node("Conv", &["m", "w"], &["y"]);
         assert_eq!(reason(float, "m"), Some(Reason::NeighbourNotQuantized));
@@ -299,6 +312,44 @@ mod tests {
         let silu =
             start().node("Sigmoid", &["a"], &["s"]).node("Mul", &["a", "s"], &["m"]).node("Conv", &["m", "w"], &["y"]);
         assert_eq!(behind(silu), ["a -> s.0 m.0", "m -> y.0", "s -> m.1", "x -> a.0"]);
+    }
+
+    #[test]
+    fn a_constant_tensor_between_layers_in_codes_has_codes_too() {
+        let vector = || start().weight("v", &[4, 1, 1]).node("Mul", &["v", "a"], &["m"]);
+        assert_eq!(behind(vector().node("Conv", &["m", "w"], &["y"])), ["a -> m.1", "m -> y.0", "x -> a.0"]);
+        let chain = || vector().node("Add", &["m", "v"], &["n"]);
+        let through = chain().node("Relu", &["n"], &["r"]).node("Add", &["r", "a"], &["s"]);
+        let expected = ["a -> m.1 s.1", "m -> n.0", "r -> s.0", "s -> y.0", "x -> a.0"];
+        assert_eq!(behind(through.node("Conv", &["s", "w"], &["y"])), expected);
+    }
+
+    #[test]
+    fn a_constant_tensor_is_in_floats_where_codes_lose_too_much_or_no_layer_follows() {
+        let constant = |name: &str| (name.to_owned(), Reason::ConstantOperand);
+        let mut coarse = vec![0.4; 256];
+        coarse[0] = 255.0;
+        let coarse = start().floats("v", &[1, 4, 8, 8], &coarse).node("Add", &["a", "v"], &["m"]);
+        let coarse = placed("onnxruntime", coarse.node("Conv", &["m", "w"], &["y"]), "int8");
+        assert_eq!(coarse.reasons, [constant("m")]);
+        // The positions that a vision transformer adds to its patches, in front of a residual sum.
+        let positions = start()
+            .weight("v", &[1, 4, 64])
+            .ints("dims", &[1, 4, 64])
+            .node("Reshape", &["a", "dims"], &["patches"])
+            .node("Add", &["patches", "v"], &["placed"])
+            .node("Mul", &["placed", "v"], &["scaled"])
+            .node("LayerNormalization", &["scaled", "v"], &["norm"])
+            .weight("g", &[64, 64])
+            .node("MatMul", &["norm", "g"], &["linear"])
+            .node("Add", &["linear", "v"], &["biased"])
+            .node("Add", &["biased", "scaled"], &["y"]);
+        let positions = placed("onnxruntime", positions, "int8");
+        let mut native = ["biased", "placed", "scaled"].map(constant).to_vec();
+        native.push(("y".to_owned(), Reason::NeighbourNotQuantized));
+        let mut reasons = positions.reasons;
+        reasons.sort();
+        assert_eq!(reasons, native);
     }
 
     #[test]

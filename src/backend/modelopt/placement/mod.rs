@@ -9,6 +9,7 @@ mod kernel;
 mod minimal;
 mod onnxruntime;
 mod openvino;
+mod operand;
 mod place;
 mod row;
 mod rules;
@@ -19,6 +20,7 @@ mod testing;
 mod vanishing;
 mod view;
 
+pub(super) use operand::Operand;
 pub(super) use place::place;
 pub(super) use row::Placement;
 pub(super) use site::{QdqSite, SiteKind};

@@ -2,18 +2,19 @@
 
 use super::{
     integer,
+    operand::Operand,
     row::{ExclusionRule, InputRule, Placement, Rules},
     site::QdqSite,
     view::View,
 };
 use crate::{
     backend::graph::inventory::Candidate,
-    model::onnx::{Graph, NodeId, Use},
+    model::onnx::{Graph, NodeId},
     spec::{QuantizeSpec, Reason, Resolved},
 };
 
-/// Every tensor that gets a Q/DQ pair, in the order of the nodes, and constant operands that are to be in codes too. Layers that the runtime would not gain from are left native
-/// in `resolved`.
+/// Every tensor that gets a Q/DQ pair, in the order of the nodes, and constant operands that are to be in codes too. Layers
+/// that the runtime would not gain from are left native in `resolved`.
 pub(in crate::backend::modelopt) fn place(
     spec: &QuantizeSpec,
     placement: &Placement,
@@ -21,27 +22,28 @@ pub(in crate::backend::modelopt) fn place(
     candidates: &[Option<Candidate>],
     nodes: &[Option<NodeId>],
     resolved: &mut Resolved,
-) -> (Vec<QdqSite>, Vec<(Use, f32)>) {
+) -> (Vec<QdqSite>, Vec<Operand>) {
     if let Some(rule) = placement.excluded {
         let native = excluded(spec, &View::new(graph, candidates, nodes, &resolved.plan.layers), rule);
         resolved.leave_native(spec, native);
     }
     let view = View::new(graph, candidates, nodes, &resolved.plan.layers);
-    let (mut sites, native, numbers) = match placement.rules {
+    let (mut sites, native, operands) = match placement.rules {
         Rules::Inputs(rules) => {
             let (sites, native) = before_inputs(&view, rules);
             (sites, native, Vec::new())
         }
         Rules::Codes(kernels) => {
-            let alone = integer::alone(&view, &integer::place(&view, kernels));
-            resolved.leave_native(spec, alone);
+            let placed = integer::place(&view, kernels);
+            let native = [integer::alone(&view, &placed), integer::idle(&view, kernels, &placed)].concat();
+            resolved.leave_native(spec, native);
             let placed = integer::place(&View::new(graph, candidates, nodes, &resolved.plan.layers), kernels);
-            (placed.sites, placed.native, placed.numbers)
+            (placed.sites, placed.native, placed.operands)
         }
     };
     sites.sort_by_key(|site| site.uses.first().map(|first| (graph.position(first.node), first.input)));
     resolved.leave_native(spec, native);
-    (sites, numbers)
+    (sites, operands)
 }
 
 /// Pairs before inputs, and the layers without weights that get none.

@@ -60,28 +60,28 @@ impl<'g> QdqWriter<'g> {
         self.graph.insert_behind_for(id, uses, vec![q, dq]);
     }
 
-    /// Stores a constant operand of one element as a code from 0 to 255, and has the node read what it stands for.
-    pub fn quantize_number(&mut self, at: Use, value: f32) {
+    /// Stores a constant operand as codes from 0 to 255, and has the node read what they stand for. The zero point is that of
+    /// codes from −128 to 127.
+    pub fn quantize_constant(&mut self, at: Use, params: QParams) {
         let Some(tensor) = self.graph.input(at.node, at.input) else { return };
-        let shape = constant(self.graph, tensor).ok().flatten().map(|constant| constant.shape);
-        let shape = shape.iter().flat_map(|shape| shape.dims()).map(|&dim| dim as i64).collect();
+        let Some(constant) = constant(self.graph, tensor).ok().flatten() else { return };
+        let zero_point = params.unsigned_zero_point();
+        let code = |value: &f32| ((value / params.scale).round_ties_even() + f32::from(zero_point)) as u8;
+        let codes: Vec<u8> = constant.values().iter().map(code).collect();
+        // The rank may be what gives the result's.
+        let dims = constant.shape.dims().iter().map(|&dim| dim as i64).collect();
         let tensor = self.graph.name(tensor).to_owned();
-        // The one or the other end of the codes is the number, and 0 the other end.
-        let (zero_point, code) = if value < 0.0 { (255, 0) } else { (0, 255) };
-        let scale = (value.abs() / 255.0).max(f32::MIN_POSITIVE);
-        let scale = self.scalar(&format!("{tensor}.scale"), data_type::FLOAT, scale.to_le_bytes().to_vec());
+        let scale = self.scalar(&format!("{tensor}.scale"), data_type::FLOAT, params.scale.to_le_bytes().to_vec());
         let zero = self.scalar(&format!("{tensor}.zero_point"), data_type::UINT8, vec![zero_point]);
-        let code = if value == 0.0 { zero_point } else { code };
-        let quantized = self.graph.claim(&format!("{tensor}.quantized"));
+        let [quantized, dequantized] =
+            ["quantized", "dequantized"].map(|suffix| self.graph.claim(&format!("{tensor}.{suffix}")));
         self.graph.add_initializer(TensorProto {
             name: Some(quantized.clone()),
-            // Its rank may be what gives the result's.
-            dims: shape,
+            dims,
             data_type: Some(data_type::UINT8),
-            raw_data: Some(Bytes::from(vec![code])),
+            raw_data: Some(Bytes::from(codes)),
             ..Default::default()
         });
-        let dequantized = self.graph.claim(&format!("{tensor}.dequantized"));
         let dq = new_node("DequantizeLinear", "", vec![quantized, scale, zero], &dequantized);
         self.graph.insert_on_edge(&[at], vec![dq]);
     }
@@ -190,19 +190,19 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_the_end_of_its_codes() {
-        for (value, zero_point, code) in [(6.0, 0_u8, 255_u8), (-0.5, 255, 0), (0.0, 0, 0)] {
-            let graph = GraphBuilder::new().input("x", &[1]).floats("n", &[1], &[value]);
-            let mut graph = graph.node("Add", &["x", "n"], &["y"]).build();
-            let add = graph.node_at(0).unwrap();
-            QdqWriter::new(&mut graph).quantize_number(Use { node: add, input: 1 }, value);
-            assert_eq!(lines(&graph)[1], "Add(x, n.dequantized) -> y");
-            let bytes = |name: &str| graph.initializer(graph.tensor(name).unwrap()).unwrap().raw_data.clone().unwrap();
-            assert_eq!((bytes("n.zero_point").to_vec(), bytes("n.quantized").to_vec()), (vec![zero_point], vec![code]));
-            let scale = FloatFormat::F32.decode(&bytes("n.scale"))[0];
-            let decoded = (f32::from(code) - f32::from(zero_point)) * scale;
-            assert!((decoded - value).abs() <= value.abs() * 1e-6, "{value} {decoded}");
-        }
+    fn a_constant_operand_has_unsigned_codes_in_its_own_shape() {
+        let graph = GraphBuilder::new().input("x", &[1, 3]).floats("c", &[1, 3], &[-0.5, 0.0, 127.5]);
+        let mut graph = graph.node("Add", &["c", "x"], &["y"]).build();
+        let add = graph.node_at(0).unwrap();
+        let params = QParams { scale: 0.5, zero_point: -127 };
+        QdqWriter::new(&mut graph).quantize_constant(Use { node: add, input: 0 }, params);
+        let expected =
+            ["DequantizeLinear(c.quantized, c.scale, c.zero_point) -> c.dequantized", "Add(c.dequantized, x) -> y"];
+        assert_eq!(lines(&graph), expected);
+        let of = |name: &str| graph.initializer(graph.tensor(name).unwrap()).unwrap().clone();
+        assert_eq!(of("c.quantized").dims, [1, 3]);
+        let bytes = |name: &str| of(name).raw_data.unwrap().to_vec();
+        assert_eq!((bytes("c.zero_point"), bytes("c.quantized")), (vec![1], vec![0, 1, 255]));
     }
 
     #[test]
