@@ -82,6 +82,16 @@ fn constant_tensors_between_layers_in_codes_are_in_codes_where_that_costs_little
 }
 
 #[test]
+fn a_layer_whose_bias_has_no_code_computes_in_floats_in_every_session() {
+    for placement in ["onnxruntime", "openvino"] {
+        let (report, found) = made("vanished", &json!({"placement": placement}));
+        assert_fused(placement, &found, &[("QLinearConv", 1), ("QGemm", 1)]);
+        let layers = report["layers"].as_array().unwrap();
+        assert!(layers.iter().any(|layer| layer["reason"] == "bias_too_large"), "{layers:#?}");
+    }
+}
+
+#[test]
 fn every_linear_layer_of_an_encoder_computes_in_codes_and_nothing_else_does() {
     let float = [("MatMul", 2), ("FusedMatMul", 2), ("QLinearAdd", 0), ("DequantizeLinear", 0)];
     let (_, found) = made("encoder", &json!({"placement": "openvino"}));

@@ -117,4 +117,13 @@ coarse[0, 0, 0] = 4
 x = net.conv(net.node("Add", x, net.constant(coarse)), 16, 16)
 x = net.node("Flatten", net.node("GlobalAveragePool", x))
 save(net, "scaled", [3, 8, 8], net.node("Gemm", x, net.weight(10, 16), net.constant(np.zeros(10, "f4")), transB=1), [10])
+net = Net()
+x = net.node("Relu", net.conv("x", 3, 16))
+weight = random.normal(0, 0.1, [16, 16, 3, 3]).astype("f4")
+weight[3] *= 1e-12
+bias = np.full(16, 0.5, "f4")
+x = net.node("Conv", x, net.constant(weight), net.constant(bias), kernel_shape=[3, 3], pads=[1] * 4)
+x = net.conv(net.node("Relu", x), 16, 16)
+x = net.node("Flatten", net.node("GlobalAveragePool", x))
+save(net, "vanished", [3, 8, 8], net.node("Gemm", x, net.weight(10, 16), net.constant(np.zeros(10, "f4")), transB=1), [10])
 print("{}")

@@ -87,12 +87,13 @@ pub(super) fn rewrite(
     // A bias that an Add adds stays there.
     let too_large = |coded: &Coded| coded.codes.is_none() && coded.place == Place::Input;
     let beyond = in_codes.iter().filter(|(node, _)| biases.get(node).is_some_and(too_large));
-    let beyond: Vec<usize> = beyond.filter_map(|(node, _)| opened.layer_of(*node)).collect();
+    let beyond: BTreeMap<NodeId, usize> =
+        beyond.filter_map(|(node, _)| Some((*node, opened.layer_of(*node)?))).collect();
     if !beyond.is_empty() {
-        let names: Vec<String> = beyond.iter().map(|&layer| format!("`{}`", plan[layer].name)).collect();
+        let names: Vec<String> = beyond.values().map(|&layer| format!("`{}`", plan[layer].name)).collect();
         let message = format!("{} stay native: next to a bias, the weights of a channel are all but 0", few(&names));
         control.warn(Reason::BiasTooLarge, message);
-        native.extend(beyond.into_iter().map(|layer| (layer, Reason::BiasTooLarge)));
+        native.extend(beyond.values().map(|&layer| (layer, Reason::BiasTooLarge)));
         (source, candidates, chosen) = choose(&native);
     }
     let kept = |layer: usize| !native.contains_key(&layer);
@@ -105,15 +106,20 @@ pub(super) fn rewrite(
         let behind = site.kind != SiteKind::Input;
         // A tensor in codes has other readers, whose layers are not native.
         let Some(found) = scale.ok().filter(|_| behind || kept(site.layer)) else { continue };
+        // Between two pairs, onnxruntime would quantize the layer itself, and its bias beyond 32 bits: it reads floats.
+        let uses: Vec<Use> = site.uses.iter().filter(|one| !beyond.contains_key(&one.node)).copied().collect();
+        if uses.is_empty() {
+            continue;
+        }
         let params = found.params;
         if behind {
-            writer.quantize_behind(&site.tensor, &site.uses, params, site.format);
+            writer.quantize_behind(&site.tensor, &uses, params, site.format);
             coded.push(site);
         } else {
-            site.uses.iter().for_each(|&at| writer.quantize_activation(at, params.scale, site.dtype, site.format));
+            uses.iter().for_each(|&at| writer.quantize_activation(at, params.scale, site.dtype, site.format));
         }
         let reports = reports.entry(site.layer).or_default();
-        for (number, &at) in site.uses.iter().enumerate() {
+        for (number, &at) in uses.iter().enumerate() {
             let report = (number == 0).then_some((site.layer, reports.len()));
             let kind = QuantizedInputKind::Activation { params, scheme: site.scheme(), report };
             let layer = opened.layer_of(at.node).unwrap_or(site.layer);
