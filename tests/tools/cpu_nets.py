@@ -1,6 +1,6 @@
 """Small nets in the shapes that CPU placements are about, or what onnxruntime makes of a result.
 
-    cpu_nets.py FOLDER           writes residual, gated, encoder, words, tied and scaled.onnx, and *.npz; prints {}
+    cpu_nets.py FOLDER           writes residual, gated, encoder, words, tied, scaled, vanished and pooled.onnx, and *.npz; prints {}
     cpu_nets.py MODEL DATA ORIGINAL  prints {operator: how often, after onnxruntime's default optimization}, and the SQNR of the
                              result to the original, in the default session ("db") and without optimization ("plain_db")
 """
@@ -126,4 +126,8 @@ x = net.node("Conv", x, net.constant(weight), net.constant(bias), kernel_shape=[
 x = net.conv(net.node("Relu", x), 16, 16)
 x = net.node("Flatten", net.node("GlobalAveragePool", x))
 save(net, "vanished", [3, 8, 8], net.node("Gemm", x, net.weight(10, 16), net.constant(np.zeros(10, "f4")), transB=1), [10])
+net = Net()
+# A factor for each channel before a mean that removes the axis of positions.
+x = net.node("ReduceMean", net.node("Mul", "x", net.constant(random.uniform(0.2, 3, 32).astype("f4"))), axes=[1], keepdims=0)
+save(net, "pooled", [12, 32], net.node("Gemm", x, net.weight(32, 10), net.constant(np.zeros(10, "f4"))), [10])
 print("{}")

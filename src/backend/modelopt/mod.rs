@@ -17,6 +17,7 @@ mod options;
 mod placement;
 mod prepare;
 mod ranges;
+mod reductions;
 mod reuse;
 mod rewrite;
 mod run;

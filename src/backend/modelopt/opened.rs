@@ -10,7 +10,7 @@ use super::{
     options::{FORMATS, Options, Symmetry},
     placement::{self, Operand, Placement, QdqSite},
     prepare::{self, Preparation},
-    stem, tables,
+    reductions, stem, tables,
 };
 use crate::{
     backend::{
@@ -111,6 +111,9 @@ impl Opened {
             planned = Planned::new(spec, &options, model.graph())?;
         }
         let Planned { candidates, nodes, mut sites, operands, mut resolved } = planned;
+        if placement.keeps_reduced_dims {
+            reductions::keep_dims(model.graph_mut(), &sites);
+        }
         match options.symmetry {
             Symmetry::Symmetric => sites.iter_mut().for_each(QdqSite::center),
             Symmetry::Asymmetric if !placement.is_unsigned() => resolved.objections.push(needs_zero(spec, placement)),

@@ -13,6 +13,7 @@ pub(super) static MINIMAL: Placement = Placement {
     strongly_typed: false,
     flattens: false,
     pads_channels: false,
+    keeps_reduced_dims: false,
     in_openvino: false,
     reduce_range: false,
 };

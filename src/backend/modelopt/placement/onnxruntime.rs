@@ -18,6 +18,7 @@ pub(super) static ONNXRUNTIME: Placement = Placement {
     strongly_typed: false,
     flattens: true,
     pads_channels: true,
+    keeps_reduced_dims: false,
     in_openvino: false,
     reduce_range: true,
 };

@@ -22,6 +22,7 @@ pub(in crate::backend::modelopt) static TENSORRT: Placement = Placement {
     strongly_typed: true,
     flattens: false,
     pads_channels: false,
+    keeps_reduced_dims: false,
     in_openvino: false,
     reduce_range: false,
 };
