@@ -111,7 +111,7 @@ pub(in crate::backend) fn check_file(
 
 /// Looks at what onnxruntime makes of a file that no data is run through.
 pub(in crate::backend) fn check_fusions(models: &Compared<'_>, inputs: &RunInputs, control: &Control<'_>) {
-    if models.for_cpu {
+    if models.for_onnxruntime {
         warn_of_unfused(&unfused(models, &inputs.engine), control);
     }
 }

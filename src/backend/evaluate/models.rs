@@ -12,8 +12,8 @@ pub(in crate::backend) struct Compared<'a> {
     pub(in crate::backend) prepared: &'a Model,
     /// The quantized model, as it was written.
     pub(in crate::backend) quantized: &'a Path,
-    /// Whether the result is for this machine's CPU, so that its speed here is of interest.
-    pub(in crate::backend) for_cpu: bool,
+    /// Whether the result is for onnxruntime on this machine's CPU, so that what it fuses is of interest.
+    pub(in crate::backend) for_onnxruntime: bool,
     /// The layers of the plan.
     pub(in crate::backend) layers: &'a [LayerPlan],
     /// The folder of the result, for what the engine needs for a moment.

@@ -84,11 +84,12 @@ impl Prepared for Opened {
         let record = float16::join(record, floats);
         let mut rewritten = rewrite::rewrite(self, record.as_ref(), inputs, out, control)?;
         self.preparation.constants_duplicated = std::mem::take(&mut rewritten.copied);
-        let mut compared = Compared {
+        let placement = self.options.placement;
+        let compared = Compared {
             original: &self.path,
             prepared: &self.model,
             quantized: &out.join(weights::FILE),
-            for_cpu: self.options.placement.is_unsigned(),
+            for_onnxruntime: placement.is_unsigned() && !placement.in_openvino,
             layers: &self.resolved.plan.layers,
             out,
         };
@@ -98,13 +99,12 @@ impl Prepared for Opened {
             samples.batch = batch;
             predicted = predicted.max(Some(peak));
         }
-        let openvino = inputs.engine.openvino.as_deref().filter(|_| self.options.placement.in_openvino);
+        let openvino = inputs.engine.openvino.as_deref().filter(|_| placement.in_openvino);
         let in_openvino = match openvino {
             Some(library) => evaluate::in_openvino(library, &compared, inputs, samples.as_ref(), control)?,
             None => None,
         };
-        // What onnxruntime makes of it is of no interest then.
-        compared.for_cpu &= in_openvino.is_none();
+        let timed_in_onnxruntime = placement.is_unsigned() && in_openvino.is_none();
         let (mut comparison, mut sensitivity, mut simulated) = (None, None, false);
         if let Some(samples) = &samples {
             let evaluated = inputs.evaluation.is_some();
@@ -124,14 +124,14 @@ impl Prepared for Opened {
             }
         }
         let mut in_onnxruntime = None;
-        if compared.for_cpu {
+        if timed_in_onnxruntime {
             if comparison.is_none() {
                 evaluate::check_fusions(&compared, inputs, control);
             }
             in_onnxruntime = evaluate::in_onnxruntime(&compared, inputs, samples.as_ref(), control)?;
         }
         // Asking a library that no step has loaded would load another one, or panic.
-        let engine_used = engine_used || comparison.is_some() || compared.for_cpu || openvino.is_some();
+        let engine_used = engine_used || comparison.is_some() || timed_in_onnxruntime || openvino.is_some();
         Ok(Outcome {
             bytes_before: self.model.file_bytes,
             bytes_after: rewritten.bytes(),

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     kernel::{Kernel, Kernels, kernel},
     operand::Operand,
+    rules::product,
     site::QdqSite,
     vanishing::{behind, is_inner},
     view::View,
@@ -31,10 +32,14 @@ pub(super) fn excluded(view: &View<'_>, kernels: Kernels, candidate: &Candidate,
 }
 
 /// Depthwise convolutions between operators that compute in floats: converting to codes and back costs more than they take.
-pub(super) fn alone(view: &View<'_>, placed: &Placed) -> Vec<(usize, Reason)> {
+pub(super) fn alone(view: &View<'_>, kernels: Kernels, placed: &Placed) -> Vec<(usize, Reason)> {
     let graph = view.graph;
     let is_alone = |layer: &usize| {
         let Some(candidate) = view.candidate(*layer) else { return false };
+        // What is before one of these converts to codes on the way.
+        if kernel(kernels, graph, candidate.node) == Some(Kernel::FusedLayer) {
+            return false;
+        }
         let depthwise = graph.op(candidate.node) == Some("Conv") && candidate.shape.dims().get(1) == Some(&1);
         let before = graph.input(candidate.node, 0).is_some_and(|input| placed.given.contains(&input));
         let read = |one: &Use| view.with_quantized_inputs(one.node).is_some();
@@ -69,16 +74,18 @@ pub(super) struct Placed {
 pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
     let graph = view.graph;
     let mut codes = Codes { view, given: BTreeMap::new(), read: BTreeMap::new(), operands: Vec::new() };
+    let (mut fused, mut around_zero) = (Vec::new(), Vec::new());
     let (mut native, mut seen) = (Vec::new(), BTreeSet::new());
     for node in graph.nodes() {
         let kernel = kernel(kernels, graph, node);
         let layer = view.with_quantized_inputs(node).filter(|&layer| view.activations(layer) == Some(DType::Int8));
         match (kernel, layer) {
-            (Some(Kernel::Layer | Kernel::FloatLayer), Some(layer)) if in_int8(view, layer) => {
+            (Some(kernel), Some(layer)) if kernel.is_layers() && in_int8(view, layer) => {
                 seen.insert(layer);
                 codes.reads(node, 0, layer);
-                if kernel == Some(Kernel::Layer) {
+                if matches!(kernel, Kernel::Layer | Kernel::FusedLayer) {
                     codes.gives(node, layer, None);
+                    fused.extend(behind(graph, node).filter(|_| kernel == Kernel::FusedLayer));
                 } else if let Some(output) =
                     behind(graph, node).filter(|&output| has_layers(view, kernels, &BTreeSet::new(), output))
                 {
@@ -92,13 +99,22 @@ pub(super) fn place(view: &View<'_>, kernels: Kernels) -> Placed {
                     Err(reason) => native.push((layer, reason)),
                 }
             }
+            (Some(Kernel::Product), Some(layer)) if view.candidate(layer).is_none() => {
+                seen.insert(layer);
+                match codes.multiplies(node, layer) {
+                    Ok(sites) => around_zero.extend(sites),
+                    Err(reason) => native.push((layer, reason)),
+                }
+            }
             (Some(Kernel::Passes), _) => codes.passes(node),
             _ => {}
         }
     }
+    fused.into_iter().for_each(|tensor| codes.withdraw_unread(tensor));
     let given = codes.given.keys().copied().collect();
     let operands = std::mem::take(&mut codes.operands);
     let mut sites = codes.sites();
+    sites.extend(around_zero);
     // What has no integer kernel, or codes of another kind, has a pair before its input alone.
     for layer in view.quantized_layers().filter(|layer| !seen.contains(layer)) {
         if view.candidate(layer).is_some() {
@@ -168,6 +184,26 @@ impl Codes<'_> {
         Ok(())
     }
 
+    /// A product of two tensors in codes around 0: a zero point costs more there than codes gain. What a Softmax gives has none
+    /// anyway, since nothing of it is below 0.
+    fn multiplies(&mut self, node: NodeId, layer: usize) -> Result<Vec<QdqSite>, Reason> {
+        let graph = self.view.graph;
+        let mut sites = Vec::new();
+        for input in product::inputs(self.view, layer)? {
+            let Some(tensor) = graph.input(node, input) else { continue };
+            let giver = graph.producer(tensor).and_then(|giver| graph.op(giver));
+            if graph.is_constant(tensor) || giver == Some("Constant") {
+                return Err(Reason::ConstantOperand);
+            }
+            if giver == Some("Softmax") || self.given.contains_key(&tensor) {
+                self.reads(node, input, layer);
+            } else {
+                sites.extend(self.view.site(layer, input));
+            }
+        }
+        Ok(sites)
+    }
+
     /// An operator that moves codes about.
     fn passes(&mut self, node: NodeId) {
         let graph = self.view.graph;
@@ -183,6 +219,22 @@ impl Codes<'_> {
             for output in outputs {
                 self.given.insert(output, (layer, Some(scale_of.unwrap_or(input))));
             }
+        }
+    }
+
+    /// Leaves a tensor in floats that no integer kernel reads, as it is or moved about.
+    fn withdraw_unread(&mut self, tensor: TensorId) {
+        let graph = self.view.graph;
+        let (mut moved, mut next) = (BTreeSet::new(), vec![tensor]);
+        while let Some(tensor) = next.pop() {
+            if self.given.contains_key(&tensor) && moved.insert(tensor) {
+                let passing = graph.uses(tensor).iter().filter(|one| one.input == 0);
+                let outputs = passing.flat_map(|one| graph.outputs_of(one.node));
+                next.extend(outputs.filter(|output| matches!(self.given.get(output), Some((_, Some(_))))));
+            }
+        }
+        if !moved.iter().any(|tensor| self.read.contains_key(tensor)) {
+            self.given.retain(|tensor, _| !moved.contains(tensor));
         }
     }
 
@@ -214,9 +266,7 @@ fn has_layers(view: &View<'_>, kernels: Kernels, joined: &BTreeSet<TensorId>, te
         for one in graph.uses(tensor) {
             let layer = view.with_quantized_inputs(one.node);
             match kernel(kernels, graph, one.node) {
-                Some(Kernel::Layer | Kernel::FloatLayer)
-                    if one.input == 0 && layer.is_some_and(|layer| in_int8(view, layer)) =>
-                {
+                Some(kernel) if kernel.is_layers() && one.input == 0 && layer.is_some_and(|layer| in_int8(view, layer)) => {
                     return true;
                 }
                 Some(Kernel::Passes) if one.input == 0 => next.extend(graph.outputs_of(one.node)),

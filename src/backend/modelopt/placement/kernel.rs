@@ -9,10 +9,21 @@ pub(super) enum Kernel {
     Layer,
     /// One whose kernel gives floats just as well, so that nothing is rounded that no integer kernel reads.
     FloatLayer,
+    /// One whose kernel gives floats too, and computes the float operators behind it on the way: codes there would come between.
+    FusedLayer,
+    /// One of a constant weight as a `FloatLayer`, and of two tensors in codes around 0, as in an attention.
+    Product,
     /// An operator of tensors that are all in codes.
     Joins,
     /// One that passes codes on as they are: its output has the scale of its first input.
     Passes,
+}
+
+impl Kernel {
+    /// Whether it is one of layers with a constant weight.
+    pub(super) fn is_layers(self) -> bool {
+        matches!(self, Kernel::Layer | Kernel::FloatLayer | Kernel::FusedLayer | Kernel::Product)
+    }
 }
 
 /// The integer kernels of a runtime, by operator.

@@ -35,7 +35,7 @@ pub(in crate::backend::modelopt) fn place(
         }
         Rules::Codes(kernels) => {
             let placed = integer::place(&view, kernels);
-            let native = [integer::alone(&view, &placed), integer::idle(&view, kernels, &placed)].concat();
+            let native = [integer::alone(&view, kernels, &placed), integer::idle(&view, kernels, &placed)].concat();
             resolved.leave_native(spec, native);
             let placed = integer::place(&View::new(graph, candidates, nodes, &resolved.plan.layers), kernels);
             (placed.sites, placed.native, placed.operands)

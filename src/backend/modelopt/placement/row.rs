@@ -30,6 +30,8 @@ pub(in crate::backend::modelopt) struct Placement {
     pub(in crate::backend::modelopt) flattens: bool,
     /// Whether image channels are padded to a multiple of 4.
     pub(in crate::backend::modelopt) pads_channels: bool,
+    /// Whether reductions keep their axes, which are removed behind them.
+    pub(in crate::backend::modelopt) keeps_reduced_dims: bool,
     /// Whether the runtime is OpenVINO, in which results are timed where its library is given.
     pub(in crate::backend::modelopt) in_openvino: bool,
     /// Whether int8 weights use 7 of their 8 bits, where the job does not say, on CPUs whose integer kernels saturate.
@@ -60,7 +62,8 @@ impl Placement {
         match self.rules {
             Rules::Inputs(rules) => rules.iter().map(|(op, _)| *op).collect(),
             Rules::Codes(kernels) => {
-                kernels.iter().filter(|(_, kernel)| *kernel == Kernel::Joins).map(|(op, _)| *op).collect()
+                let without_weights = |kernel: &Kernel| matches!(kernel, Kernel::Joins | Kernel::Product);
+                kernels.iter().filter(|(_, kernel)| without_weights(kernel)).map(|(op, _)| *op).collect()
             }
         }
     }

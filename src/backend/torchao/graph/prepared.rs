@@ -85,7 +85,8 @@ impl OpenedGraph {
         }
         let quantized = &out.join(weights::FILE);
         let layers = &self.resolved.plan.layers;
-        let compared = Compared { original: &self.path, prepared: &self.model, quantized, for_cpu: true, layers, out };
+        let compared =
+            Compared { original: &self.path, prepared: &self.model, quantized, for_onnxruntime: true, layers, out };
         let mut samples = Samples::choose(inputs, None, control)?;
         if let Some(samples) = &mut samples {
             let (batch, peak) = memory::fit(&self.model, samples.data(), samples.batch, &inputs.engine, control)?;
