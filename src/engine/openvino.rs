@@ -10,7 +10,7 @@ use half::f16;
 use openvino::{Core, DeviceType, ElementType, InferRequest, InferenceError, RwPropertyKey, Shape, Tensor};
 use ort::value::{DynValue, PrimitiveTensorElementType};
 
-use super::Batch;
+use super::{Batch, Output};
 use crate::control::Cancelled;
 
 /// OpenVINO's runtime, for its CPU plugin.
@@ -96,6 +96,19 @@ impl OpenVinoModel {
     /// Runs the model; its outputs stay where they are.
     pub fn run(&mut self) -> Result<(), OpenVinoError> {
         guarded(|| Ok(self.0.infer()?))
+    }
+
+    /// What the last run gave, as onnxruntime's outputs of these names: values in f32, and none where OpenVINO has another type.
+    pub fn outputs(&self, names: &[Output]) -> Result<Vec<Output>, OpenVinoError> {
+        let read = |index: usize| -> Result<Vec<f32>, InferenceError> {
+            let tensor = self.0.get_output_tensor_by_index(index)?;
+            let is_f32 = tensor.get_element_type()? == ElementType::F32 && tensor.get_size()? > 0;
+            if is_f32 { Ok(tensor.get_data::<f32>()?.to_vec()) } else { Ok(Vec::new()) }
+        };
+        guarded(|| {
+            let named = names.iter().enumerate();
+            named.map(|(index, output)| Ok(Output { name: output.name.clone(), values: read(index)? })).collect()
+        })
     }
 }
 

@@ -54,6 +54,8 @@ codes! {
         ModeDefaulted("mode_defaulted", "Write the mode into the request.");
         /// Layers compute in floats although their inputs and weights are in codes: the runtime has no way to fuse them.
         NotFused("not_fused", "Leave these layers native, by `skip_names`: they are slower than in the original.");
+        /// OpenVINO computes otherwise what the result says, so that more is lost in it than in onnxruntime.
+        OpenvinoDiffers("openvino_differs", "Look at what it gives for your data; leave layers native until it is right, or run the result in onnxruntime.");
         /// OpenVINO, whose library was given, does not run the original or the result, so how long they take in it is not known.
         OpenvinoNotMeasured("openvino_not_measured", "See in the note what OpenVINO says; the result itself is not touched by it.");
         /// The model was carried to a later opset, which the result needs.
