@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     kernel::{Kernel, Kernels, kernel},
     operand::Operand,
-    rules::product,
+    rules::{attention, product},
     site::QdqSite,
     vanishing::{behind, is_inner},
     view::View,
@@ -184,10 +184,13 @@ impl Codes<'_> {
         Ok(())
     }
 
-    /// A product of two tensors in codes around 0: a zero point costs more there than codes gain. What a Softmax gives has none
+    /// A product of an attention in codes around 0: a zero point costs more there than codes gain. What a Softmax gives has none
     /// anyway, since nothing of it is below 0.
     fn multiplies(&mut self, node: NodeId, layer: usize) -> Result<Vec<QdqSite>, Reason> {
         let graph = self.view.graph;
+        if !attention::is_product(graph, node) {
+            return Err(Reason::NoIntegerKernel);
+        }
         let mut sites = Vec::new();
         for input in product::inputs(self.view, layer)? {
             let Some(tensor) = graph.input(node, input) else { continue };

@@ -11,7 +11,7 @@ pub(super) enum Kernel {
     FloatLayer,
     /// One whose kernel gives floats too, and computes the float operators behind it on the way: codes there would come between.
     FusedLayer,
-    /// One of a constant weight as a `FloatLayer`, and of two tensors in codes around 0, as in an attention.
+    /// One of a constant weight as a `FloatLayer`, and of two tensors in codes around 0 in an attention.
     Product,
     /// An operator of tensors that are all in codes.
     Joins,

@@ -31,6 +31,11 @@ pub(in crate::backend::modelopt::placement) fn inputs(view: &View<'_>, layer: us
     Ok(both)
 }
 
+/// Whether a product is one of an attention's two.
+pub(in crate::backend::modelopt::placement) fn is_product(graph: &Graph, node: NodeId) -> bool {
+    forwards(graph, node).or_else(|| backwards(graph, node)).is_some()
+}
+
 /// Whether a node adds or chooses by a mask that is computed.
 fn masks(graph: &Graph, node: NodeId) -> bool {
     matches!(graph.op(node), Some("Add" | "Where")) && graph.variable_inputs(node).len() > 1
