@@ -269,7 +269,9 @@ fn has_layers(view: &View<'_>, kernels: Kernels, joined: &BTreeSet<TensorId>, te
         for one in graph.uses(tensor) {
             let layer = view.with_quantized_inputs(one.node);
             match kernel(kernels, graph, one.node) {
-                Some(kernel) if kernel.is_layers() && one.input == 0 && layer.is_some_and(|layer| in_int8(view, layer)) => {
+                Some(kernel)
+                    if kernel.is_layers() && one.input == 0 && layer.is_some_and(|layer| in_int8(view, layer)) =>
+                {
                     return true;
                 }
                 Some(Kernel::Passes) if one.input == 0 => next.extend(graph.outputs_of(one.node)),
