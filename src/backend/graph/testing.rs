@@ -25,7 +25,8 @@ pub(super) fn written(model: &Model, schemes: &BTreeMap<String, WeightScheme>, f
         digests: BTreeMap::new(),
     };
     let control = Control::new(&|_| {}, &never);
-    weights::write(model, model.clone(), schemes, forms, &inputs, folder.path(), &control).unwrap();
+    let wanted = weights::Wanted { schemes, forms, least: &BTreeMap::new() };
+    weights::write(model, model.clone(), wanted, &inputs, folder.path(), &control).unwrap();
     let model = Model::read(&folder.path().join(weights::FILE)).unwrap();
     let tensors = model.graph().initializers().map(|tensor| {
         let bytes = tensor.raw_data.as_ref().map(|bytes| bytes.to_vec()).unwrap_or_default();

@@ -48,21 +48,31 @@ struct Replacement<'a> {
     form: Form,
 }
 
-/// Writes `model` into the folder `out` with the constants in `schemes` quantized; their values are those in `source`.
+/// What is to become of constants, by name.
+#[derive(Clone, Copy)]
+pub(in crate::backend) struct Wanted<'a> {
+    /// Those that are quantized.
+    pub(in crate::backend) schemes: &'a BTreeMap<String, WeightScheme>,
+    /// How the graph holds them, where it is not the usual way.
+    pub(in crate::backend) forms: &'a Forms,
+    /// The least scales of their cells, where there are any.
+    pub(in crate::backend) least: &'a BTreeMap<String, Vec<f32>>,
+}
+
+/// Writes `model` into the folder `out` with the wanted constants quantized; their values are those in `source`.
 pub(in crate::backend) fn write(
     source: &Model,
     mut model: Model,
-    schemes: &BTreeMap<String, WeightScheme>,
-    forms: &Forms,
+    wanted: Wanted<'_>,
     inputs: &RunInputs,
     out: &Path,
     control: &Control<'_>,
 ) -> Result<Written, BackendError> {
     let graph = source.graph();
     let mut chosen = BTreeMap::new();
-    for (name, scheme) in schemes {
+    for (name, scheme) in wanted.schemes {
         let tensor = graph.tensor(name).map(|tensor| constant(graph, tensor)).transpose()?.flatten();
-        let form = forms.get(name).copied().unwrap_or_default();
+        let form = wanted.forms.get(name).copied().unwrap_or_default();
         chosen.extend(tensor.map(|constant| (name.clone(), Replacement { constant, scheme, form })));
     }
     let mut deferred = Vec::new();
@@ -77,7 +87,8 @@ pub(in crate::backend) fn write(
         .map(|((name, Replacement { constant, scheme, form }), encoded)| {
             let swaps = form.swaps();
             let read = Box::new(move |range| if swaps { constant.read_swapped(range) } else { constant.read(range) });
-            Weight { name, scheme, encoded, read }
+            let least = wanted.least.get(name.as_str()).map(Vec::as_slice);
+            Weight { name, scheme, encoded, least, read }
         })
         .collect();
     let unchanged: Vec<Unchanged<'_>> = large

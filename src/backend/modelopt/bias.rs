@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     backend::{BackendError, graph::inventory::Candidate, weights::WeightScheme},
-    model::onnx::{Constant, Graph, NodeId, TensorId, constant},
+    model::onnx::{Graph, NodeId, TensorId, constant},
     numeric::{DType, FloatFormat},
     quant::{Granularity, cell_params},
 };
@@ -16,11 +16,20 @@ pub(super) const BIAS: usize = 2;
 /// A bias in codes.
 pub(super) struct Coded {
     pub(super) place: Place,
-    /// The codes; none where one of them would not fit, next to a channel of tiny weights. onnxruntime makes codes of such a
-    /// bias itself, and they overflow.
+    /// The codes; none where there is no scale at which all of them fit.
     pub(super) codes: Option<Vec<i32>>,
     /// What a step of each is worth.
     pub(super) scales: Vec<f32>,
+}
+
+/// Biases in codes, and what these ask of the weights.
+#[derive(Default)]
+pub(super) struct Biases {
+    /// By the node of their layer.
+    pub(super) coded: BTreeMap<NodeId, Coded>,
+    /// The least scale of each channel of a weight, by its name: next to a bias, the weights of a channel may be so small that at their
+    /// own scale it has no code. At a larger one they are as good as 0, which they are beside it.
+    pub(super) least: BTreeMap<String, Vec<f32>>,
 }
 
 /// Where the bias of a layer is.
@@ -32,6 +41,15 @@ pub(super) enum Place {
     Add { node: NodeId, rows: usize },
 }
 
+/// A layer with a bias.
+struct Biased<'a> {
+    node: NodeId,
+    source: &'a str,
+    place: Place,
+    bias: Vec<f32>,
+    input_scale: f32,
+}
+
 /// The constant biases of the nodes in `inputs`, each given with the scale of its input, as far as they have int8 weights.
 /// Those that an Add behind a MatMul adds are among them where `with_adds` says so.
 pub(super) fn coded(
@@ -40,24 +58,49 @@ pub(super) fn coded(
     chosen: &BTreeMap<String, WeightScheme>,
     inputs: &[(NodeId, f32)],
     with_adds: bool,
-) -> Result<BTreeMap<NodeId, Coded>, BackendError> {
+) -> Result<Biases, BackendError> {
     let layers: BTreeMap<NodeId, &Candidate> =
         candidates.iter().flatten().map(|candidate| (candidate.node, candidate)).collect();
-    let mut coded = BTreeMap::new();
+    let (mut biased, mut scales) = (Vec::new(), BTreeMap::new());
     for &(node, input_scale) in inputs {
         let Some(candidate) = layers.get(&node) else { continue };
-        let Some(chosen) = chosen.get(&candidate.source) else { continue };
+        let Some(scheme) = chosen.get(&candidate.source) else { continue };
         let Some((place, bias)) = bias(graph, candidate)? else { continue };
         if place != Place::Input && !with_adds {
             continue;
         }
-        let Some(scales) = sum_scales(graph, candidate, chosen, input_scale)? else { continue };
-        if scales.len() == bias.len() {
-            let codes = bias.iter().zip(&scales).map(|(&value, &scale)| code(value, scale)).collect();
-            coded.insert(node, Coded { place, codes, scales });
+        let source = candidate.source.as_str();
+        if !scales.contains_key(source) {
+            let Some(own) = weight_scales(graph, source, scheme)? else { continue };
+            scales.insert(source, own);
+        }
+        if scales.get(source).is_some_and(|own| own.len() == bias.len()) {
+            biased.push(Biased { node, source, place, bias, input_scale });
         }
     }
-    Ok(coded)
+    Ok(in_codes(biased, scales))
+}
+
+/// The codes of biases, at scales of weights that are raised where they must be.
+fn in_codes<'a>(biased: Vec<Biased<'a>>, mut scales: BTreeMap<&'a str, Vec<f32>>) -> Biases {
+    let mut least: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+    for Biased { source, bias, input_scale, .. } in &biased {
+        let Some(own) = scales.get_mut(source) else { continue };
+        for (channel, &value) in bias.iter().enumerate() {
+            let needed = least_scale(value, *input_scale);
+            if needed.is_finite() && own.get(channel).is_some_and(|own| needed > *own) {
+                own[channel] = needed;
+                least.entry((*source).to_owned()).or_insert_with(|| vec![0.0; bias.len()])[channel] = needed;
+            }
+        }
+    }
+    let coded = biased.into_iter().map(|Biased { node, source, place, bias, input_scale }| {
+        let own = scales.get(source).map(Vec::as_slice).unwrap_or_default();
+        let scales: Vec<f32> = own.iter().map(|own| own * input_scale).collect();
+        let codes = bias.iter().zip(&scales).map(|(&value, &scale)| code(value, scale)).collect();
+        (node, Coded { place, codes, scales })
+    });
+    Biases { coded: coded.collect(), least }
 }
 
 /// Where a layer's bias is and its values, if it is a constant with one of f32 for each output.
@@ -85,37 +128,35 @@ fn added(graph: &Graph, node: NodeId) -> Option<(NodeId, TensorId)> {
     alone.then_some((only.node, other))
 }
 
-/// What a step of each sum of a layer is worth; nothing of weights that are in no scheme of an integer kernel, or that
-/// cannot be quantized, of which their writer tells.
-fn sum_scales(
-    graph: &Graph,
-    candidate: &Candidate,
-    chosen: &WeightScheme,
-    input_scale: f32,
-) -> Result<Option<Vec<f32>>, BackendError> {
+/// The scales that a weight will have; nothing of weights that are in no scheme of an integer kernel, or that cannot be
+/// quantized, of which their writer tells.
+fn weight_scales(graph: &Graph, source: &str, chosen: &WeightScheme) -> Result<Option<Vec<f32>>, BackendError> {
     let per_channel = matches!(chosen.scheme.granularity, Granularity::PerChannel { .. });
     if chosen.scheme.dtype != DType::Int8 || chosen.format != FloatFormat::F32 || !per_channel {
         return Ok(None);
     }
-    let weight = graph.tensor(&candidate.source).map(|weight| constant(graph, weight)).transpose()?.flatten();
-    let scales = weight.and_then(|weight| weight_scales(&weight, chosen));
-    Ok(scales.map(|scales| scales.iter().map(|scale| scale * input_scale).collect()))
-}
-
-/// The scales that a weight will have.
-fn weight_scales(weight: &Constant<'_>, chosen: &WeightScheme) -> Option<Vec<f32>> {
+    let Some(weight) = graph.tensor(source).map(|weight| constant(graph, weight)).transpose()?.flatten() else {
+        return Ok(None);
+    };
     let bytes = chosen.grid.columns * chosen.format.size();
     let row = |row: usize| weight.read(row * bytes..(row + 1) * bytes);
-    let params = cell_params(&chosen.grid, &chosen.scheme, chosen.format, &row).ok()?;
-    Some(params.iter().map(|params| params.scale).collect())
+    let params = cell_params(&chosen.grid, &chosen.scheme, chosen.format, &row).ok();
+    Ok(params.map(|params| params.iter().map(|params| params.scale).collect()))
 }
 
-/// `round(value / scale)`, ties to even; nothing where that is no 32-bit number.
+/// A code of a bias is no larger: 2^30 products' worth of room is left, so that a kernel that adds them to it cannot overflow.
+const MOST: f32 = (1_u32 << 30) as f32;
+
+/// The least scale of the weights of a channel at which its bias has a code, all rounding on the way allowed for.
+fn least_scale(bias: f32, input_scale: f32) -> f32 {
+    const SPARE: f32 = 1.0 + 1.0 / 1024.0;
+    bias.abs() / MOST / input_scale * SPARE
+}
+
+/// `round(value / scale)`, ties to even; nothing where that is too large or no number.
 fn code(value: f32, scale: f32) -> Option<i32> {
-    // Below this a kernel that adds products to it cannot overflow: 2^30 products' worth of room is left.
-    const MOST: f64 = (1_i64 << 30) as f64;
     let code = (f64::from(value) / f64::from(scale)).round_ties_even();
-    (code.abs() <= MOST).then_some(code as i32)
+    (code.abs() <= f64::from(MOST)).then_some(code as i32)
 }
 
 #[cfg(test)]
@@ -129,5 +170,34 @@ mod tests {
         assert_eq!(code(1000.0, small), Some(1_048_576_000));
         assert_eq!(code(-2000.0, small), None);
         assert_eq!(code(f32::NAN, 1.0), None);
+    }
+
+    #[test]
+    fn weights_that_are_all_but_zero_next_to_their_bias_have_a_larger_scale() {
+        let graph = crate::model::onnx::testing::GraphBuilder::new().node("Conv", &["x", "w", "b"], &["y"]).build();
+        let node = graph.node_at(0).unwrap();
+        let biased = |bias: &[f32], input_scale| Biased {
+            node,
+            source: "w",
+            place: Place::Input,
+            bias: bias.to_vec(),
+            input_scale,
+        };
+        let of = |bias: &[f32]| in_codes(vec![biased(bias, 0.5)], BTreeMap::from([("w", vec![0.25, 1e-20])]));
+        let Biases { coded, least } = of(&[1.0, 3.0]);
+        let [first, second] = least["w"][..] else { panic!("{least:?}") };
+        assert_eq!(first, 0.0);
+        assert!(second > 5.5e-9 && second < 5.6e-9, "{second}");
+        let codes = coded[&node].codes.as_ref().unwrap();
+        assert!(codes[0] == 8 && codes[1] > (1 << 30) - (1 << 21) && codes[1] <= 1 << 30, "{codes:?}");
+        assert_eq!(coded[&node].scales, [0.125, second * 0.5]);
+        assert!(of(&[1.0, 1e-15]).least.is_empty());
+        assert!(of(&[1.0, f32::INFINITY]).coded[&node].codes.is_none());
+        // The larger of two layers' counts for both.
+        let shared = in_codes(
+            vec![biased(&[0.0, 3.0], 0.5), biased(&[0.0, 3.0], 0.25)],
+            BTreeMap::from([("w", vec![1.0, 0.0])]),
+        );
+        assert!(shared.least["w"][1] > 1.1e-8);
     }
 }

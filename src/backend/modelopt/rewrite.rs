@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    bias::{self, BIAS, Coded, Place},
+    bias::{self, BIAS, Biases, Coded, Place},
     constants, linear,
     opened::Opened,
     placement::{QdqSite, SiteKind},
@@ -83,7 +83,8 @@ pub(super) fn rewrite(
         .flat_map(|(site, scale)| site.uses.iter().filter(|one| one.input == 0).map(move |one| (one.node, scale)))
         .collect();
     let flattens = opened.options.placement.flattens;
-    let biases = bias::coded(source.graph(), &candidates, &chosen.schemes, &in_codes, flattens)?;
+    let Biases { coded: biases, least } =
+        bias::coded(source.graph(), &candidates, &chosen.schemes, &in_codes, flattens)?;
     // A bias that an Add adds stays there.
     let too_large = |coded: &Coded| coded.codes.is_none() && coded.place == Place::Input;
     let beyond = in_codes.iter().filter(|(node, _)| biases.get(node).is_some_and(too_large));
@@ -91,7 +92,7 @@ pub(super) fn rewrite(
         beyond.filter_map(|(node, _)| Some((*node, opened.layer_of(*node)?))).collect();
     if !beyond.is_empty() {
         let names: Vec<String> = beyond.values().map(|&layer| format!("`{}`", plan[layer].name)).collect();
-        let message = format!("{} stay native: next to a bias, the weights of a channel are all but 0", few(&names));
+        let message = format!("{} stay native: a bias has no code at any scale", few(&names));
         control.warn(Reason::BiasTooLarge, message);
         native.extend(beyond.values().map(|&layer| (layer, Reason::BiasTooLarge)));
         (source, candidates, chosen) = choose(&native);
@@ -146,7 +147,8 @@ pub(super) fn rewrite(
 
     // Biases that are in codes now.
     drop_unread(model.graph_mut(), &source);
-    let mut written = weights::write(&source, model, &chosen.schemes, &chosen.forms, inputs, out, control)?;
+    let wanted = weights::Wanted { schemes: &chosen.schemes, forms: &chosen.forms, least: &least };
+    let mut written = weights::write(&source, model, wanted, inputs, out, control)?;
     let mut layers = Vec::new();
     for (at, plan) in plan.iter().enumerate() {
         if !opened.is_reported(at) {

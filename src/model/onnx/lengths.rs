@@ -93,6 +93,11 @@ impl Node<'_> {
             .collect()
     }
 
+    /// The axes that a node names, in its input or, of older operators, in its attribute.
+    fn axes(&self) -> Option<Vec<i64>> {
+        self.numbers(1).or_else(|| ints_attribute(self.graph.node(self.node), "axes").map(<[i64]>::to_vec))
+    }
+
     fn int(&self, name: &str) -> Option<i64> {
         int_attribute(self.graph.node(self.node), name)
     }
@@ -135,6 +140,20 @@ impl Node<'_> {
                 let (dims, weight) = (self.input(0)?, self.input(1)?);
                 let spatial = (2..dims.len()).map(|axis| self.own(axis));
                 Some([*dims.first()?, *weight.first()?].into_iter().chain(spatial).collect())
+            }
+            "Unsqueeze" => {
+                let (dims, axes) = (self.input(0)?, self.axes()?);
+                let rank = dims.len() + axes.len();
+                let axes: Vec<usize> = axes.iter().map(|&at| axis(at, rank)).collect::<Option<_>>()?;
+                let mut rest = dims.iter();
+                (0..rank)
+                    .map(|axis| if axes.contains(&axis) { Some(Length::Known(1)) } else { rest.next().copied() })
+                    .collect()
+            }
+            "Squeeze" => {
+                let (dims, axes) = (self.input(0)?, self.axes()?);
+                let axes: Vec<usize> = axes.iter().map(|&at| axis(at, dims.len())).collect::<Option<_>>()?;
+                Some(dims.iter().enumerate().filter(|(axis, _)| !axes.contains(axis)).map(|(_, &dim)| dim).collect())
             }
             // What is cut is as long as the graph cannot tell.
             "Slice" => Some((0..self.input(0)?.len()).map(|axis| self.own(axis)).collect()),
@@ -339,6 +358,14 @@ mod tests {
             .node("Concat", &["first", "middle", "two", "rest"], &["shape"])
             .node("Reshape", &["x", "shape"], &["y"]);
         assert_eq!(dims(graph, "y"), ["x.0", "x.1", "2", "4"]);
+    }
+
+    #[test]
+    fn axes_of_one_come_and_go() {
+        let graph = start().ints("at", &[1, -1]).node("Unsqueeze", &["x", "at"], &["wide"]);
+        assert_eq!(dims(graph.clone(), "wide"), ["x.0", "1", "x.1", "8", "1"]);
+        assert_eq!(dims(graph.node("Squeeze", &["wide", "at"], &["y"]), "y"), ["x.0", "x.1", "8"]);
+        assert_eq!(dims(start().node("Squeeze", &["x"], &["y"]), "y"), ["?"], "which axes go, the lengths say");
     }
 
     #[test]

@@ -96,7 +96,9 @@ impl ShardRun for LocalShardRun<'_> {
             let tensor = entry.tensor;
             let read = Box::new(|bytes| shard.read(tensor, bytes));
             match entry.weight.and_then(|scheme| Some((scheme, encoded.next()?))) {
-                Some((scheme, encoded)) => weights.push(Weight { name: &tensor.name, scheme, encoded, read }),
+                Some((scheme, encoded)) => {
+                    weights.push(Weight { name: &tensor.name, scheme, encoded, least: None, read })
+                }
                 None => unchanged.push(Unchanged { name: &tensor.name, bytes: tensor.bytes(), read }),
             }
         }

@@ -54,6 +54,17 @@ pub(in crate::backend) struct Cut {
 pub(in crate::backend) struct Known<'a> {
     /// What [`Encoder::parameters`] made of the pass ahead, if [`Cut::ahead`] asked for one.
     pub(in crate::backend) parameters: Option<&'a [QParams]>,
+    /// The least scale of each cell of the weight, if there are any: what is added to its products must have a code.
+    pub(in crate::backend) least: Option<&'a [f32]>,
+}
+
+impl Known<'_> {
+    /// Raises the scales of some cells to the least that they may have.
+    pub(in crate::backend) fn raise(&self, grid: &Grid, cells: &Rect, params: &mut [QParams]) {
+        let Some(least) = self.least else { return };
+        let floors = grid.runs(cells).flat_map(|run| least.get(run).unwrap_or_default());
+        params.iter_mut().zip(floors).for_each(|(params, &floor)| params.scale = params.scale.max(floor));
+    }
 }
 
 /// The buffers of a part.

@@ -21,6 +21,8 @@ pub(in crate::backend) struct Weight<'a> {
     pub(in crate::backend) scheme: &'a WeightScheme,
     /// Where its codes go.
     pub(in crate::backend) encoded: &'a EncodedWeight,
+    /// The least scale of each cell, if there are any.
+    pub(in crate::backend) least: Option<&'a [f32]>,
     /// Reads its elements, as they lie in the source file.
     pub(in crate::backend) read: Read<'a>,
 }
