@@ -50,6 +50,8 @@ struct BackendView {
     weight_dtypes: Vec<&'static str>,
     /// The dtypes it gives to activations.
     activation_dtypes: Vec<&'static str>,
+    /// The dtypes of activations whose scales are computed as the model runs, without calibration.
+    dynamic_dtypes: Vec<&'static str>,
     /// The calibration algorithms it knows, the default first.
     algorithms: Vec<&'static str>,
     /// Whether it needs calibration data.
@@ -73,6 +75,7 @@ impl From<&dyn Backend> for BackendView {
             formats: c.formats.to_vec(),
             weight_dtypes: names(c.weight_dtypes),
             activation_dtypes: names(c.activation_dtypes),
+            dynamic_dtypes: names(c.dynamic_dtypes),
             algorithms: c.algorithms(),
             needs_calibration: c.calibrates(),
             options: c.options.iter().map(|o| option(*o)).collect(),
@@ -110,12 +113,14 @@ fn schema(c: &Capabilities) -> Value {
     };
     let options: serde_json::Map<String, Value> = c.options.iter().map(described).collect();
     let patterns = "a glob on the layer's name, `re:` and a regular expression, or a class of layers";
+    let more = c.dynamic_dtypes.iter().filter(|dtype| !c.activation_dtypes.contains(dtype));
+    let activations: Vec<DType> = c.activation_dtypes.iter().chain(more).copied().collect();
     let mut rule = json!({
         "type": "object", "required": ["module_name"], "additionalProperties": false,
         "properties": {
             "module_name": {"type": "string", "minLength": 1, "description": patterns},
             "weights": dtype(c.weight_dtypes),
-            "activations": dtype(c.activation_dtypes),
+            "activations": dtype(&activations),
         }
     });
     if !c.dynamic_dtypes.is_empty() {

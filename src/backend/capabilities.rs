@@ -20,7 +20,8 @@ pub struct Capabilities {
     pub weight_dtypes: &'static [DType],
     /// The dtypes it gives to activations; none if it has no calibration.
     pub activation_dtypes: &'static [DType],
-    /// Those that it gives to activations whose scales are computed as the model runs.
+    /// Those that it gives to activations whose scales are computed as the model runs; where it has no calibration, it only
+    /// declares them to the runtime.
     pub dynamic_dtypes: &'static [DType],
     /// Keys of `backend_kwargs`, sorted by name.
     pub options: &'static [&'static dyn BackendOption],

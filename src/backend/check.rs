@@ -105,7 +105,7 @@ impl Check<'_> {
         let of_rules = spec
             .layers
             .iter()
-            .filter_map(|rule| Some((format!("{}/algorithm", rule.pointer), rule.algorithm.as_deref()?)));
+            .filter_map(|rule| Some((rule.at("algorithm"), rule.algorithm.as_deref()?)));
         let section = spec.algorithm.as_deref().map(|name| (spec.at("algorithm"), name));
         section.into_iter().chain(of_rules).for_each(|(pointer, name)| self.one_algorithm(capabilities, pointer, name));
     }
@@ -142,7 +142,7 @@ impl Check<'_> {
         let spec = self.spec;
         for rule in &spec.layers {
             if let Some(weights) = rule.weights {
-                let pointer = format!("{}/weights", rule.pointer);
+                let pointer = rule.at("weights");
                 self.dtype(capabilities, &pointer, weights, capabilities.weight_dtypes);
                 match weights.quant_axis {
                     None => {}
@@ -155,19 +155,21 @@ impl Check<'_> {
                 }
             }
             let Some(activations) = rule.activations else { continue };
-            let pointer = format!("{}/activations", rule.pointer);
+            let pointer = rule.at("activations");
             let quantized = activations.dtype.dtype().is_some();
             if !capabilities.calibrates() {
                 if quantized {
-                    let note = format!("backend `{}` quantizes weights only", capabilities.name);
-                    self.warnings.push(Warning::at(pointer, WarningCode::ActivationsIgnored, note));
+                    self.warnings.push(uncalibrated(capabilities, &pointer, activations.dynamic));
                 }
-                continue;
+                if !activations.dynamic {
+                    continue;
+                }
             }
             let dtypes = if activations.dynamic { capabilities.dynamic_dtypes } else { capabilities.activation_dtypes };
             self.dtype(capabilities, &pointer, activations, dtypes);
             if activations.quant_axis.is_some() {
-                self.quant_axis(&pointer, "activations are quantized per tensor");
+                let axis = if capabilities.calibrates() { "per tensor" } else { "per token" };
+                self.quant_axis(&pointer, &format!("activations are quantized {axis}"));
             }
             if quantized && rule.weights.is_some_and(|w| w.dtype.dtype().is_none()) {
                 let message = "activations are quantized only where the weights are";
@@ -244,6 +246,25 @@ impl Check<'_> {
     }
 }
 
+/// What becomes of activations under a backend that does not calibrate.
+fn uncalibrated(capabilities: &Capabilities, pointer: &str, dynamic: bool) -> Warning {
+    let backend = format!("backend `{}` quantizes weights only", capabilities.name);
+    if dynamic && !capabilities.dynamic_dtypes.is_empty() {
+        let note = format!(
+            "{backend}: the result tells the runtime to round activations as it runs; TAO Quant's own backend of that name \
+             ignores this field"
+        );
+        return Warning::at(pointer, WarningCode::ActivationsDeclared, note);
+    }
+    let dtypes: Vec<&str> = capabilities.dynamic_dtypes.iter().map(|dtype| dtype.spec().name).collect();
+    let note = if dtypes.is_empty() {
+        backend
+    } else {
+        format!("{backend}; with `dynamic: true` and {} the runtime rounds activations as it runs", dtypes.join(" or "))
+    };
+    Warning::at(pointer, WarningCode::ActivationsIgnored, note)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,6 +288,33 @@ mod tests {
         }
         let plain = json!({"backend": "modelopt", "layers": [rule]});
         assert_eq!(objections(&plain), [], "what the hint says is taken");
+    }
+
+    #[test]
+    fn dynamic_activations_are_declared_where_nothing_is_calibrated_and_static_ones_ignored() {
+        let found = |activations: Value| {
+            let rule = json!({"module_name": "*", "weights": {"dtype": "int8"}, "activations": activations});
+            let parsed = parse(&json!({"backend": "torchao", "mode": "weight_only_ptq", "layers": [rule]}), "");
+            let (_, objections, warnings) = check(&parsed.spec, false);
+            let codes = warnings.iter().map(|w| w.code.to_string()).collect::<Vec<_>>().join(" ");
+            (objections.into_iter().map(|o| (o.pointer, o.code)).collect::<Vec<_>>(), codes)
+        };
+        let at = |field: &str, code| vec![(format!("/layers/0/activations{field}"), code)];
+        for (activations, objections, warnings) in [
+            (json!({"dtype": "int8", "dynamic": true}), vec![], "activations_declared"),
+            (json!({"dtype": "int8"}), vec![], "activations_ignored"),
+            (json!({"dtype": "fp8_e5m2"}), vec![], "activations_ignored"),
+            (json!({"dtype": "native", "dynamic": true}), vec![], ""),
+            (json!({"dtype": "fp8_e5m2", "dynamic": true}), at("/dtype", UnsupportedDtype), "activations_declared"),
+            (json!({"dtype": "fp8_e4m3fn", "dynamic": true}), at("", UnsupportedActivations), "activations_declared"),
+            (
+                json!({"dtype": "int8", "dynamic": true, "quant_axis": 1}),
+                at("/quant_axis", UnsupportedQuantAxis),
+                "activations_declared",
+            ),
+        ] {
+            assert_eq!(found(activations.clone()), (objections, warnings.to_owned()), "{activations}");
+        }
     }
 
     #[test]

@@ -8,8 +8,10 @@ codes! {
     /// What a warning is about. A layer's [`Reason`](crate::spec::Reason) or a [`FaultCode`](super::FaultCode) may be a
     /// warning's code too.
     pub enum WarningCode {
+        /// The result says that the runtime rounds activations as it runs; nothing is computed of them here.
+        ActivationsDeclared("activations_declared", "Nothing, or take `activations` out if the section is meant for TAO Quant too, whose torchao backend ignores it.");
         /// A rule asks for activations to be quantized, and the backend quantizes weights only.
-        ActivationsIgnored("activations_ignored", "Take `activations` out of the rule, or choose a backend for static PTQ.");
+        ActivationsIgnored("activations_ignored", "Take `activations` out of the rule, give it `dynamic: true`, or choose a backend for static PTQ.");
         /// The request names no backend, or neither backend nor mode.
         BackendDefaulted("backend_defaulted", "Write the backend, and the mode, into the request.");
         /// The model runs with a smaller batch than was asked for, so that it fits the memory.

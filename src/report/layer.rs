@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{ActivationReport, WeightReport};
+use crate::numeric::DType;
 use crate::spec::{Decision, LayerPlan, Reason};
 
 /// What was done to one layer, and what it cost.
@@ -23,6 +24,9 @@ pub struct LayerReport {
     pub weights: Option<WeightReport>,
     /// What was done to its inputs; empty where they stay as they are.
     pub activations: Vec<ActivationReport>,
+    /// The dtype that the runtime rounds its inputs to as it runs. Nothing of that is measured here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dynamic_activations: Option<DType>,
     /// SQNR of its output with everything before it quantized too, in dB; null where it was not measured, or is infinite.
     pub output_sqnr_db: Option<f64>,
 }
@@ -38,6 +42,7 @@ impl LayerReport {
             form: plan.form,
             weights: None,
             activations: Vec::new(),
+            dynamic_activations: plan.activations.filter(|_| plan.dynamic),
             output_sqnr_db: None,
         }
     }

@@ -1,6 +1,6 @@
 //! [`Layer`]: one layer of a model, as rules see it.
 
-use super::{Pattern, Reason};
+use super::{LayerRule, Pattern, QuantizeSpec, Reason};
 
 /// What a backend can do with a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,12 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// The rule that says what becomes of its activations, if one does: the last that matches.
+    pub fn activations_rule<'s>(&self, spec: &'s QuantizeSpec) -> Option<&'s LayerRule> {
+        let mut rules = spec.layers.iter().rev().filter(|rule| rule.activations.is_some());
+        rules.find(|rule| self.matched_by(&rule.module_name))
+    }
+
     pub(super) fn matched_by(&self, pattern: &Pattern) -> bool {
         let names = self.aliases.iter().chain([&self.name]).map(String::as_str);
         pattern.matches(names, self.classes.iter().map(String::as_str))

@@ -18,7 +18,7 @@ pub(super) fn pattern_uses(spec: &QuantizeSpec, rules: &[Vec<bool>], skips: &[Ve
     let rules = spec.layers.iter().zip(rules);
     let skips = spec.skip_names.iter().zip(skips).enumerate();
     rules
-        .map(|(rule, hit)| used(format!("{}/module_name", rule.pointer), &rule.module_name, hit))
+        .map(|(rule, hit)| used(rule.at("module_name"), &rule.module_name, hit))
         .chain(skips.map(|(i, (skip, hit))| used(spec.at(&format!("skip_names/{i}")), skip, hit)))
         .collect()
 }

@@ -38,6 +38,8 @@ codes! {
         UnsupportedQuantAxis("unsupported_quant_axis", "Leave `quant_axis` out: the axis follows from the layer.");
         /// Activations are to be quantized where the weights are not.
         ActivationsWithoutWeights("activations_without_weights", "Give the rule `weights` too, or take `activations` out.");
+        /// Activations that no runtime multiplies such weights with, or that the result has no place for.
+        UnsupportedActivations("unsupported_activations", "Give weights and activations that the hint names, or take `activations` out.");
         /// A device that does not exist.
         UnknownDevice("unknown_device", "Leave `device` out, or choose one of those listed in `allowed`.");
         /// The backend has no such option.

@@ -94,6 +94,13 @@ pub struct LayerRule {
     pub pointer: String,
 }
 
+impl LayerRule {
+    /// The pointer of one of the rule's fields.
+    pub fn at(&self, field: &str) -> String {
+        format!("{}/{field}", self.pointer)
+    }
+}
+
 /// The `quantize` section. Backend and algorithm are names still: only the backends know which exist.
 #[derive(Clone, Debug, Serialize)]
 pub struct QuantizeSpec {

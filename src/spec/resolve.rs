@@ -93,6 +93,11 @@ impl Resolved {
         self.check_something_is_quantized(spec);
     }
 
+    /// Takes those activations out of the plan whose ranges would have to be calibrated: the backend does not.
+    pub fn leave_calibrated_native(&mut self) {
+        self.plan.layers.iter_mut().filter(|plan| !plan.dynamic).for_each(|plan| plan.activations = None);
+    }
+
     fn check_something_is_quantized(&mut self, spec: &QuantizeSpec) {
         let native = self.plan.layers.iter().all(|layer| layer.decision == Decision::Native);
         if !self.objections.is_empty() || !native {

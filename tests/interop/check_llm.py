@@ -24,8 +24,21 @@ FP8 = [{"module_name": "*", "weights": {"dtype": "fp8_e4m3fn"}}]
 MIXED = [*INT8, {"module_name": "*down_proj", "weights": {"dtype": "fp8_e4m3fn"}},
          {"module_name": "*up_proj", "weights": {"dtype": "int4"}}, {"module_name": "*o_proj", "weights": {"dtype": "native"}}]
 
+
+
+def beside(weights, activations):
+    """A rule for weights and for activations that the runtime rounds as it runs."""
+    return [{"module_name": "*", "weights": {"dtype": weights}, "activations": {"dtype": activations, "dynamic": True}}]
+
+
+W8A8, FP8_DYNAMIC = beside("int8", "int8"), beside("fp8_e4m3fn", "fp8_e4m3fn")
+W4A8, W4AFP8 = beside("int4", "int8"), beside("int4", "fp8_e4m3fn")
+PARTLY = [*INT8, {"module_name": "*down_proj", "activations": {"dtype": "int8", "dynamic": True}}]
+
 # Rules, options, and the largest relative difference of logits: torchao's int8 product rounds elsewhere than a product
-# with the decoded weights, which are compared for equality besides.
+# with the decoded weights, which are compared for equality besides. Where the loader rounds activations, what that costs is
+# measured, and must be something.
+ROUNDED = 0.08
 CASES = [
     (INT8, {}, 0.0),
     (INT8, {"granularity": "per_tensor"}, 0.0),
@@ -45,6 +58,18 @@ CASES = [
     (INT8, {"layout": AO, "granularity": "per_tensor"}, 0.02),
     (FP8, {"layout": AO}, 0.0),
     (FP8, {"layout": AO, "granularity": "per_tensor"}, 0.0),
+    (FP8_DYNAMIC, {}, ROUNDED),
+    (FP8_DYNAMIC, {"granularity": "per_tensor"}, ROUNDED),
+    (FP8_DYNAMIC, {"granularity": "per_block"}, ROUNDED),
+    (W8A8, {}, ROUNDED),
+    (W4A8, {}, ROUNDED),
+    (W4A8, {"group_size": 32}, ROUNDED),
+    (W4A8, {"granularity": "per_row"}, ROUNDED),
+    (W4AFP8, {}, ROUNDED),
+    (PARTLY, {}, ROUNDED),
+    (W8A8, {"layout": AO}, ROUNDED),
+    (FP8_DYNAMIC, {"layout": AO}, ROUNDED),
+    (FP8_DYNAMIC, {"layout": AO, "granularity": "per_tensor"}, ROUNDED),
 ]
 
 
@@ -118,10 +143,12 @@ def check(ptqd, model, tokens, rules, options, tolerance):
                 assert torch.equal(module.weight.dequantize(), reference.get_submodule(name).weight), name
         difference = ((ours - theirs).norm() / theirs.norm()).item()
         kept = 10 * torch.log10(original.square().sum() / (ours - original).square().sum()).item()
-        asked = sorted({rule["weights"]["dtype"] for rule in rules})
+        asked = sorted({rule["weights"]["dtype"] for rule in rules if "weights" in rule})
+        rounded = sorted({rule["activations"]["dtype"] for rule in rules if "activations" in rule})
+        asked += [f"activations {dtype}" for dtype in rounded]
         print(f"{config['quant_method']:19} {config.get('format', '-'):16} {'+'.join(asked)} {json.dumps(options)}: "
               f"{decoded} layers, difference {difference:.2e}, {kept:.1f} dB from the original", flush=True)
-        assert difference <= tolerance, difference
+        assert difference <= tolerance and (not rounded or difference > 1e-4), difference
         assert decoded >= 12
 
 

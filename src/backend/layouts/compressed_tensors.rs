@@ -1,9 +1,10 @@
 //! Layout `compressed-tensors`: what transformers and vLLM load.
 //!
-//! fp8 as `float-quantized`; integers as `pack-quantized`, which vLLM's weight-only kernels take, except int8 with one
+//! Weights alone: fp8 as `float-quantized`; integers as `pack-quantized`, which vLLM's weight-only kernels take, except int8 with one
 //! scale per tensor, which only `int-quantized` can hold, and int8 with zero points: transformers with compressed-tensors
 //! 0.20 expects those of `pack-quantized` unpacked when it loads them and packed when it uses them. For int4 with zero
-//! points there is no other form, so such a model is for vLLM. Scales have the weight's own element type: loaders cast
+//! points there is no other form, so such a model is for vLLM. Beside activations that the runtime rounds, [`activations`] says
+//! which form it is. Scales have the weight's own element type: loaders cast
 //! them to that, so they were rounded to it before the codes were made. `format` stands in every group as well, since
 //! loaders guess another from the scheme where it stands at the top alone.
 
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{
+    activations::{self, Combination},
     layout::{Entry, Form, Layout},
     tensors::{bytes, module, out, scales, weight_shape, words},
 };
@@ -36,7 +38,22 @@ struct CompressedTensors;
 
 const CLASS: &str = "Linear";
 
-fn format(scheme: &Scheme) -> &'static str {
+/// A scheme of weights with the dtype of the activations that the runtime rounds: a group of the configuration.
+type Group = (Scheme, Option<DType>);
+
+fn group(weight: &WeightScheme) -> Group {
+    (weight.scheme, weight.activations)
+}
+
+fn combination((scheme, activations): &Group) -> Option<&'static Combination> {
+    activations::find(scheme, (*activations)?)
+}
+
+fn format(group: &Group) -> &'static str {
+    if let Some(combination) = combination(group) {
+        return combination.format;
+    }
+    let (scheme, _) = group;
     match (scheme.dtype.is_integer(), scheme.granularity) {
         (false, _) => "float-quantized",
         (true, Granularity::PerTensor) => "int-quantized",
@@ -59,7 +76,7 @@ impl Form for CompressedTensors {
         let (down, across) = weight.grid.cells();
         let cells = if weight.scheme.granularity == Granularity::PerTensor { vec![1] } else { vec![down, across] };
         let mut constants = Vec::new();
-        let (codes, packing) = if format(&weight.scheme) == "pack-quantized" {
+        let (codes, packing) = if format(&group(weight)) == "pack-quantized" {
             constants.push(weight_shape(named("_shape"), &tensor.shape)?);
             words(named("_packed"), weight)?
         } else {
@@ -84,23 +101,23 @@ impl Form for CompressedTensors {
     }
 
     fn config(&self, entries: &[Entry<'_>]) -> Option<Value> {
-        let schemes: BTreeSet<Scheme> = entries.iter().filter_map(|entry| Some(entry.weight?.scheme)).collect();
-        let named = |wanted: Option<Scheme>| -> Vec<&str> {
+        let found: BTreeSet<Group> = entries.iter().filter_map(|entry| Some(group(entry.weight?))).collect();
+        let named = |wanted: Option<Group>| -> Vec<&str> {
             let of_class = entries.iter().filter(|entry| entry.plan.op_type == CLASS);
-            of_class.filter(|e| e.weight.map(|w| w.scheme) == wanted).map(|e| module(e.tensor)).collect()
+            of_class.filter(|e| e.weight.map(group) == wanted).map(|e| module(e.tensor)).collect()
         };
-        let groups: serde_json::Map<String, Value> = schemes
+        let groups: serde_json::Map<String, Value> = found
             .iter()
             .enumerate()
-            .map(|(number, scheme)| {
+            .map(|(number, group)| {
                 // With one scheme the class says it all, and `ignore` lists the exceptions.
-                let targets = if schemes.len() == 1 { vec![CLASS] } else { named(Some(*scheme)) };
-                let group = json!({"targets": targets, "format": format(scheme), "weights": weights(scheme),
-                    "input_activations": null});
-                (format!("group_{number}"), group)
+                let targets = if found.len() == 1 { vec![CLASS] } else { named(Some(*group)) };
+                let described = json!({"targets": targets, "format": format(group), "weights": weights(&group.0),
+                    "input_activations": combination(group).map(input_activations)});
+                (format!("group_{number}"), described)
             })
             .collect();
-        let formats: BTreeSet<&str> = schemes.iter().map(format).collect();
+        let formats: BTreeSet<&str> = found.iter().map(format).collect();
         let format = match formats.iter().collect::<Vec<_>>()[..] {
             [one] => one,
             _ => "mixed-precision",
@@ -114,6 +131,10 @@ impl Form for CompressedTensors {
             "ignore": ignore, "config_groups": groups}))
     }
 
+    fn declares(&self, _: &Combination) -> bool {
+        true
+    }
+
     fn notes(&self, entries: &[Entry<'_>]) -> Vec<(WarningCode, &'static str)> {
         let packed_zeros =
             |weight: &WeightScheme| weight.scheme.dtype == DType::Int4 && weight.scheme.rule.is_asymmetric();
@@ -124,10 +145,24 @@ impl Form for CompressedTensors {
     }
 }
 
+/// What activations are rounded to, in the words that weights have.
+fn input_activations(combination: &Combination) -> Value {
+    let mut activations = numbers(combination.activations, true);
+    activations["dynamic"] = json!(true);
+    activations["strategy"] = json!(if combination.group.is_some() { "group" } else { "token" });
+    if let Some(size) = combination.group {
+        activations["group_size"] = json!(size);
+    }
+    activations
+}
+
+fn numbers(dtype: DType, symmetric: bool) -> Value {
+    let spec = dtype.spec();
+    json!({"num_bits": spec.bits, "type": if spec.float { "float" } else { "int" }, "symmetric": symmetric})
+}
+
 fn weights(scheme: &Scheme) -> Value {
-    let spec = scheme.dtype.spec();
-    let mut weights = json!({"num_bits": spec.bits, "type": if spec.float { "float" } else { "int" },
-        "symmetric": !scheme.rule.is_asymmetric()});
+    let mut weights = numbers(scheme.dtype, !scheme.rule.is_asymmetric());
     match scheme.granularity {
         Granularity::PerTensor => weights["strategy"] = json!("tensor"),
         Granularity::PerChannel { .. } => weights["strategy"] = json!("channel"),
@@ -205,6 +240,47 @@ mod tests {
                 "format": "pack-quantized", "input_activations": null, "weights": {"num_bits": 4, "type": "int",
                 "symmetric": true, "strategy": "group", "group_size": 32}}}})
         );
+    }
+
+    #[test]
+    fn activations_have_a_word_of_their_own_and_choose_the_form_of_codes() {
+        let (int4, int8, fp8) = (DType::Int4, DType::Int8, DType::Fp8E4m3fn);
+        let per_128 = Granularity::PerGroup { axis: 1, size: 128 };
+        let numbers = |kind: &str| json!({"num_bits": 8, "type": kind, "symmetric": true, "dynamic": true});
+        let with = |kind: &str, strategy: &str| {
+            let mut activations = numbers(kind);
+            activations["strategy"] = json!(strategy);
+            activations
+        };
+        let mut grouped = with("float", "group");
+        grouped["group_size"] = json!(128);
+        for (weights, granularity, activations, format, expected) in [
+            (fp8, PER_ROW, fp8, "float-quantized", with("float", "token")),
+            (fp8, PER_BLOCK, fp8, "float-quantized", grouped),
+            (int8, PER_ROW, int8, "int-quantized", with("int", "token")),
+            (int4, PER_GROUP, int8, "int-quantized", with("int", "token")),
+            (int4, per_128, fp8, "pack-quantized", with("float", "token")),
+        ] {
+            let weight = symmetric(weights, granularity).beside(Some(activations));
+            let config = described(&[("a", Some(weight))], |entries| LAYOUT.form.config(entries)).unwrap();
+            let group = &config["config_groups"]["group_0"];
+            assert_eq!((&config["format"], &group["format"]), (&json!(format), &json!(format)));
+            assert_eq!(group["input_activations"], expected, "{weights} {}", granularity.name());
+        }
+        let bytes = |dtype, granularity| stored(&LAYOUT, &symmetric(dtype, granularity).beside(Some(int8)));
+        assert_eq!(bytes(int8, PER_ROW), ["fc.weight I8 [4,64]", "fc.weight_scale BF16 [4,1]"]);
+        assert_eq!(bytes(int4, PER_GROUP), ["fc.weight I8 [4,64]", "fc.weight_scale BF16 [4,2]"]);
+    }
+
+    #[test]
+    fn weights_with_activations_and_without_are_two_groups() {
+        let int8 = symmetric(DType::Int8, PER_ROW);
+        let linears = [("a", Some(int8.beside(Some(DType::Int8)))), ("b", Some(int8))];
+        let config = described(&linears, |entries| LAYOUT.form.config(entries)).unwrap();
+        let group = |number: usize, field: &str| config["config_groups"][format!("group_{number}")][field].clone();
+        assert_eq!((group(0, "targets"), group(1, "targets")), (json!(["b"]), json!(["a"])));
+        assert_eq!((group(0, "format"), group(1, "format")), (json!("pack-quantized"), json!("int-quantized")));
+        assert_eq!((&config["format"], group(0, "input_activations")), (&json!("mixed-precision"), Value::Null));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt::Debug};
 
 use serde_json::Value;
 
+use super::activations::Combination;
 use crate::{
     backend::weights::{EncodedWeight, WeightScheme},
     fault::WarningCode,
@@ -55,6 +56,11 @@ pub(in crate::backend) trait Form: Debug + Sync {
 
     /// `quantization_config` of the model's config.json, if the layout has one.
     fn config(&self, entries: &[Entry<'_>]) -> Option<Value>;
+
+    /// Whether it can say of a layer that the runtime rounds its activations so.
+    fn declares(&self, _: &Combination) -> bool {
+        false
+    }
 
     /// What users of the result should know: code and sentence.
     fn notes(&self, _: &[Entry<'_>]) -> Vec<(WarningCode, &'static str)> {

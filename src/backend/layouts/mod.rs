@@ -1,7 +1,9 @@
 //! How quantized weights are stored, so that a runtime loads them. A layout of checkpoints is a file here and a row of
 //! [`LAYOUTS`]; graphs have one form, [`onnx`].
 
+mod activations;
 mod compressed_tensors;
+mod declared;
 mod layout;
 pub(super) mod onnx;
 mod plain;
@@ -10,6 +12,8 @@ mod tensors;
 mod testing;
 mod torchao;
 
+pub(super) use activations::DTYPES as ACTIVATIONS;
+pub(super) use declared::objection;
 pub(super) use layout::{Entry, Layout};
 
 /// Every layout of checkpoints, sorted by name.

@@ -35,7 +35,10 @@ pub(super) fn bytes(
     shape: &Shape,
     weight: &WeightScheme,
 ) -> Result<(OutTensor, Packing), SafetensorsError> {
-    let tensor = out(name, weight.scheme.dtype.spec().safetensors, 8, shape.dims().to_vec())?;
+    let spec = weight.scheme.dtype.spec();
+    // Codes that are packed elsewhere are those of integers.
+    let dtype = if spec.packing == Packing::Bytes { spec.safetensors } else { "I8" };
+    let tensor = out(name, dtype, 8, shape.dims().to_vec())?;
     Ok((tensor, Packing::Bytes))
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
+    activations::Combination,
     layout::{Entry, Form, Layout},
     tensors::{bytes, module, out, scales},
 };
@@ -44,6 +45,10 @@ impl Form for TorchAo {
         Ok(EncodedWeight { codes, packing, scales, scale_format, zero_points: None, constants })
     }
 
+    fn declares(&self, combination: &Combination) -> bool {
+        combination.weights == combination.activations && combination.group.is_none()
+    }
+
     fn metadata(&self, entries: &[Entry<'_>]) -> BTreeMap<String, String> {
         let names: Vec<&str> = entries.iter().map(|entry| entry.tensor.name.as_str()).collect();
         let mut metadata = BTreeMap::from([
@@ -60,12 +65,14 @@ impl Form for TorchAo {
             Granularity::PerTensor => json!({"_type": "PerTensor", "_version": 1, "_data": {}}),
             _ => json!({"_type": "PerRow", "_version": 1, "_data": {"dim": -1}}),
         };
-        let (kind, data) = if first.scheme.dtype.is_integer() {
+        let (kind, data) = if first.activations.is_some() {
+            dynamic(first.scheme.dtype, &granularity)
+        } else if first.scheme.dtype.is_integer() {
             let data = json!({"granularity": granularity, "group_size": null, "set_inductor_config": true});
             ("Int8WeightOnlyConfig", data)
         } else {
             let data = json!({"granularity": granularity, "set_inductor_config": true,
-                "weight_dtype": {"_type": "torch.dtype", "_data": "float8_e4m3fn"}});
+                "weight_dtype": e4m3()});
             ("Float8WeightOnlyConfig", data)
         };
         let native = entries.iter().filter(|entry| entry.weight.is_none() && entry.plan.op_type == "Linear");
@@ -76,6 +83,53 @@ impl Form for TorchAo {
             "include_input_output_embeddings": false, "untie_embedding_weights": false,
             "quant_type": {"default": {"_type": kind, "_version": 2, "_data": data}}}))
     }
+}
+
+/// The name and the fields of the configuration of weights and activations of one dtype.
+fn dynamic(dtype: DType, granularity: &Value) -> (&'static str, Value) {
+    if dtype.is_integer() {
+        let symmetric = json!({"_type": "MappingType", "_data": "SYMMETRIC"});
+        let data = json!({"act_mapping_type": symmetric, "granularity": granularity, "reduce_range": false,
+            "set_inductor_config": true, "weight_only_decode": false});
+        return ("Int8DynamicActivationInt8WeightConfig", data);
+    }
+    let mut product = product();
+    product["_version"] = json!(1);
+    let data = json!({"activation_dtype": e4m3(), "weight_dtype": e4m3(), "granularity": [granularity, granularity],
+        "packing_format": {"_type": "Float8PackingFormat", "_data": "PLAIN"}, "mm_config": product,
+        "activation_value_lb": null, "activation_value_ub": null, "kernel_preference": preference(),
+        "set_inductor_config": true, "alg_id": 0});
+    ("Float8DynamicActivationFloat8WeightConfig", data)
+}
+
+fn e4m3() -> Value {
+    json!({"_type": "torch.dtype", "_data": "float8_e4m3fn"})
+}
+
+fn preference() -> Value {
+    json!({"_type": "KernelPreference", "_data": "AUTO"})
+}
+
+/// How a product of fp8 is computed.
+fn product() -> Value {
+    json!({"_type": "Float8MMConfig", "_data": {"emulate": false, "use_fast_accum": true, "pad_inner_dim": false}})
+}
+
+/// How a parameter says that what it is multiplied with is rounded too; null where it is not.
+fn activations(weight: &WeightScheme) -> Value {
+    if weight.activations.is_none() {
+        return Value::Null;
+    }
+    let granularity = match weight.scheme.granularity {
+        Granularity::PerTensor => json!({"_type": "PerTensor", "_data": {}}),
+        _ => json!({"_type": "PerRow", "_data": {"dim": -1}}),
+    };
+    if weight.scheme.dtype.is_integer() {
+        return json!({"_type": "QuantizeTensorToInt8Kwargs", "_data": {"granularity": granularity,
+            "mapping_type": {"_type": "MappingType", "_data": "SYMMETRIC"}, "reduce_range": false}});
+    }
+    json!({"_type": "QuantizeTensorToFloat8Kwargs", "_data": {"float8_dtype": e4m3(), "granularity": granularity,
+        "mm_config": null, "hp_value_lb": null, "hp_value_ub": null, "kernel_preference": preference()}})
 }
 
 /// What torchao writes of a parameter, so that it can be put together again.
@@ -90,11 +144,12 @@ fn subclass(entry: &Entry<'_>) -> Value {
     };
     let dtype = json!({"_type": "torch.dtype", "_data": dtype});
     if weight.scheme.dtype.is_integer() {
-        return json!({"_type": "Int8Tensor", "_data": {"act_quant_kwargs": null, "reduce_range": false,
+        return json!({"_type": "Int8Tensor", "_data": {"act_quant_kwargs": activations(weight), "reduce_range": false,
             "block_size": block_size, "dtype": dtype}, "_tensor_data_names": ["qdata", "scale", "zero_point"]});
     }
-    json!({"_type": "Float8Tensor", "_data": {"block_size": block_size, "mm_config": null, "act_quant_kwargs": null,
-        "kernel_preference": {"_type": "KernelPreference", "_data": "AUTO"}, "dtype": dtype},
+    json!({"_type": "Float8Tensor", "_data": {"block_size": block_size,
+        "mm_config": weight.activations.map(|_| product()), "act_quant_kwargs": activations(weight),
+        "kernel_preference": preference(), "dtype": dtype},
         "_tensor_data_names": ["qdata", "scale"]})
 }
 
@@ -141,6 +196,34 @@ mod tests {
         assert_eq!(int8["quant_type"]["default"]["_type"], json!("Int8WeightOnlyConfig"));
         assert_eq!(int8["quant_type"]["default"]["_data"]["granularity"]["_type"], json!("PerTensor"));
         assert_eq!(config(&[("a", None)]), None);
+    }
+
+    #[test]
+    fn activations_that_are_rounded_too_are_told_of_the_model_and_of_each_parameter() {
+        for (dtype, granularity, kind, kwargs, shared) in [
+            (
+                DType::Int8,
+                PER_ROW,
+                "Int8DynamicActivationInt8WeightConfig",
+                "QuantizeTensorToInt8Kwargs",
+                json!({"_type": "PerRow", "_data": {"dim": -1}}),
+            ),
+            (
+                DType::Fp8E4m3fn,
+                PER_TENSOR,
+                "Float8DynamicActivationFloat8WeightConfig",
+                "QuantizeTensorToFloat8Kwargs",
+                json!({"_type": "PerTensor", "_data": {}}),
+            ),
+        ] {
+            let linears = [("a", Some(symmetric(dtype, granularity).beside(Some(dtype))))];
+            let config = described(&linears, |entries| LAYOUT.form.config(entries)).unwrap();
+            assert_eq!(config["quant_type"]["default"]["_type"], json!(kind));
+            let metadata = described(&linears, |entries| LAYOUT.form.metadata(entries));
+            let subclass: Value = serde_json::from_str(&metadata["a.weight"]).unwrap();
+            let activations = &subclass["_data"]["act_quant_kwargs"];
+            assert_eq!((&activations["_type"], &activations["_data"]["granularity"]), (&json!(kwargs), &shared));
+        }
     }
 
     #[test]

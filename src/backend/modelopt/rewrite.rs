@@ -156,7 +156,7 @@ pub(super) fn rewrite(
         }
         let mut layer = LayerReport::planned(plan);
         if let Some(&reason) = native.get(&at) {
-            (layer.decision, layer.reason) = (Decision::Native, reason);
+            (layer.decision, layer.reason, layer.dynamic_activations) = (Decision::Native, reason, None);
         }
         layer.activations = reports.remove(&at).unwrap_or_default();
         if let Some(candidate) = candidates[at].as_ref().filter(|_| layer.decision == Decision::Quantize) {

@@ -15,7 +15,7 @@ use self::{
     graph::OpenedGraph,
     options::{OPTIONS, Options},
 };
-use super::{Backend, BackendError, Capabilities, Prepared};
+use super::{Backend, BackendError, Capabilities, Prepared, layouts};
 use crate::{
     model::{safetensors, torch},
     numeric::DType,
@@ -34,7 +34,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     formats: &["onnx", "safetensors", "torch"],
     weight_dtypes: &DType::ALL,
     activation_dtypes: &[],
-    dynamic_dtypes: &[],
+    dynamic_dtypes: &layouts::ACTIVATIONS,
     options: &OPTIONS,
     needs_engine: false,
 };

@@ -176,17 +176,28 @@ impl Options {
             object("accuracy_level", message, "remove it, or choose form `matmul_nbits`");
         }
         if let (Some(Sharing::Block), Some((rule, dtype))) = (self.sharing, dtypes().find(|(_, d)| d.is_integer())) {
-            let message = format!("blocks of 128×128 are for fp8, and {}/weights asks for {dtype}", rule.pointer);
+            let message = format!("blocks of 128×128 are for fp8, and {} asks for {dtype}", rule.at("weights"));
             object("granularity", message, "use `per_group`, or an fp8 dtype");
         }
         if !self.symmetric && dtypes().next().is_some() && dtypes().all(|(_, dtype)| !dtype.is_integer()) {
             object("symmetric", "fp8 has no zero point".to_owned(), "remove the option, or use an integer dtype");
         }
+        objections.extend(self.activations(spec));
         objections
     }
 
-    /// How a weight of this shape is quantized in PyTorch's order of axes, `[out, in, …]`, or why it is not.
-    pub(super) fn scheme(&self, dtype: DType, shape: &Shape) -> Result<Scheme, Reason> {
+    /// Rules whose own activations do not go with their weights; which rules meet in a layer shows in the plan.
+    fn activations(&self, spec: &QuantizeSpec) -> Vec<Objection> {
+        let rules = spec.layers.iter().filter_map(|rule| {
+            let activations = rule.activations.filter(|activations| activations.dynamic)?.dtype.dtype()?;
+            let known = layouts::ACTIVATIONS.contains(&activations);
+            known.then_some((rule.at("activations"), self.uncut(rule.weights?.dtype.dtype()?), activations))
+        });
+        rules.filter_map(|(at, scheme, dtype)| layouts::objection(&at, &scheme, dtype, self.layout)).collect()
+    }
+
+    /// How a weight is quantized whose shape allows it.
+    fn uncut(&self, dtype: DType) -> Scheme {
         let per_group = self.per_group(dtype);
         let granularity = match self.sharing {
             Some(Sharing::Tensor) => Granularity::PerTensor,
@@ -195,7 +206,13 @@ impl Options {
             None if self.group_size_given || dtype.spec().groups.required => per_group,
             _ => Granularity::PerChannel { axis: 0 },
         };
-        let scheme = self.scheme_of(dtype, granularity);
+        self.scheme_of(dtype, granularity)
+    }
+
+    /// How a weight of this shape is quantized in PyTorch's order of axes, `[out, in, …]`, or why it is not.
+    pub(super) fn scheme(&self, dtype: DType, shape: &Shape) -> Result<Scheme, Reason> {
+        let scheme = self.uncut(dtype);
+        let granularity = scheme.granularity;
         let grid = Grid::new(shape, granularity).ok_or(Reason::ShapeUnsupported)?;
         let ragged = match granularity {
             Granularity::PerGroup { .. } => !grid.is_even(),

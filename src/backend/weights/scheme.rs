@@ -2,7 +2,7 @@
 
 use super::encoders::{DEFAULT, Encoder};
 use crate::{
-    numeric::FloatFormat,
+    numeric::{DType, FloatFormat},
     quant::{Grid, Scheme},
 };
 
@@ -18,6 +18,8 @@ pub(in crate::backend) struct WeightScheme {
     /// Whether zero points that are all 0 are stored all the same, where the file has a place for them: onnxruntime fuses a
     /// Gemm only so.
     pub(in crate::backend) zeros_stored: bool,
+    /// The dtype that the runtime rounds the layer's activations to as it runs, if that is declared.
+    pub(in crate::backend) activations: Option<DType>,
     /// What turns its elements into codes.
     pub(in crate::backend) encoder: &'static dyn Encoder,
 }
@@ -25,12 +27,17 @@ pub(in crate::backend) struct WeightScheme {
 impl WeightScheme {
     /// With the encoder of weights for which none is asked.
     pub(in crate::backend) fn new(scheme: Scheme, grid: Grid, format: FloatFormat) -> Self {
-        WeightScheme { scheme, grid, format, zeros_stored: false, encoder: DEFAULT }
+        WeightScheme { scheme, grid, format, zeros_stored: false, activations: None, encoder: DEFAULT }
     }
 
     /// The same under another encoder.
     pub(in crate::backend) fn encoded_by(self, encoder: &'static dyn Encoder) -> Self {
         WeightScheme { encoder, ..self }
+    }
+
+    /// The same beside activations that the runtime rounds.
+    pub(in crate::backend) fn beside(self, activations: Option<DType>) -> Self {
+        WeightScheme { activations, ..self }
     }
 
     /// The bytes of its elements before they are quantized.

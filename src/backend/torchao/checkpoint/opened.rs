@@ -33,11 +33,12 @@ impl OpenedCheckpoint {
     pub(in crate::backend::torchao) fn new(spec: &QuantizeSpec, checkpoint: Checkpoint) -> Result<Self, BackendError> {
         let config = ModelConfig::read(&checkpoint)?;
         let model_type = config.as_ref().and_then(ModelConfig::model_type);
-        let mut resolved = resolve(spec, &inventory::layers(&checkpoint, model_type));
+        let layers = inventory::layers(&checkpoint, model_type);
+        let mut resolved = resolve(spec, &layers);
         let options = Options::new(spec);
         let layout = options.layout.unwrap_or_else(|| layouts::default(config.is_some()));
         let ties = inventory::ties(&checkpoint);
-        let weights = choose(spec, &options, layout, &checkpoint, &ties, &mut resolved);
+        let weights = choose(spec, &options, layout, &checkpoint, &layers, &ties, &mut resolved);
         if options.nbits.is_some() {
             let note = "a checkpoint has no nodes: how it is stored is its `layout`";
             resolved.warnings.push(Warning::at(spec.at("backend_kwargs/form"), WarningCode::FieldIgnored, note));

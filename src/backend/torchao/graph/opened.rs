@@ -15,7 +15,7 @@ use crate::{
     fault::WarningCode,
     model::onnx::Model,
     numeric::FloatFormat,
-    spec::{QuantizeSpec, Reason, Resolved, Support, Warning, resolve},
+    spec::{Layer, Objection, ObjectionCode, QuantizeSpec, Reason, Resolved, Support, Warning, resolve},
 };
 
 const FORMATS: [FloatFormat; 3] = [FloatFormat::F32, FloatFormat::F16, FloatFormat::Bf16];
@@ -46,6 +46,8 @@ impl OpenedGraph {
             }
         }
         let mut resolved = resolve(spec, &layers);
+        resolved.leave_calibrated_native();
+        resolved.objections.extend(declared(spec, &layers, &resolved));
         let options = Options::new(spec);
         if options.layout.is_some() {
             let note = "a graph has one layout: initializers behind DequantizeLinear";
@@ -55,4 +57,13 @@ impl OpenedGraph {
         let sources = candidates.into_iter().map(|c| c.map(|c| c.source)).collect();
         Ok(OpenedGraph { path, model, resolved, sources, chosen })
     }
+}
+
+/// The objection to activations that a runtime is to round: a graph says itself what is computed, and says nothing of that.
+fn declared(spec: &QuantizeSpec, layers: &[Layer], resolved: &Resolved) -> Option<Objection> {
+    let (layer, _) = layers.iter().zip(&resolved.plan.layers).find(|(_, plan)| plan.dynamic)?;
+    let pointer = layer.activations_rule(spec)?.at("activations");
+    let message = "an ONNX graph says itself what is computed, and backend `torchao` changes its weights alone";
+    let hint = "use backend `modelopt` with backend_kwargs.placement `onnxruntime`, or take `activations` out";
+    Some(Objection::new(pointer, ObjectionCode::UnsupportedActivations, message).hint(hint))
 }
