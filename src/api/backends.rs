@@ -10,7 +10,7 @@ use super::{ApiState, access::Reader, error::ApiError, extract::PathParams, prob
 use crate::{
     backend::{self, BACKENDS, Backend, BackendOption, Capabilities, OptionKind},
     numeric::DType,
-    spec::NATIVE,
+    spec::{NATIVE, PRESET_BACKEND, PRESETS},
 };
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -135,6 +135,11 @@ fn schema(c: &Capabilities) -> Value {
         "skip_names": {"type": "array", "items": {"type": "string", "minLength": 1}, "description": patterns},
         "backend_kwargs": {"type": "object", "additionalProperties": false, "properties": options},
     });
+    if c.name == PRESET_BACKEND {
+        let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+        let about = "rules and options by name, which those of the section override; see /v1/presets";
+        properties["preset"] = json!({"type": "string", "enum": names, "description": about});
+    }
     if c.calibrates() {
         let algorithm = json!({"type": "string", "enum": c.algorithms()});
         rule["properties"]["algorithm"] = algorithm.clone();

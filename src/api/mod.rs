@@ -29,6 +29,7 @@ mod plain_words;
 mod plans;
 mod ports;
 mod preprocess;
+mod presets;
 mod problem;
 mod reports;
 mod request;

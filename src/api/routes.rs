@@ -10,7 +10,7 @@ use super::{
     events, health, job_actions, jobs, keys,
     middleware::{self, HttpSettings},
     openapi::{finished, head},
-    page, plans, reports,
+    page, plans, presets, reports,
     state::ApiState,
     uploads, webhooks,
 };
@@ -29,6 +29,7 @@ fn documented(settings: &HttpSettings) -> (Router<ApiState>, utoipa::openapi::Op
         .merge(artifacts::routes())
         .merge(plans::routes())
         .merge(backends::routes())
+        .merge(presets::routes())
         .merge(webhooks::routes())
         .merge(keys::routes())
         .route_layer(middleware::small_bodies(settings.largest_body))

@@ -102,10 +102,7 @@ impl Check<'_> {
 
     fn algorithm(&mut self, capabilities: &Capabilities) {
         let spec = self.spec;
-        let of_rules = spec
-            .layers
-            .iter()
-            .filter_map(|rule| Some((rule.at("algorithm"), rule.algorithm.as_deref()?)));
+        let of_rules = spec.layers.iter().filter_map(|rule| Some((rule.at("algorithm"), rule.algorithm.as_deref()?)));
         let section = spec.algorithm.as_deref().map(|name| (spec.at("algorithm"), name));
         section.into_iter().chain(of_rules).for_each(|(pointer, name)| self.one_algorithm(capabilities, pointer, name));
     }
@@ -158,7 +155,8 @@ impl Check<'_> {
             let pointer = rule.at("activations");
             let quantized = activations.dtype.dtype().is_some();
             if !capabilities.calibrates() {
-                if quantized {
+                // TAO has no presets to ignore a part of.
+                if quantized && !(rule.expanded && activations.dynamic) {
                     self.warnings.push(uncalibrated(capabilities, &pointer, activations.dynamic));
                 }
                 if !activations.dynamic {

@@ -9,6 +9,7 @@ mod health;
 mod keys;
 mod migrate;
 mod openapi;
+mod presets;
 mod quantize;
 mod serve;
 mod table;
@@ -82,6 +83,8 @@ enum Command {
     Openapi,
     /// Print every code of an error, an objection, a reason and a warning, with what to do about it.
     Errors(errors::ErrorsArgs),
+    /// Print the presets: schemes by name, and who loads each.
+    Presets(presets::PresetsArgs),
     /// Bring the database's tables up to date.
     Migrate(crate::config::StorageConfig),
     /// Print an example of the configuration file, or check one.
@@ -135,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Openapi => openapi::run(),
         Command::Errors(args) => errors::run(&args),
+        Command::Presets(args) => presets::run(&args),
         Command::Migrate(config) => migrate::run(&config),
         Command::Config(args) => config::run(&args, cli.config.as_deref(), &program),
         Command::Health(args) => health::run(&args),

@@ -16,6 +16,8 @@ codes! {
         UnknownField("unknown_field", "Remove it, or use one of the fields listed in `allowed`.");
         /// No backend has this name or alias.
         UnknownBackend("unknown_backend", "Choose one of those listed in `allowed`.");
+        /// There is no preset of this name.
+        UnknownPreset("unknown_preset", "Choose one of those listed in `allowed`; `GET /v1/presets` tells what each stands for.");
         /// There is no such mode.
         UnknownMode("unknown_mode", "Choose one of those listed in `allowed`.");
         /// The mode exists, but not on this backend.

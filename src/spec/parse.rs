@@ -5,15 +5,17 @@ use serde_json::Value;
 use super::{
     Mode, Objection,
     ObjectionCode::{NothingToQuantize, OutOfRange, UnknownMode},
-    QuantizeSpec, Warning,
+    PRESET_BACKEND, QuantizeSpec, Warning,
     pattern::RegexBudget,
+    presets,
     reader::{Object, Reader},
     rule::{self, algorithm},
     tao,
 };
 
 /// The section's own fields, beside those that are only TAO's.
-const FIELDS: [&str; 7] = ["backend", "mode", "algorithm", "layers", "skip_names", "backend_kwargs", "allow_unmatched"];
+const FIELDS: [&str; 8] =
+    ["preset", "backend", "mode", "algorithm", "layers", "skip_names", "backend_kwargs", "allow_unmatched"];
 
 /// The most rules and skips together. Each is tried on every layer of a model, and models have hundreds of thousands.
 const MOST_PATTERNS: usize = 256;
@@ -47,7 +49,10 @@ fn read(reader: &mut Reader, section: &Object<'_>, spec: &mut QuantizeSpec) {
         reader.missing(section.at("backend"), "a backend", "\"torchao\"");
     }
     spec.mode = mode(reader, section);
-    spec.backend = backend.unwrap_or_else(|| tao::default_backend(reader, section, spec.mode).to_owned());
+    spec.backend = backend.unwrap_or_else(|| match section.get("preset") {
+        Some(_) => PRESET_BACKEND.to_owned(),
+        None => tao::default_backend(reader, section, spec.mode).to_owned(),
+    });
     spec.algorithm = algorithm(reader, section);
     let given = patterns(reader, section, spec);
     if let Some(options) = section.get("backend_kwargs") {
@@ -57,6 +62,7 @@ fn read(reader: &mut Reader, section: &Object<'_>, spec: &mut QuantizeSpec) {
         }
     }
     spec.allow_unmatched = reader.switch(section, "allow_unmatched").unwrap_or(false);
+    let given = presets::read(reader, section, spec) || given;
     let scheme = tao::read(reader, section, spec, given);
     // What is no list is objected to already.
     let unread = section.get("layers").is_some_and(|layers| !layers.is_array());

@@ -89,14 +89,20 @@ pub struct LayerRule {
     /// The calibration algorithm of their activations, as given; `None` leaves earlier rules and the section's standing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<String>,
-    /// JSON pointer to the rule in the request.
+    /// JSON pointer to the rule in the request, or to the name that stands for it.
     #[serde(skip)]
     pub pointer: String,
+    /// Whether the request has but a name that stands for the rule.
+    #[serde(skip)]
+    pub expanded: bool,
 }
 
 impl LayerRule {
-    /// The pointer of one of the rule's fields.
+    /// The pointer of one of the rule's fields, or of what stands for it in the request.
     pub fn at(&self, field: &str) -> String {
+        if self.expanded {
+            return self.pointer.clone();
+        }
         format!("{}/{field}", self.pointer)
     }
 }

@@ -25,7 +25,14 @@ pub(super) fn read(reader: &mut Reader, rule: &Value, pointer: String, budget: &
     let weights = tensor(reader, &rule, "weights", &[]);
     let activations = tensor(reader, &rule, "activations", &OF_ACTIVATIONS);
     let algorithm = algorithm(reader, &rule);
-    Some(LayerRule { module_name: module_name?, weights, activations, algorithm, pointer: rule.pointer })
+    Some(LayerRule {
+        module_name: module_name?,
+        weights,
+        activations,
+        algorithm,
+        pointer: rule.pointer,
+        expanded: false,
+    })
 }
 
 /// The name of an algorithm in lower case, whether there is such a one or not.

@@ -3,16 +3,17 @@
 //! Two families: those of the vision networks' section, and those of cosmos-reason's, which stand in the section itself or in
 //! groups of it.
 
-use serde_json::json;
+use serde_json::Value;
 
 use super::{
-    Choice, LayerRule, Mode, Objection,
+    Mode, Objection,
     ObjectionCode::{UnknownDevice, UnsupportedDtype},
-    Pattern, QuantizeSpec, TensorRule, Warning,
+    PRESET_BACKEND, QuantizeSpec, Warning,
+    presets::{self, PresetScheme},
     reader::{Object, Reader},
     rule,
 };
-use crate::{fault::WarningCode, numeric::DType};
+use crate::fault::WarningCode;
 
 const PATHS: &str =
     "the model is given by the job (`model`), and results are the job's artifacts, or lie in the folder of `--out`";
@@ -113,7 +114,7 @@ fn samples(reader: &mut Reader, place: &Object<'_>, spec: &mut QuantizeSpec) {
     const NOTE: &str = "read as `calibration.max_samples`, which counts where both are given; without calibration data it \
                         has no effect";
     if let Some(samples) = reader.integer(place, FIELD, 1..=1_000_000) {
-        if spec.backend == CARRIES_SCHEMES {
+        if spec.backend == PRESET_BACKEND {
             reader.ignored(place.at(FIELD), "backend `torchao` has no calibration");
             return;
         }
@@ -136,41 +137,33 @@ fn device(reader: &mut Reader, section: &Object<'_>) {
     }
 }
 
-/// What a scheme of llm-compressor, which cosmos-reason names, is here.
+/// What a scheme of llm-compressor, which cosmos-reason names, is here: the same codes on the same grid, for `Linear` layers
+/// but the head.
+#[derive(Clone, Copy)]
 struct Scheme {
     name: &'static str,
-    weights: DType,
-    granularity: &'static str,
-    /// What becomes of activations.
-    activations: Option<&'static str>,
+    scheme: PresetScheme,
+    /// What is not done of it.
+    but: Option<&'static str>,
 }
 
-/// Those whose weights a rule of ours makes: the same codes on the same grid, for `Linear` layers but the head.
-const SCHEMES: [Scheme; 5] = [
-    Scheme { name: "W4A16", weights: DType::Int4, granularity: "per_group", activations: None },
-    Scheme { name: "W8A16", weights: DType::Int8, granularity: "per_row", activations: None },
-    Scheme {
-        name: "W8A8",
-        weights: DType::Int8,
-        granularity: "per_row",
-        activations: Some("activations are left as they are: int8 per token is not supported"),
-    },
-    Scheme {
-        name: "FP8_DYNAMIC",
-        weights: DType::Fp8E4m3fn,
-        granularity: "per_row",
-        activations: Some("activations are left as they are: fp8 per token is not supported"),
-    },
-    Scheme {
-        name: "FP8",
-        weights: DType::Fp8E4m3fn,
-        granularity: "per_tensor",
-        activations: Some("activations are left as they are: a checkpoint has no graph to calibrate"),
-    },
-];
+/// Static activations need data, so of `FP8` only the weights are made.
+const STATIC_FP8: Scheme = Scheme {
+    name: "FP8",
+    scheme: PresetScheme { granularity: "per_tensor", ..presets::FP8 },
+    but: Some("activations are left as they are: a checkpoint has no graph to calibrate"),
+};
 
-/// The backend that carries schemes out; it quantizes weights alone, without calibration.
-const CARRIES_SCHEMES: &str = "torchao";
+/// Those that are presets under the same name.
+const AS_PRESETS: [&str; 4] = ["W4A16", "W8A16", "W8A8", "FP8_DYNAMIC"];
+
+fn find_scheme(name: &str) -> Option<Scheme> {
+    if name.eq_ignore_ascii_case(STATIC_FP8.name) {
+        return Some(STATIC_FP8);
+    }
+    let known = AS_PRESETS.into_iter().find(|known| known.eq_ignore_ascii_case(name))?;
+    Some(Scheme { name: known, scheme: presets::find(known)?.scheme, but: None })
+}
 
 /// Puts the rule of a scheme into the section. Whether it asked for one.
 fn read_scheme(reader: &mut Reader, place: &Object<'_>, spec: &mut QuantizeSpec, rules: bool) -> bool {
@@ -179,15 +172,16 @@ fn read_scheme(reader: &mut Reader, place: &Object<'_>, spec: &mut QuantizeSpec,
     };
     let pointer = place.at("quantization_scheme");
     if rules {
-        reader.ignored(pointer, "the section has `layers`, which say what is quantized");
+        reader.ignored(pointer, "the section has `layers` or a `preset`, which say what is quantized");
         return false;
     }
-    let scheme = SCHEMES.iter().find(|scheme| scheme.name.eq_ignore_ascii_case(name));
-    let carried = spec.backend == CARRIES_SCHEMES;
+    let scheme = find_scheme(name);
+    let carried = spec.backend == PRESET_BACKEND;
     let (true, Some(scheme)) = (carried, scheme) else {
         let unknown = format!("there is no rule for the scheme `{name}` here");
         let elsewhere = "a scheme is carried out by backend `torchao`, on weights";
         let other_backend = "use backend `torchao` with mode `weight_only_ptq`";
+        let unknown_name = scheme.is_none();
         let (message, hint) = match (scheme, carried) {
             (Some(_), _) => (elsewhere.to_owned(), format!("{other_backend}, or give `layers`")),
             (None, true) => (unknown, "name one of those listed, or give `layers`".to_owned()),
@@ -197,24 +191,19 @@ fn read_scheme(reader: &mut Reader, place: &Object<'_>, spec: &mut QuantizeSpec,
             ),
         };
         let objection = Objection::new(pointer, UnsupportedDtype, message).hint(hint);
-        let known = if scheme.is_none() { SCHEMES.map(|scheme| scheme.name).to_vec() } else { Vec::new() };
+        let known = AS_PRESETS.into_iter().chain([STATIC_FP8.name]).filter(|_| unknown_name);
         reader.objections.push(objection.allowed(known));
         return true;
     };
-    let Ok(module_name) = Pattern::new("*") else { return false };
-    let weights = Some(TensorRule { dtype: Choice::Quantize(scheme.weights), quant_axis: None, dynamic: false });
-    spec.layers =
-        vec![LayerRule { module_name, weights, activations: None, algorithm: None, pointer: pointer.clone() }];
-    // Null counts as not given, and a size of groups asks for groups.
-    spec.backend_kwargs.retain(|key, value| !(value.is_null() && ["granularity", "group_size"].contains(&&**key)));
-    let asked = if spec.backend_kwargs.contains_key("group_size") { "per_group" } else { scheme.granularity };
-    let granularity = spec.backend_kwargs.entry("granularity").or_insert_with(|| json!(asked));
-    let granularity = granularity.as_str().unwrap_or(asked).to_owned();
-    if granularity == "per_group" {
-        spec.backend_kwargs.entry("group_size").or_insert_with(|| json!(128));
+    scheme.scheme.put(spec, &pointer);
+    let granularity = spec.backend_kwargs.get("granularity").and_then(Value::as_str).unwrap_or("per_group");
+    let mut note = format!("read as {} weights, {granularity}, of every linear layer", scheme.scheme.weights);
+    if let Some(activations) = scheme.scheme.activations {
+        note += &format!(", whose inputs the runtime rounds to {activations} as it runs");
     }
-    let read = format!("read as {} weights, {granularity}, of every linear layer", scheme.weights);
-    let note = scheme.activations.map_or(read.clone(), |activations| format!("{read}; {activations}"));
+    if let Some(but) = scheme.but {
+        note += &format!("; {but}");
+    }
     reader.warnings.push(Warning::at(pointer, WarningCode::FieldAliased, note));
     true
 }
@@ -292,14 +281,13 @@ mod tests {
     #[test]
     fn a_size_of_groups_asks_for_groups_and_null_for_nothing() {
         for (given, granularity, size) in [
-            (json!({"group_size": 32}), "per_group", Some(32)),
-            (json!({"group_size": 32, "granularity": null}), "per_group", Some(32)),
-            (json!({"group_size": null}), "per_row", None),
-            (json!({"granularity": "per_tensor"}), "per_tensor", None),
-            (json!({"granularity": "per_group", "group_size": null}), "per_group", Some(128)),
+            (json!({"group_size": 32}), None, Some(32)),
+            (json!({"group_size": null}), Some("per_group"), Some(128)),
+            (json!({"granularity": "per_tensor"}), Some("per_tensor"), None),
         ] {
             let parsed = read(json!({"backend": "torchao", "quantization_scheme": "W8A16", "backend_kwargs": given}));
-            let mut expect = json!({"granularity": granularity});
+            let mut expect = json!({});
+            expect.as_object_mut().unwrap().extend(granularity.map(|name| ("granularity".to_owned(), json!(name))));
             expect.as_object_mut().unwrap().extend(size.map(|size| ("group_size".to_owned(), json!(size))));
             assert_eq!(json!(parsed.spec.backend_kwargs), expect);
         }
@@ -329,6 +317,21 @@ mod tests {
             warned.contains(&("/quantize/calibration_dataset/num_calibration_samples", "field_aliased")),
             "{warned:?}"
         );
+    }
+
+    #[test]
+    fn a_scheme_with_activations_declares_them_and_a_static_one_says_that_they_stay() {
+        let note = |name: &str| {
+            let parsed = read(json!({"backend": "torchao", "quantization_scheme": name}));
+            assert_eq!(parsed.objections, []);
+            (json!(parsed.spec.layers[0])["activations"].clone(), parsed.warnings[0].message.clone())
+        };
+        let (activations, said) = note("W8A8");
+        assert_eq!(activations, json!({"dtype": "int8", "dynamic": true}));
+        assert!(said.contains("rounds to int8"), "{said}");
+        assert_eq!(note("FP8_DYNAMIC").0["dtype"], json!("fp8_e4m3fn"));
+        let (activations, said) = note("FP8");
+        assert!(activations.is_null() && said.contains("per_tensor") && said.contains("left as they are"), "{said}");
     }
 
     #[test]

@@ -92,6 +92,8 @@ def check_python():
     )
     backends = module("api.catalogue.list_backends").sync(client=client)
     assert [backend.name for backend in backends.backends] == ["modelopt", "torchao"]
+    presets = module("api.catalogue.list_presets").sync(client=client)
+    assert "fp8_dynamic" in [preset.name for preset in presets.presets]
     job = module("api.jobs.create_job").sync(client=client, body=body, idempotency_key="py-1", prefer="wait=1")
     show = module("api.jobs.get_job")
     while job.status in ("queued", "running"):

@@ -38,6 +38,7 @@ mod isolation;
 mod old_databases;
 mod padding;
 mod page;
+mod presets;
 mod restart;
 mod s3;
 mod service;

@@ -124,6 +124,7 @@ examples = {
     "PlanView": call("POST", "/v1/plans", body),
     "BackendView": backend,
     "BackendList": {"backends": [backend]},
+    "PresetList": call("GET", "/v1/presets"),
     "WebhookRequest": {"url": "https://hooks.example.com/ptqd", "events": ["job.status_changed"]},
     "WebhookView": hook,
     "WebhookList": call("GET", "/v1/webhooks"),

@@ -28,11 +28,10 @@ pub(in crate::backend) fn objection(
         return Some(object(message).hint(hint));
     };
     let layout = layout.filter(|layout| !layout.form.declares(combination))?;
-    let message = format!(
-        "the layout `{}` cannot say that {dtype} activations go with {} weights",
-        layout.name, weights.dtype
-    );
-    let hint = format!("use the layout `compressed-tensors`, which the model's config.json has to be there for, {native}");
+    let message =
+        format!("the layout `{}` cannot say that {dtype} activations go with {} weights", layout.name, weights.dtype);
+    let hint =
+        format!("use the layout `compressed-tensors`, which the model's config.json has to be there for, {native}");
     Some(object(message).hint(hint))
 }
 
