@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     element::{DTypeSpec, Element, ElementVisitor},
-    fp8, int,
+    fp4, fp8, int,
 };
 
 /// [`DType`], its list and its one `match`, from rows: a format stands in one place. A row names the [`Element`] that has
@@ -42,6 +42,10 @@ dtypes! {
     Fp8E4m3fn => fp8::E4m3fn,
     /// 8-bit float, 5 exponent and 2 mantissa bits, with infinities, largest 57,344.
     Fp8E5m2 => fp8::E5m2,
+    /// 4-bit float E2M1, largest 6, in blocks of 32 that share a power of 2; weights only.
+    Mxfp4 => fp4::Mxfp4,
+    /// 8-bit float E4M3FN in blocks of 32 that share a power of 2; weights only.
+    Mxfp8 => fp8::Mxfp8,
 }
 
 /// A name that no element format has.

@@ -45,6 +45,13 @@ impl Groups {
     pub const OPTIONAL: Groups = Groups { sizes: &[32, 64, 128], default: 128, required: false };
     /// Where it is not.
     pub const REQUIRED: Groups = Groups { required: true, ..Groups::OPTIONAL };
+    /// Those of a microscaling format: blocks of 32, and no others.
+    pub const MICROSCALED: Groups = Groups { sizes: &[32], default: 32, required: true };
+
+    /// Whether the format has but one size, whatever is asked for.
+    pub fn are_fixed(&self) -> bool {
+        self.required && self.sizes.len() == 1
+    }
 }
 
 /// One element format with its arithmetic; a zero-sized type, so that kernels are compiled for each.

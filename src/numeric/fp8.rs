@@ -44,6 +44,26 @@ impl Element for E4m3fn {
     }
 }
 
+/// E4M3FN in blocks of 32 that share a power of 2.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mxfp8;
+
+impl Element for Mxfp8 {
+    const SPEC: DTypeSpec =
+        DTypeSpec { name: "mxfp8", aliases: &[], groups: Groups::MICROSCALED, onnx_opset: 23, ..E4m3fn::SPEC };
+    const CLIPPED: (f32, f32) = E4m3fn::CLIPPED;
+
+    #[inline(always)]
+    fn quantize(x: f32, zero_point: i8) -> (u8, f32) {
+        E4m3fn::quantize(x, zero_point)
+    }
+
+    #[inline(always)]
+    fn decode(code: u8) -> f32 {
+        E4m3fn::decode(code)
+    }
+}
+
 impl Element for E5m2 {
     const SPEC: DTypeSpec = DTypeSpec {
         name: "fp8_e5m2",
@@ -76,7 +96,7 @@ impl Element for E5m2 {
 
 /// Rounds half to even to `MANTISSA` bits under an exponent bias of `BIAS`, saturating at `max`, itself a code.
 #[inline(always)]
-fn quantize<const MANTISSA: u32, const BIAS: u32>(x: f32, max: f32) -> (u8, f32) {
+pub(super) fn quantize<const MANTISSA: u32, const BIAS: u32>(x: f32, max: f32) -> (u8, f32) {
     let sign = x.to_bits() & 0x8000_0000;
     let finite = (x.to_bits() & 0x7fff_ffff).min(max.to_bits());
     // Below the smallest normal number the step is that of the smallest normal number.
@@ -96,7 +116,7 @@ fn quantize<const MANTISSA: u32, const BIAS: u32>(x: f32, max: f32) -> (u8, f32)
 
 /// The magnitude of a code without its sign bit, special codes read as if they were finite.
 #[inline(always)]
-fn decode<const MANTISSA: u32, const BIAS: u32>(code: u8) -> f32 {
+pub(super) fn decode<const MANTISSA: u32, const BIAS: u32>(code: u8) -> f32 {
     let exponent = u32::from(code) >> MANTISSA;
     let mantissa = u32::from(code) & ((1 << MANTISSA) - 1);
     let step = f32::from_bits((128 - BIAS - MANTISSA) << 23);

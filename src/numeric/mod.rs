@@ -6,6 +6,7 @@
 mod dtype;
 mod element;
 mod float;
+mod fp4;
 mod fp8;
 mod int;
 mod packing;
@@ -18,4 +19,5 @@ pub use float::{FloatFormat, SourceFloat};
 pub use fp8::{E4m3fn, E5m2};
 pub use packing::Packing;
 pub use policy::{NanPolicy, Rounding, Saturation};
+pub(crate) use scale::power_of_two;
 pub use scale::{ScaleFormat, ScaleFormatSpec};

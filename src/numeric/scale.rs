@@ -13,6 +13,8 @@ pub enum ScaleFormat {
     F16,
     /// The upper half of a binary32.
     Bf16,
+    /// A power of 2 from 2^-127 to 2^127, its exponent in a byte (E8M0 of the OCP microscaling specification).
+    E8m0,
 }
 
 /// The facts of one scale format.
@@ -30,7 +32,7 @@ pub struct ScaleFormatSpec {
 
 impl ScaleFormat {
     /// Every format, which the tests of formats go through.
-    pub const ALL: [ScaleFormat; 3] = [ScaleFormat::F32, ScaleFormat::F16, ScaleFormat::Bf16];
+    pub const ALL: [ScaleFormat; 4] = [ScaleFormat::F32, ScaleFormat::F16, ScaleFormat::Bf16, ScaleFormat::E8m0];
 
     /// The facts of the format: size, and its names in safetensors and ONNX.
     pub const fn spec(self) -> ScaleFormatSpec {
@@ -38,6 +40,8 @@ impl ScaleFormat {
             ScaleFormat::F32 => ScaleFormatSpec { size: 4, safetensors: "F32", onnx: 1, onnx_opset: 10 },
             ScaleFormat::F16 => ScaleFormatSpec { size: 2, safetensors: "F16", onnx: 10, onnx_opset: 19 },
             ScaleFormat::Bf16 => ScaleFormatSpec { size: 2, safetensors: "BF16", onnx: 16, onnx_opset: 19 },
+            // As compressed-tensors stores it; ONNX's type is FLOAT8E8M0.
+            ScaleFormat::E8m0 => ScaleFormatSpec { size: 1, safetensors: "U8", onnx: 24, onnx_opset: 24 },
         }
     }
 
@@ -47,6 +51,7 @@ impl ScaleFormat {
             ScaleFormat::F32 => scale,
             ScaleFormat::F16 => f16::from_f32(scale).to_f32(),
             ScaleFormat::Bf16 => bf16::from_f32(scale).to_f32(),
+            ScaleFormat::E8m0 => power_of_two(e8m0(scale)),
         }
     }
 
@@ -56,6 +61,7 @@ impl ScaleFormat {
             ScaleFormat::F32 => f32::from_bits(1),
             ScaleFormat::F16 => f16::MIN_POSITIVE_SUBNORMAL.to_f32(),
             ScaleFormat::Bf16 => bf16::MIN_POSITIVE_SUBNORMAL.to_f32(),
+            ScaleFormat::E8m0 => power_of_two(0),
         }
     }
 
@@ -65,11 +71,23 @@ impl ScaleFormat {
             ScaleFormat::F32 => out.extend(scales.flat_map(f32::to_le_bytes)),
             ScaleFormat::F16 => out.extend(scales.flat_map(|scale| f16::from_f32(scale).to_le_bytes())),
             ScaleFormat::Bf16 => out.extend(scales.flat_map(|scale| bf16::from_f32(scale).to_le_bytes())),
+            ScaleFormat::E8m0 => out.extend(scales.map(e8m0)),
         }
     }
 }
 
 /// A scale in the format of the tensor that it belongs to.
+/// The exponent, 127 added, of the power of 2 that is as large as a number or the next smaller one.
+fn e8m0(scale: f32) -> u8 {
+    // Of numbers below the smallest normal one, and of NaN, the ends of the range.
+    (scale.to_bits() >> 23 & 0xff).min(254) as u8
+}
+
+/// 2^(code − 127).
+pub(crate) fn power_of_two(code: u8) -> f32 {
+    f32::from_bits(if code == 0 { 1 << 22 } else { u32::from(code) << 23 })
+}
+
 impl From<FloatFormat> for ScaleFormat {
     fn from(format: FloatFormat) -> Self {
         match format {
@@ -89,6 +107,7 @@ mod tests {
             (ScaleFormat::F32, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
             (ScaleFormat::F16, &[a, b]) => f16::from_le_bytes([a, b]).to_f32(),
             (ScaleFormat::Bf16, &[a, b]) => bf16::from_le_bytes([a, b]).to_f32(),
+            (ScaleFormat::E8m0, &[code]) => power_of_two(code),
             _ => panic!("{format:?} in {} bytes", bytes.len()),
         }
     }
@@ -111,7 +130,8 @@ mod tests {
         for format in ScaleFormat::ALL {
             let least = format.smallest_positive();
             assert!(least > 0.0 && format.round(least) == least);
-            assert_eq!(format.round(least / 2.0), 0.0, "{format:?}");
+            let below = if format == ScaleFormat::E8m0 { least } else { 0.0 };
+            assert_eq!(format.round(least / 2.0), below, "{format:?}");
         }
     }
 

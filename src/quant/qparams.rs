@@ -1,7 +1,7 @@
 //! From the range of a block to its scale and zero point, the degenerate cases spelled out.
 
-use super::Scheme;
-use crate::numeric::FloatFormat;
+use super::{ScaleRule, Scheme};
+use crate::numeric::{FloatFormat, power_of_two};
 
 /// The smallest and the largest value of a block.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,10 +74,23 @@ pub fn qparams(range: MinMax, scheme: &Scheme, source: FloatFormat) -> QParams {
 /// - a block of zeros without a floor gets 1, and so decodes to zeros (torchao's fp8 gives scale 0 and a row of NaN);
 /// - a scale that rounds to 0 is the smallest positive number of its format.
 pub fn scale_for(amax: f32, scheme: &Scheme, source: FloatFormat) -> f32 {
+    if scheme.rule == ScaleRule::PowerOfTwo {
+        return microscale(amax, scheme.dtype.spec().max);
+    }
     if amax == 0.0 && scheme.rule.floor().is_none() {
         return 1.0;
     }
     rounded(amax / scheme.rule.divisor(scheme.dtype), scheme, source)
+}
+
+/// The power of 2 that a block of a microscaling format shares: with amax = m·2^e and the format's largest number, whose own
+/// exponent is o, 2^(e − o), and twice that from m = 1.75 on. compressed-tensors' rule; that of the OCP specification, which never
+/// doubles, saturates there.
+fn microscale(amax: f32, max: f32) -> f32 {
+    let exponent = |x: f32| x.to_bits() >> 23 & 0xff;
+    let doubled = u32::from(amax.to_bits() & 0x7f_ffff >= 0x60_0000);
+    let code = (exponent(amax) + doubled + 127).saturating_sub(exponent(max)).min(254);
+    power_of_two(if exponent(amax) == 0 { 0 } else { code as u8 })
 }
 
 fn rounded(scale: f32, scheme: &Scheme, source: FloatFormat) -> f32 {
@@ -90,7 +103,7 @@ mod tests {
     use super::*;
     use crate::{
         numeric::{DType, ScaleFormat},
-        quant::{Granularity, ScaleRule},
+        quant::Granularity,
     };
 
     #[test]
@@ -122,5 +135,20 @@ mod tests {
         assert_eq!(of(-30.0, -15.0), QParams { scale: 2.0, zero_point: 7 });
         assert_eq!(of(0.0, 0.0), QParams { scale: f32::EPSILON, zero_point: -8 });
         assert!(of(f32::MIN, f32::MAX).scale.is_finite());
+    }
+
+    #[test]
+    fn blocks_of_microscaling_formats_share_the_power_of_two_that_their_largest_number_fits() {
+        let scale = |dtype: DType, amax: f32| scale_for(amax, &Scheme::microscaled(dtype), FloatFormat::F32);
+        for (amax, expected) in
+            [(6.0, 1.0), (4.0, 1.0), (6.99, 1.0), (7.0, 2.0), (3.5, 1.0), (3.49, 0.5), (0.02, 0.004)]
+        {
+            let found = scale(DType::Mxfp4, amax);
+            assert!(found <= expected && found > expected / 2.0 && found.log2().fract() == 0.0, "{amax}: {found}");
+        }
+        assert_eq!((scale(DType::Mxfp8, 448.0), scale(DType::Mxfp8, 447.0)), (2.0, 1.0));
+        let least = ScaleFormat::E8m0.smallest_positive();
+        assert_eq!((scale(DType::Mxfp4, 0.0), scale(DType::Mxfp4, 1e-40)), (least, least));
+        assert_eq!(scale(DType::Mxfp4, f32::MAX), 2f32.powi(126));
     }
 }

@@ -63,6 +63,8 @@ pub enum ScaleRule {
     RangeOverSteps,
     /// The same without a least scale: that of activations, which may all be small.
     RangeOverStepsOfAny,
+    /// A power of 2, that of a block of a microscaling format.
+    PowerOfTwo,
 }
 
 impl ScaleRule {
@@ -70,7 +72,7 @@ impl ScaleRule {
     pub fn divisor(self, dtype: DType) -> f32 {
         let spec = dtype.spec();
         match self {
-            ScaleRule::AmaxOverMax => spec.max,
+            ScaleRule::AmaxOverMax | ScaleRule::PowerOfTwo => spec.max,
             ScaleRule::AmaxOver63 => 63.0,
             ScaleRule::AmaxOverHalfRange => (spec.max - spec.min) / 2.0,
             ScaleRule::RangeOverSteps | ScaleRule::RangeOverStepsOfAny => spec.max - spec.min,
@@ -90,7 +92,8 @@ impl ScaleRule {
     /// The name in plans, manifests and reports, e.g. `amax/127.5`.
     pub fn name(self, dtype: DType) -> String {
         let numerator = if self.is_asymmetric() { "(max-min)" } else { "amax" };
-        format!("{numerator}/{}", self.divisor(dtype))
+        let quotient = format!("{numerator}/{}", self.divisor(dtype));
+        if self == ScaleRule::PowerOfTwo { format!("power_of_two({quotient})") } else { quotient }
     }
 }
 
@@ -148,6 +151,18 @@ impl Scheme {
             rule: ScaleRule::AmaxOverMax,
             quotient: Quotient::Division,
             scale_format: Some(ScaleFormat::F32),
+        }
+    }
+
+    /// The scheme of a microscaling format: blocks along the rows that share a power of 2.
+    pub fn microscaled(dtype: DType) -> Self {
+        let size = dtype.spec().groups.default;
+        Scheme {
+            dtype,
+            granularity: Granularity::PerGroup { axis: 1, size },
+            rule: ScaleRule::PowerOfTwo,
+            quotient: Quotient::Division,
+            scale_format: Some(ScaleFormat::E8m0),
         }
     }
 

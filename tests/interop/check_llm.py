@@ -21,6 +21,8 @@ CT, AO = "compressed-tensors", "torchao"
 INT8 = [{"module_name": "*", "weights": {"dtype": "int8"}}]
 INT4 = [{"module_name": "*", "weights": {"dtype": "int4"}}]
 FP8 = [{"module_name": "*", "weights": {"dtype": "fp8_e4m3fn"}}]
+MXFP4 = [{"module_name": "*", "weights": {"dtype": "mxfp4"}}]
+MXFP8 = [{"module_name": "*", "weights": {"dtype": "mxfp8"}}]
 MIXED = [*INT8, {"module_name": "*down_proj", "weights": {"dtype": "fp8_e4m3fn"}},
          {"module_name": "*up_proj", "weights": {"dtype": "int4"}}, {"module_name": "*o_proj", "weights": {"dtype": "native"}}]
 
@@ -53,6 +55,9 @@ CASES = [
     (INT4, {}, 0.0),
     (INT4, {"group_size": 32}, 0.0),
     (INT4, {"granularity": "per_row"}, 0.0),
+    (MXFP4, {}, 0.0),
+    (MXFP8, {}, 0.0),
+    ([*MXFP8, {"module_name": "*down_proj", "weights": {"dtype": "mxfp4"}}], {}, 0.0),
     (MIXED, {}, 0.0),
     (INT8, {"layout": AO}, 0.02),
     (INT8, {"layout": AO, "granularity": "per_tensor"}, 0.02),
@@ -80,15 +85,26 @@ def unpack(words, bits, columns):
     return codes.flatten(-2)[..., :columns].float() - (1 << (bits - 1))
 
 
+def halves(codes):
+    """The E2M1 numbers of bytes, the first in the lower half."""
+    numbers = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
+    return numbers[torch.stack([codes & 15, codes >> 4], -1).flatten(-2).int()]
+
+
 def decode(tensors, module, bits):
     """The float weight of a module, in f32, or None if it is not quantized."""
     scale = tensors.get(f"{module}.weight_scale", tensors.get(f"{module}._weight_scale"))
     if scale is None:
         return None
-    scale = scale.float()
-    if f"{module}.weight_packed" in tensors:
+    # A byte is the exponent of a power of 2.
+    scale = torch.exp2(scale.float() - 127) if scale.dtype == torch.uint8 else scale.float()
+    packed = tensors.get(f"{module}.weight_packed")
+    if packed is not None and packed.dtype == torch.uint8:
+        codes = halves(packed)
+        rows, columns = codes.shape
+    elif packed is not None:
         rows, columns = tensors[f"{module}.weight_shape"].tolist()
-        codes = unpack(tensors[f"{module}.weight_packed"], bits, columns)
+        codes = unpack(packed, bits, columns)
     else:
         codes = tensors.get(f"{module}.weight", tensors.get(f"{module}._weight_qdata")).float()
         rows, columns = codes.shape

@@ -30,6 +30,7 @@ mod files;
 mod full_disks;
 mod golden_calibration;
 mod golden_casts;
+mod golden_formats;
 mod golden_onnx;
 mod golden_weights;
 mod graph_weights;

@@ -6,7 +6,8 @@
 //! points there is no other form, so such a model is for vLLM. Beside activations that the runtime rounds, [`activations`] says
 //! which form it is. Scales have the weight's own element type: loaders cast
 //! them to that, so they were rounded to it before the codes were made. `format` stands in every group as well, since
-//! loaders guess another from the scheme where it stands at the top alone.
+//! loaders guess another from the scheme where it stands at the top alone. Microscaling formats have a byte for the exponent of each
+//! block's scale, and compressed-tensors decodes them to bf16, whatever the model is loaded as.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,20 +16,20 @@ use serde_json::{Value, json};
 use super::{
     activations::{self, Combination},
     layout::{Entry, Form, Layout},
-    tensors::{bytes, module, out, scales, weight_shape, words},
+    tensors::{bytes, module, nibbles, out, scales, weight_shape, words},
 };
 use crate::{
     backend::weights::{EncodedWeight, Runs, WeightScheme, ZeroPoints},
     fault::WarningCode,
     model::{checkpoint::TensorInfo, safetensors::SafetensorsError},
-    numeric::{DType, Packing},
+    numeric::{DType, Packing, ScaleFormat},
     quant::{Granularity, Scheme},
 };
 
 pub(super) const LAYOUT: Layout = Layout {
     name: "compressed-tensors",
     // E5M2 has no name in the format.
-    dtypes: &[DType::Int8, DType::Int4, DType::Fp8E4m3fn],
+    dtypes: &[DType::Int8, DType::Int4, DType::Fp8E4m3fn, DType::Mxfp4, DType::Mxfp8],
     mixes_schemes: true,
     form: &CompressedTensors,
 };
@@ -55,6 +56,8 @@ fn format(group: &Group) -> &'static str {
     }
     let (scheme, _) = group;
     match (scheme.dtype.is_integer(), scheme.granularity) {
+        _ if scheme.dtype == DType::Mxfp4 => "mxfp4-pack-quantized",
+        _ if scheme.dtype == DType::Mxfp8 => "mxfp8-quantized",
         (false, _) => "float-quantized",
         (true, Granularity::PerTensor) => "int-quantized",
         (true, _) if scheme.dtype == DType::Int8 && scheme.rule.is_asymmetric() => "int-quantized",
@@ -76,11 +79,13 @@ impl Form for CompressedTensors {
         let (down, across) = weight.grid.cells();
         let cells = if weight.scheme.granularity == Granularity::PerTensor { vec![1] } else { vec![down, across] };
         let mut constants = Vec::new();
-        let (codes, packing) = if format(&group(weight)) == "pack-quantized" {
-            constants.push(weight_shape(named("_shape"), &tensor.shape)?);
-            words(named("_packed"), weight)?
-        } else {
-            bytes(named(""), &tensor.shape, weight)?
+        let (codes, packing) = match format(&group(weight)) {
+            "pack-quantized" => {
+                constants.push(weight_shape(named("_shape"), &tensor.shape)?);
+                words(named("_packed"), weight)?
+            }
+            "mxfp4-pack-quantized" => nibbles(named("_packed"), weight)?,
+            _ => bytes(named(""), &tensor.shape, weight)?,
         };
         let zero_points = weight.scheme.rule.is_asymmetric().then(|| {
             let name = named("_zero_point");
@@ -175,6 +180,10 @@ fn weights(scheme: &Scheme) -> Value {
             weights["block_structure"] = json!([rows, columns]);
         }
     }
+    if scheme.scale_format == Some(ScaleFormat::E8m0) {
+        // Loaders tell the formats by it.
+        weights["scale_dtype"] = json!("torch.uint8");
+    }
     weights
 }
 
@@ -182,7 +191,7 @@ fn weights(scheme: &Scheme) -> Value {
 mod tests {
     use super::*;
     use crate::backend::layouts::testing::{
-        PER_BLOCK, PER_GROUP, PER_ROW, PER_TENSOR, asymmetric, described, stored, symmetric,
+        PER_BLOCK, PER_GROUP, PER_ROW, PER_TENSOR, asymmetric, described, microscaled, stored, symmetric,
     };
 
     #[test]
@@ -215,6 +224,19 @@ mod tests {
         let e4m3 = DType::Fp8E4m3fn;
         assert_eq!(bytes(symmetric(e4m3, PER_ROW)), ["fc.weight F8_E4M3 [4,64]", "fc.weight_scale BF16 [4,1]"]);
         assert_eq!(bytes(symmetric(e4m3, PER_BLOCK)), ["fc.weight F8_E4M3 [4,64]", "fc.weight_scale BF16 [1,1]"]);
+    }
+
+    #[test]
+    fn microscaling_formats_have_a_byte_for_each_block() {
+        let stored = |dtype| stored(&LAYOUT, &microscaled(dtype));
+        assert_eq!(stored(DType::Mxfp4), ["fc.weight_packed U8 [4,32]", "fc.weight_scale U8 [4,2]"]);
+        assert_eq!(stored(DType::Mxfp8), ["fc.weight F8_E4M3 [4,64]", "fc.weight_scale U8 [4,2]"]);
+        let mxfp4 = microscaled(DType::Mxfp4);
+        let config = described(&[("a", Some(mxfp4))], |entries| LAYOUT.form.config(entries)).unwrap();
+        let group = json!({"targets": ["Linear"], "format": "mxfp4-pack-quantized", "input_activations": null,
+            "weights": {"num_bits": 4, "type": "float", "symmetric": true, "strategy": "group", "group_size": 32,
+            "scale_dtype": "torch.uint8"}});
+        assert_eq!((&config["format"], &config["config_groups"]["group_0"]), (&group["format"], &group));
     }
 
     #[test]

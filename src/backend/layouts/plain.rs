@@ -1,6 +1,6 @@
 //! Layout `plain`: codes under the weight's own name, scales beside them, and the manifest to say what they mean.
 //!
-//! `X.weight` holds the codes in the weight's shape (int4: `X.weight_packed` and `X.weight_shape` as in
+//! `X.weight` holds the codes in the weight's shape (int4 and mxfp4: `X.weight_packed` and `X.weight_shape` as in
 //! compressed-tensors), `X.weight_scale` the scales as f32 in a shape that broadcasts over the weight, or that of the
 //! grid of groups or blocks; `X.weight_zero_point` the zero points as bytes.
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     layout::{Entry, Form, Layout},
-    tensors::{bytes, out, scales, weight_shape, words},
+    tensors::{bytes, nibbles, out, scales, weight_shape, words},
 };
 use crate::{
     backend::weights::{EncodedWeight, Runs, WeightScheme, ZeroPoints},
@@ -41,11 +41,13 @@ impl Form for Plain {
             _ => vec![down, across],
         };
         let mut constants = Vec::new();
-        let (codes, packing) = if weight.scheme.dtype.spec().packing == Packing::Bytes {
+        let spec = weight.scheme.dtype.spec();
+        let (codes, packing) = if spec.packing == Packing::Bytes {
             bytes(named(""), &tensor.shape, weight)?
         } else {
             constants.push(weight_shape(named("_shape"), &tensor.shape)?);
-            words(named("_packed"), weight)?
+            let packed = if spec.float { nibbles } else { words };
+            packed(named("_packed"), weight)?
         };
         let zero_points = weight.scheme.rule.is_asymmetric().then(|| {
             let tensor = out(named("_zero_point"), "I8", 8, cells.clone())?;

@@ -49,6 +49,13 @@ pub(super) fn words(name: String, weight: &WeightScheme) -> Result<(OutTensor, P
     Ok((tensor, packing))
 }
 
+/// Codes two to a byte, the first of them low.
+pub(super) fn nibbles(name: String, weight: &WeightScheme) -> Result<(OutTensor, Packing), SafetensorsError> {
+    let packing = Packing::Nibbles;
+    let dims = vec![weight.grid.rows, packing.row_bytes(weight.grid.columns)];
+    Ok((out(name, "U8", 8, dims)?, packing))
+}
+
 /// `weight_shape` of compressed-tensors, with its bytes.
 pub(super) fn weight_shape(name: String, shape: &Shape) -> Result<(OutTensor, Vec<u8>), SafetensorsError> {
     let dims = shape.dims().iter().flat_map(|&d| (d as i64).to_le_bytes()).collect();

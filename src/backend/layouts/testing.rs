@@ -38,7 +38,12 @@ pub(super) fn symmetric(dtype: DType, granularity: Granularity) -> WeightScheme 
     WeightScheme::new(Scheme::torchao(dtype, granularity), grid, FloatFormat::Bf16)
 }
 
-/// The same with zero points.
+/// That of a microscaling format.
+pub(super) fn microscaled(dtype: DType) -> WeightScheme {
+    WeightScheme { scheme: Scheme::microscaled(dtype), ..symmetric(dtype, PER_GROUP) }
+}
+
+/// That of torchao with zero points.
 pub(super) fn asymmetric(dtype: DType, granularity: Granularity) -> WeightScheme {
     let mut weight = symmetric(dtype, granularity);
     weight.scheme.rule = ScaleRule::RangeOverSteps;

@@ -34,7 +34,8 @@ static FORM: Setting<OneOf<ProductForm>> = Setting {
 };
 static GRANULARITY: Override<OneOf<Sharing>> = Override {
     name: "granularity",
-    summary: "how many elements share a scale; int4 is per group without being asked. Blocks are 128×128 and for fp8",
+    summary: "how many elements share a scale; int4 is per group without being asked. Blocks are 128×128 and for fp8; mxfp4 and \
+              mxfp8 have groups of 32 always",
     form: OneOf(&[
         ("per_row", Sharing::Row),
         ("per_tensor", Sharing::Tensor),
@@ -179,8 +180,24 @@ impl Options {
             let message = format!("blocks of 128×128 are for fp8, and {} asks for {dtype}", rule.at("weights"));
             object("granularity", message, "use `per_group`, or an fp8 dtype");
         }
+        let fixed = dtypes().next().is_some() && dtypes().all(|(_, dtype)| dtype.spec().groups.are_fixed());
+        if let Some(other) = self.sharing.filter(|sharing| fixed && *sharing != Sharing::Group) {
+            let message = format!(
+                "a microscaling format has blocks of its own, not granularity `{}`",
+                GRANULARITY.form.text(other)
+            );
+            object("granularity", message, "remove the option");
+        }
+        if fixed && self.group_size_given && self.group_size != Groups::MICROSCALED.default {
+            let message = format!("the blocks of a microscaling format have {} elements", Groups::MICROSCALED.default);
+            object("group_size", message, "remove the option");
+        }
         if !self.symmetric && dtypes().next().is_some() && dtypes().all(|(_, dtype)| !dtype.is_integer()) {
-            object("symmetric", "fp8 has no zero point".to_owned(), "remove the option, or use an integer dtype");
+            object(
+                "symmetric",
+                "float formats have no zero point".to_owned(),
+                "remove the option, or use an integer dtype",
+            );
         }
         objections.extend(self.activations(spec));
         objections
@@ -198,6 +215,9 @@ impl Options {
 
     /// How a weight is quantized whose shape allows it.
     fn uncut(&self, dtype: DType) -> Scheme {
+        if dtype.spec().groups.are_fixed() {
+            return Scheme::microscaled(dtype);
+        }
         let per_group = self.per_group(dtype);
         let granularity = match self.sharing {
             Some(Sharing::Tensor) => Granularity::PerTensor,
@@ -280,6 +300,15 @@ mod tests {
     }
 
     #[test]
+    fn microscaling_formats_have_blocks_of_their_own() {
+        for options in [json!({}), json!({"granularity": "per_row", "symmetric": false})] {
+            let found = scheme(DType::Mxfp4, options, [4, 64]).unwrap();
+            assert_eq!((found.granularity.name(), found.rule), ("per_group_32".to_owned(), ScaleRule::PowerOfTwo));
+        }
+        assert_eq!(scheme(DType::Mxfp8, json!({}), [4, 48]), Err(Reason::GroupRagged));
+    }
+
+    #[test]
     fn the_rule_of_the_scale_is_the_integers() {
         let rule = |dtype, options| scheme(dtype, options, [256, 256]).unwrap().rule;
         assert_eq!(rule(DType::Int8, json!({})), ScaleRule::AmaxOverHalfRange);
@@ -322,6 +351,9 @@ mod tests {
         );
         assert_eq!(pointers("int8", json!({"granularity": "per_block"})), ["/backend_kwargs/granularity"]);
         assert_eq!(pointers("fp8_e4m3fn", json!({"symmetric": false})), ["/backend_kwargs/symmetric"]);
+        assert_eq!(pointers("mxfp4", json!({"granularity": "per_row"})), ["/backend_kwargs/granularity"]);
+        assert_eq!(pointers("mxfp8", json!({"group_size": 64})), ["/backend_kwargs/group_size"]);
+        assert_eq!(pointers("mxfp8", json!({"group_size": 32})), Vec::<String>::new());
         let nbits = |granularity| json!({"form": "matmul_nbits", "granularity": granularity, "accuracy_level": 0});
         assert_eq!(pointers("int8", nbits("per_row")), ["/backend_kwargs/granularity"]);
         assert_eq!(pointers("int8", nbits("per_group")), Vec::<String>::new());

@@ -15,7 +15,9 @@ use crate::{
     fault::WarningCode,
     model::onnx::Model,
     numeric::FloatFormat,
-    spec::{Layer, Objection, ObjectionCode, QuantizeSpec, Reason, Resolved, Support, Warning, resolve},
+    spec::{
+        Layer, LayerRule, Objection, ObjectionCode, QuantizeSpec, Reason, Resolved, Support, Warning, resolve,
+    },
 };
 
 const FORMATS: [FloatFormat; 3] = [FloatFormat::F32, FloatFormat::F16, FloatFormat::Bf16];
@@ -53,6 +55,7 @@ impl OpenedGraph {
             let note = "a graph has one layout: initializers behind DequantizeLinear";
             resolved.warnings.push(Warning::at(spec.at("backend_kwargs/layout"), WarningCode::FieldIgnored, note));
         }
+        resolved.objections.extend(spec.layers.iter().filter_map(microscaled));
         let chosen = choose(spec, &options, model.graph(), &candidates, &mut resolved);
         let sources = candidates.into_iter().map(|c| c.map(|c| c.source)).collect();
         Ok(OpenedGraph { path, model, resolved, sources, chosen })
@@ -66,4 +69,13 @@ fn declared(spec: &QuantizeSpec, layers: &[Layer], resolved: &Resolved) -> Optio
     let message = "an ONNX graph says itself what is computed, and backend `torchao` changes its weights alone";
     let hint = "use backend `modelopt` with backend_kwargs.placement `onnxruntime`, or take `activations` out";
     Some(Objection::new(pointer, ObjectionCode::UnsupportedActivations, message).hint(hint))
+}
+
+/// The objection to a rule that asks for a dtype which graphs are not given.
+fn microscaled(rule: &LayerRule) -> Option<Objection> {
+    let dtype = rule.weights?.dtype.dtype().filter(|dtype| dtype.spec().groups.are_fixed())?;
+    let pointer = rule.at("weights/dtype");
+    let message = format!("{dtype} is for checkpoints: no runtime of ONNX graphs computes with it yet");
+    let hint = "use `int4` or `fp8_e4m3fn`, or quantize the checkpoint that the graph was exported from";
+    Some(Objection::new(pointer, ObjectionCode::UnsupportedDtype, message).hint(hint))
 }
