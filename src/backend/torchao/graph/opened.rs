@@ -15,9 +15,7 @@ use crate::{
     fault::WarningCode,
     model::onnx::Model,
     numeric::FloatFormat,
-    spec::{
-        Layer, LayerRule, Objection, ObjectionCode, QuantizeSpec, Reason, Resolved, Support, Warning, resolve,
-    },
+    spec::{Layer, LayerRule, Objection, ObjectionCode, QuantizeSpec, Reason, Resolved, Support, Warning, resolve},
 };
 
 const FORMATS: [FloatFormat; 3] = [FloatFormat::F32, FloatFormat::F16, FloatFormat::Bf16];
