@@ -24,7 +24,7 @@ import nets  # noqa: E402
 
 program, folder = sys.argv[1], sys.argv[2]
 logging.disable(logging.WARNING)
-CALIBRATED, MEASURED, ROUNDS = 32, 16, 25
+CALIBRATED, MEASURED, ROUNDS = 32, 16, 60
 random = np.random.default_rng(16)
 
 

@@ -134,7 +134,8 @@ impl Node<'_> {
             "Gather" => {
                 let (data, picked) = (self.input(0)?, self.input(1)?);
                 let axis = axis(self.int("axis").unwrap_or(0), data.len())?;
-                Some([&data[..axis], picked, &data[axis + 1..]].concat())
+                let (before, rest) = data.split_at_checked(axis)?;
+                Some([before, picked, rest.get(1..)?].concat())
             }
             "Conv" => {
                 let (dims, weight) = (self.input(0)?, self.input(1)?);
@@ -170,7 +171,7 @@ impl Node<'_> {
     /// The lengths of two tensors of which one may be repeated along axes of the other, the last `kept` axes aside.
     fn broadcast(&self, a: &[Length], b: &[Length], kept: usize) -> Option<Vec<Length>> {
         let rank = a.len().max(b.len());
-        let from_end = |dims: &[Length], back: usize| dims.len().checked_sub(back).map(|at| dims[at]);
+        let from_end = |dims: &[Length], back: usize| dims.get(dims.len().checked_sub(back)?).copied();
         let both = (kept + 1..=rank).rev().map(|back| match (from_end(a, back), from_end(b, back)) {
             (None | Some(Length::Known(1)), Some(other)) | (Some(other), None | Some(Length::Known(1))) => Some(other),
             (Some(one), Some(other)) if one == other => Some(one),
@@ -185,11 +186,9 @@ impl Node<'_> {
 
     fn product(&self) -> Option<Vec<Length>> {
         let (a, b) = (self.input(0)?, self.input(1)?);
-        if a.len() < 2 || b.len() < 2 {
-            return None;
-        }
+        let ([.., rows, _], [.., _, columns]) = (a, b) else { return None };
         let mut dims = self.broadcast(a, b, 2)?;
-        dims.extend([a[a.len() - 2], b[b.len() - 1]]);
+        dims.extend([*rows, *columns]);
         Some(dims)
     }
 
@@ -217,7 +216,7 @@ impl Node<'_> {
             "Identity" | "Squeeze" | "Unsqueeze" => Some(self.value(0)?.to_vec()),
             "Gather" if self.int("axis").unwrap_or(0) == 0 => {
                 let values = self.value(0)?;
-                self.numbers(1)?.into_iter().map(|at| Some(values[axis(at, values.len())?])).collect()
+                self.numbers(1)?.into_iter().map(|at| values.get(axis(at, values.len())?).copied()).collect()
             }
             "Concat" => {
                 let parts = (0..self.graph.node(self.node).input.len()).map(|at| self.value(at));
