@@ -108,7 +108,7 @@ net = Net()
 x = net.node("Relu", net.conv("x", 3, 16))
 x = net.node("Mul", x, net.constant(random.uniform(0.5, 1.5, [1, 16, 1, 1]).astype("f4")))
 x = net.node("Add", net.constant(random.normal(0, 0.5, [16, 1, 1]).astype("f4")), x)
-y = net.conv(x, 16, 16)
+y = net.node("Relu", net.conv(x, 16, 16))
 for factor in (1e-6, 1e6):
     y = net.node("Mul", y, net.constant((factor * random.uniform(0.5, 1.5, [1, 16, 1, 1])).astype("f4")))
 x = net.node("Add", x, net.conv(net.node("Relu", y), 16, 16))

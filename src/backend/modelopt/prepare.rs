@@ -23,6 +23,8 @@ pub(super) struct Preparation {
     pub(super) constants_folded: Vec<String>,
     /// BatchNormalization nodes that are part of the layer before them now.
     pub(super) batch_norms_folded: Vec<String>,
+    /// Mul, Div, Add and Sub nodes that are part of the layer before them now.
+    pub(super) factors_folded: Vec<String>,
     /// Pad nodes that are part of the convolutions behind them now.
     pub(super) pads_folded: Vec<String>,
     /// Reshape nodes whose shape is a constant now.
@@ -53,6 +55,7 @@ pub(super) fn prepare(
         opset,
         fold_constants: options.fold_constants,
         fold_batch_norms: options.fold_batch_norm,
+        fold_factors: options.placement.is_unsigned(),
         fold_pads: options.placement.is_unsigned(),
         fold_shapes: options.placement.is_unsigned(),
         float16: options.to_half,
@@ -64,6 +67,7 @@ pub(super) fn prepare(
         upgraded: changes.upgraded,
         constants_folded: changes.constants_folded,
         batch_norms_folded: changes.batch_norms_folded,
+        factors_folded: changes.factors_folded,
         pads_folded: changes.pads_folded,
         shapes_folded: changes.shapes_folded,
         high_precision_kept: changes.stays_f32,

@@ -1,17 +1,19 @@
-//! Folding BatchNormalization into the Conv, ConvTranspose or Gemm before it.
+//! Folding BatchNormalization into the Conv, ConvTranspose or Gemm before it, and where it is asked for what else multiplies its
+//! channels by constants or adds constants to them: between a layer and its codes these would keep it from an integer kernel.
 //!
-//! `y = (x − mean) / √(variance + ε) · γ + β` on the output of a linear layer is a factor for each output channel and a new
-//! bias. Computed in f64, rounded once.
+//! `y = (x − mean) · factor + shift` on the output of a linear layer is a factor for each output channel and a new bias.
+//! Computed in f64, rounded once.
 
 use std::collections::BTreeSet;
 
 use super::{
+    affine::Affine,
     pass::{Pass, PassChanges, PassOptions},
     prune::prune,
 };
 use crate::{
     model::onnx::{
-        Bytes, Graph, Model, NodeId, OnnxError, constant, float_attribute, int_attribute, node_name,
+        Bytes, Graph, Model, NodeId, OnnxError, TensorId, constant, float_attribute, int_attribute, node_name,
         proto::{NodeProto, TensorProto},
     },
     numeric::FloatFormat,
@@ -22,22 +24,33 @@ pub(super) const PASS: Pass = Pass { name: "batch_norm", run };
 
 fn run(model: &mut Model, options: &PassOptions, changes: &mut PassChanges) -> Result<(), OnnxError> {
     if options.fold_batch_norms {
-        changes.batch_norms_folded = fold_batch_norms(model.graph_mut())?;
+        changes.batch_norms_folded = fold(model.graph_mut(), &["BatchNormalization"])?;
+    }
+    if options.fold_factors {
+        // What stands behind one that is folded is behind the layer then.
+        loop {
+            let folded = fold(model.graph_mut(), &["Mul", "Div", "Add", "Sub"])?;
+            if folded.is_empty() {
+                break;
+            }
+            changes.factors_folded.extend(folded);
+        }
     }
     Ok(())
 }
 
-/// What ONNX adds to the variance where a node does not say.
-const DEFAULT_EPSILON: f32 = 1e-5;
-
-/// Folds every BatchNormalization that alone reads the output of a linear layer with constant weights. The names of the
-/// nodes folded.
-fn fold_batch_norms(graph: &mut Graph) -> Result<Vec<String>, OnnxError> {
+/// Folds every node of these operators that alone reads the output of a linear layer with constant weights, and is a factor and
+/// a shift of its channels. The names of the nodes folded.
+fn fold(graph: &mut Graph, ops: &[&str]) -> Result<Vec<String>, OnnxError> {
     let mut foldings = Vec::new();
-    for norm in graph.nodes().filter(|node| graph.op(*node) == Some("BatchNormalization")) {
-        let input = graph.input(norm, 0).filter(|input| graph.reads(*input) == 1);
-        let Some(linear) = input.and_then(|input| graph.producer(input)) else { continue };
-        foldings.extend(Folding::new(graph, linear, norm)?);
+    for norm in graph.nodes().filter(|node| graph.op(*node).is_some_and(|op| ops.contains(&op))) {
+        for (_, input) in graph.inputs_of(norm).filter(|(at, input)| *at < 2 && graph.reads(*input) == 1) {
+            let Some(linear) = graph.producer(input) else { continue };
+            if let Some(folding) = Folding::new(graph, linear, norm, input)? {
+                foldings.push(folding);
+                break;
+            }
+        }
     }
     let names = foldings.iter().map(|folding| node_name(graph.node(folding.norm))).collect();
     let mut orphans = Vec::new();
@@ -51,7 +64,9 @@ fn fold_batch_norms(graph: &mut Graph) -> Result<Vec<String>, OnnxError> {
             None => graph.claim(&format!("{layer}.folded_weight")),
         };
         let bias = graph.claim(&format!("{layer}.folded_bias"));
-        orphans.extend(graph.inputs_of(folding.norm).filter(|(at, _)| *at > 0).map(|(_, tensor)| tensor));
+        let output = graph.output(folding.linear, 0);
+        orphans
+            .extend(graph.inputs_of(folding.norm).map(|(_, tensor)| tensor).filter(|tensor| Some(*tensor) != output));
         let of_layer = graph.inputs_of(folding.linear).filter(|(at, tensor)| *at > 0 && Some(*tensor) != own);
         orphans.extend(of_layer.map(|(_, tensor)| tensor));
         layers.push((folding, graph.node(folding.norm).output.iter().take(1).cloned().collect(), [weight, bias]));
@@ -81,8 +96,8 @@ struct Folding {
 }
 
 impl Folding {
-    /// `None` if the two nodes are not of the form that can be folded.
-    fn new(graph: &Graph, linear: NodeId, norm: NodeId) -> Result<Option<Self>, OnnxError> {
+    /// `None` if the two nodes are not of the form that can be folded. `output` is what one gives and the other reads.
+    fn new(graph: &Graph, linear: NodeId, norm: NodeId, output: TensorId) -> Result<Option<Self>, OnnxError> {
         let ids = (linear, norm);
         let floats = |node: NodeId, input: usize| match graph.input(node, input) {
             Some(tensor) => constant(graph, tensor),
@@ -102,10 +117,7 @@ impl Folding {
         let Some(axis) = facts.and_then(|facts| (facts.output_axis)(layer, weight.shape.rank())) else {
             return Ok(None);
         };
-        let inference = int_attribute(graph.node(norm), "training_mode").unwrap_or(0) == 0
-            && graph.output(norm, 0).is_some()
-            && graph.outputs_of(norm).count() == 1;
-        let Some(across) = Channels::along(&weight.shape, axis).filter(|_| inference) else { return Ok(None) };
+        let Some(across) = Channels::along(&weight.shape, axis) else { return Ok(None) };
         let values = |node: NodeId, input: usize| -> Result<Option<Vec<f32>>, OnnxError> {
             let found = floats(node, input)?.filter(|c| c.shape.elements() == across.channels && c.shape.rank() == 1);
             Ok(found.and_then(|c| Some(c.format.decode(c.view()?.bytes()))))
@@ -117,19 +129,14 @@ impl Folding {
                 None => return Ok(None),
             },
         };
-        let [Some(gamma), Some(beta), Some(mean), Some(variance)] =
-            [values(norm, 1)?, values(norm, 2)?, values(norm, 3)?, values(norm, 4)?]
-        else {
-            return Ok(None);
+        let affine = match graph.op(norm) {
+            Some("BatchNormalization") => Affine::of_batch_norm(graph, norm, across.channels)?,
+            _ => Affine::of_constant(graph, norm, output, weight.shape.rank(), across.channels)?,
         };
-        let epsilon = float_attribute(graph.node(norm), "epsilon");
-        let epsilon = f64::from(epsilon.unwrap_or(DEFAULT_EPSILON));
-        let factors: Vec<f64> =
-            gamma.iter().zip(&variance).map(|(&g, &v)| f64::from(g) / (f64::from(v) + epsilon).sqrt()).collect();
-        let shifted = bias.iter().zip(&mean).zip(factors.iter().zip(&beta));
-        let bias: Vec<f32> = shifted
-            .map(|((&b, &m), (f, &beta))| ((f64::from(b) - f64::from(m)) * f + f64::from(beta)) as f32)
-            .collect();
+        let Some(Affine { mean, factor: factors, shift }) = affine else { return Ok(None) };
+        let shifted = bias.iter().zip(&mean).zip(factors.iter().zip(&shift));
+        let bias: Vec<f32> =
+            shifted.map(|((&b, mean), (factor, shift))| ((f64::from(b) - mean) * factor + shift) as f32).collect();
         let Some(view) = weight.view() else { return Ok(None) };
         let mut values = weight.format.decode(view.bytes());
         // Row-major: `inner` values of a channel, then those of the next; `outer` times.
@@ -204,7 +211,7 @@ mod tests {
     #[test]
     fn factors_go_into_the_weight_and_shifts_into_a_bias() {
         let mut graph = norm(conv()).build();
-        assert_eq!(fold_batch_norms(&mut graph).unwrap(), ["y"]);
+        assert_eq!(fold(&mut graph, &["BatchNormalization"]).unwrap(), ["y"]);
         assert_eq!(lines(&graph), ["Conv(x, w, c.folded_bias) -> y"]);
         assert_eq!(values(&graph, "w"), [2.0, 4.0, 9.0, 12.0]);
         assert_eq!(values(&graph, "c.folded_bias"), [-2.0, 5.0]);
@@ -214,7 +221,7 @@ mod tests {
     #[test]
     fn a_weight_that_another_layer_reads_has_a_copy() {
         let mut graph = norm(conv()).node("Conv", &["x", "w"], &["z"]).output("z", &[]).build();
-        fold_batch_norms(&mut graph).unwrap();
+        fold(&mut graph, &["BatchNormalization"]).unwrap();
         assert_eq!(lines(&graph), ["Conv(x, c.folded_weight, c.folded_bias) -> y", "Conv(x, w) -> z"]);
         assert_eq!(values(&graph, "w"), [1.0, 2.0, 3.0, 4.0]);
     }
@@ -223,7 +230,7 @@ mod tests {
     fn a_bias_is_normalized_too() {
         let layer = statistics().weight("w", &[2, 2]).floats("b", &[2], &[1.0, 1.0]);
         let mut graph = norm(layer.node("Gemm", &["x", "w", "b"], &["c"]).int("transB", 1)).build();
-        fold_batch_norms(&mut graph).unwrap();
+        fold(&mut graph, &["BatchNormalization"]).unwrap();
         assert_eq!(values(&graph, "c.folded_bias"), [0.0, 8.0]);
         assert_eq!(values(&graph, "w"), [0.0, 2.0, 6.0, 9.0]);
     }
@@ -231,7 +238,7 @@ mod tests {
     #[test]
     fn the_other_spelling_of_the_domain_is_folded_too() {
         let mut graph = norm(conv().domain("ai.onnx")).domain("ai.onnx").build();
-        assert_eq!(fold_batch_norms(&mut graph).unwrap(), ["y"]);
+        assert_eq!(fold(&mut graph, &["BatchNormalization"]).unwrap(), ["y"]);
     }
 
     #[test]
@@ -250,7 +257,7 @@ mod tests {
         for (what, builder) in cases {
             let mut graph = builder.build();
             let before = lines(&graph);
-            assert_eq!(fold_batch_norms(&mut graph).unwrap(), Vec::<String>::new(), "{what}");
+            assert_eq!(fold(&mut graph, &["BatchNormalization"]).unwrap(), Vec::<String>::new(), "{what}");
             assert_eq!(lines(&graph), before, "{what}");
         }
     }
@@ -258,6 +265,41 @@ mod tests {
     #[test]
     fn a_normalization_without_outputs_is_left_alone() {
         let mut graph = conv().node("BatchNormalization", &NORM, &[]).build();
-        assert!(fold_batch_norms(&mut graph).unwrap().is_empty());
+        assert!(fold(&mut graph, &["BatchNormalization"]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn factors_and_shifts_of_channels_become_part_of_the_layer_one_after_the_other() {
+        let graph =
+            conv().floats("two", &[], &[2.0]).floats("each", &[2, 1, 1], &[1.0, -1.0]).floats("four", &[1], &[4.0]);
+        let graph = graph.node("Mul", &["two", "c"], &["m"]).node("Sub", &["m", "each"], &["s"]);
+        let graph = graph.node("Div", &["s", "four"], &["d"]).node("Add", &["d", "each"], &["y"]).output("y", &[]);
+        let mut model = graph.model(13);
+        let mut changes = PassChanges::default();
+        run(&mut model, &PassOptions { fold_factors: true, ..PassOptions::default() }, &mut changes).unwrap();
+        assert_eq!(changes.factors_folded, ["m", "s", "d", "y"]);
+        let graph = model.graph();
+        assert_eq!(lines(graph).len(), 1, "{:?}", lines(graph));
+        let node = graph.node(graph.node_at(0).unwrap());
+        assert_eq!(values(graph, &node.input[1]), [0.5, 1.0, 1.5, 2.0]);
+        assert_eq!(values(graph, &node.input[2]), [0.75, -0.75]);
+    }
+
+    #[test]
+    fn what_is_no_factor_of_channels_stays() {
+        let constants = || conv().floats("wide", &[4], &[1.0; 4]).floats("two", &[], &[2.0]);
+        for (what, graph) in [
+            ("along another axis", constants().node("Mul", &["c", "wide"], &["y"])),
+            ("what is subtracted from", constants().node("Sub", &["two", "c"], &["y"])),
+            ("what is divided", constants().node("Div", &["two", "c"], &["y"])),
+            ("a square", constants().node("Mul", &["c", "c"], &["y"])),
+            ("another reader", constants().node("Mul", &["c", "two"], &["y"]).node("Relu", &["c"], &["r"])),
+            ("an output", constants().output("c", &[]).node("Mul", &["c", "two"], &["y"])),
+        ] {
+            let mut graph = graph.build();
+            let before = lines(&graph);
+            assert_eq!(fold(&mut graph, &["Mul", "Sub", "Div"]).unwrap(), Vec::<String>::new(), "{what}");
+            assert_eq!(lines(&graph), before, "{what}");
+        }
     }
 }

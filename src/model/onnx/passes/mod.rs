@@ -1,5 +1,6 @@
 //! Passes over a model's graph ahead of quantization: one file and one row of [`PASSES`] each.
 
+mod affine;
 mod batch_norm;
 mod constants;
 mod float16;

@@ -22,6 +22,8 @@ pub struct PassOptions {
     pub fold_constants: bool,
     /// Whether BatchNormalization becomes part of the layer before it.
     pub fold_batch_norms: bool,
+    /// Whether constants that a layer's output is multiplied by, or that are added to it, become part of the layer.
+    pub fold_factors: bool,
     /// Whether a Pad becomes part of the convolutions behind it.
     pub fold_pads: bool,
     /// Whether shapes that the graph computes become constants where they can.
@@ -41,6 +43,8 @@ pub struct PassChanges {
     pub constants_folded: Vec<String>,
     /// BatchNormalization nodes that are part of the layer before them now, by name.
     pub batch_norms_folded: Vec<String>,
+    /// Mul, Div, Add and Sub nodes that are part of the layer before them now, by name.
+    pub factors_folded: Vec<String>,
     /// Pad nodes that are part of the convolutions behind them now, by name.
     pub pads_folded: Vec<String>,
     /// Reshape nodes whose shape is a constant now, by name.
