@@ -25,7 +25,7 @@ pub(super) fn written(model: &Model, schemes: &BTreeMap<String, WeightScheme>, f
         digests: BTreeMap::new(),
     };
     let control = Control::new(&|_| {}, &never);
-    let wanted = weights::Wanted { schemes, forms, least: &BTreeMap::new() };
+    let wanted = weights::Wanted { schemes, forms, given: &BTreeMap::new() };
     weights::write(model, model.clone(), wanted, &inputs, folder.path(), &control).unwrap();
     let model = Model::read(&folder.path().join(weights::FILE)).unwrap();
     let tensors = model.graph().initializers().map(|tensor| {

@@ -55,8 +55,8 @@ pub(in crate::backend) struct Wanted<'a> {
     pub(in crate::backend) schemes: &'a BTreeMap<String, WeightScheme>,
     /// How the graph holds them, where it is not the usual way.
     pub(in crate::backend) forms: &'a Forms,
-    /// The least scales of their cells, where there are any.
-    pub(in crate::backend) least: &'a BTreeMap<String, Vec<f32>>,
+    /// The scales that some of their cells must have, 0 for the others.
+    pub(in crate::backend) given: &'a BTreeMap<String, Vec<f32>>,
 }
 
 /// Writes `model` into the folder `out` with the wanted constants quantized; their values are those in `source`.
@@ -87,8 +87,8 @@ pub(in crate::backend) fn write(
         .map(|((name, Replacement { constant, scheme, form }), encoded)| {
             let swaps = form.swaps();
             let read = Box::new(move |range| if swaps { constant.read_swapped(range) } else { constant.read(range) });
-            let least = wanted.least.get(name.as_str()).map(Vec::as_slice);
-            Weight { name, scheme, encoded, least, read }
+            let given = wanted.given.get(name.as_str()).map(Vec::as_slice);
+            Weight { name, scheme, encoded, given, read }
         })
         .collect();
     let unchanged: Vec<Unchanged<'_>> = large

@@ -27,9 +27,10 @@ pub(super) struct Coded {
 pub(super) struct Biases {
     /// By the node of their layer.
     pub(super) coded: BTreeMap<NodeId, Coded>,
-    /// The least scale of each channel of a weight, by its name: next to a bias, the weights of a channel may be so small that at their
-    /// own scale it has no code. At a larger one they are as good as 0, which they are beside it.
-    pub(super) least: BTreeMap<String, Vec<f32>>,
+    /// The scales that some channels of a weight must have, by its name; 0 for the others. Next to a bias, the weights of a channel may be so
+    /// small that at their own scale it has no code. At a larger one they are as good as 0, which they are beside it. Those that are 0
+    /// have a scale at which the bias is in the finest codes.
+    pub(super) given: BTreeMap<String, Vec<f32>>,
 }
 
 /// Where the bias of a layer is.
@@ -39,6 +40,13 @@ pub(super) enum Place {
     Input,
     /// The Add behind a product with a matrix of this many rows.
     Add { node: NodeId, rows: usize },
+}
+
+/// What a channel of a weight is stored with.
+#[derive(Clone, Copy)]
+struct Channel {
+    scale: f32,
+    is_zero: bool,
 }
 
 /// A layer with a bias.
@@ -61,7 +69,9 @@ pub(super) fn coded(
 ) -> Result<Biases, BackendError> {
     let layers: BTreeMap<NodeId, &Candidate> =
         candidates.iter().flatten().map(|candidate| (candidate.node, candidate)).collect();
-    let (mut biased, mut scales) = (Vec::new(), BTreeMap::new());
+    let mut readers: BTreeMap<&str, usize> = BTreeMap::new();
+    layers.values().for_each(|layer| *readers.entry(layer.source.as_str()).or_default() += 1);
+    let (mut biased, mut channels) = (Vec::new(), BTreeMap::new());
     for &(node, input_scale) in inputs {
         let Some(candidate) = layers.get(&node) else { continue };
         let Some(scheme) = chosen.get(&candidate.source) else { continue };
@@ -70,37 +80,43 @@ pub(super) fn coded(
             continue;
         }
         let source = candidate.source.as_str();
-        if !scales.contains_key(source) {
-            let Some(own) = weight_scales(graph, source, scheme)? else { continue };
-            scales.insert(source, own);
+        if !channels.contains_key(source) {
+            let Some(own) = weight_channels(graph, source, scheme)? else { continue };
+            channels.insert(source, own);
         }
-        if scales.get(source).is_some_and(|own| own.len() == bias.len()) {
+        if channels.get(source).is_some_and(|own| own.len() == bias.len()) {
             biased.push(Biased { node, source, place, bias, input_scale });
         }
     }
-    Ok(in_codes(biased, scales))
+    Ok(in_codes(biased, channels, |source| readers.get(source) == Some(&1)))
 }
 
-/// The codes of biases, at scales of weights that are raised where they must be.
-fn in_codes<'a>(biased: Vec<Biased<'a>>, mut scales: BTreeMap<&'a str, Vec<f32>>) -> Biases {
-    let mut least: BTreeMap<String, Vec<f32>> = BTreeMap::new();
-    for Biased { source, bias, input_scale, .. } in &biased {
-        let Some(own) = scales.get_mut(source) else { continue };
-        for (channel, &value) in bias.iter().enumerate() {
+/// The codes of biases, at scales of weights that are given where they must be. A weight of several layers keeps its own: what one of
+/// them needs is wrong for another.
+fn in_codes<'a>(
+    biased: Vec<Biased<'a>>,
+    mut channels: BTreeMap<&'a str, Vec<Channel>>,
+    is_own: impl Fn(&str) -> bool,
+) -> Biases {
+    let mut given: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+    for Biased { source, bias, input_scale, .. } in biased.iter().filter(|one| is_own(one.source)) {
+        let own = channels.get_mut(source).map(Vec::as_mut_slice).unwrap_or_default();
+        for (at, (channel, &value)) in own.iter_mut().zip(bias).enumerate() {
             let needed = least_scale(value, *input_scale);
-            if needed.is_finite() && own.get(channel).is_some_and(|own| needed > *own) {
-                own[channel] = needed;
-                least.entry((*source).to_owned()).or_insert_with(|| vec![0.0; bias.len()])[channel] = needed;
+            if needed.is_normal() && (channel.is_zero || needed > channel.scale) {
+                channel.scale = needed;
+                let scales = given.entry((*source).to_owned()).or_insert_with(|| vec![0.0; bias.len()]);
+                scales.iter_mut().skip(at).take(1).for_each(|scale| *scale = needed);
             }
         }
     }
     let coded = biased.into_iter().map(|Biased { node, source, place, bias, input_scale }| {
-        let own = scales.get(source).map(Vec::as_slice).unwrap_or_default();
-        let scales: Vec<f32> = own.iter().map(|own| own * input_scale).collect();
+        let own = channels.get(source).map(Vec::as_slice).unwrap_or_default();
+        let scales: Vec<f32> = own.iter().map(|channel| channel.scale * input_scale).collect();
         let codes = bias.iter().zip(&scales).map(|(&value, &scale)| code(value, scale)).collect();
         (node, Coded { place, codes, scales })
     });
-    Biases { coded: coded.collect(), least }
+    Biases { coded: coded.collect(), given }
 }
 
 /// Where a layer's bias is and its values, if it is a constant with one of f32 for each output.
@@ -128,9 +144,9 @@ fn added(graph: &Graph, node: NodeId) -> Option<(NodeId, TensorId)> {
     alone.then_some((only.node, other))
 }
 
-/// The scales that a weight will have; nothing of weights that are in no scheme of an integer kernel, or that cannot be
+/// The channels of a weight as they would be stored; nothing of weights that are in no scheme of an integer kernel, or that cannot be
 /// quantized, of which their writer tells.
-fn weight_scales(graph: &Graph, source: &str, chosen: &WeightScheme) -> Result<Option<Vec<f32>>, BackendError> {
+fn weight_channels(graph: &Graph, source: &str, chosen: &WeightScheme) -> Result<Option<Vec<Channel>>, BackendError> {
     let per_channel = matches!(chosen.scheme.granularity, Granularity::PerChannel { .. });
     if chosen.scheme.dtype != DType::Int8 || chosen.format != FloatFormat::F32 || !per_channel {
         return Ok(None);
@@ -138,10 +154,20 @@ fn weight_scales(graph: &Graph, source: &str, chosen: &WeightScheme) -> Result<O
     let Some(weight) = graph.tensor(source).map(|weight| constant(graph, weight)).transpose()?.flatten() else {
         return Ok(None);
     };
-    let bytes = chosen.grid.columns * chosen.format.size();
+    let grid = &chosen.grid;
+    let bytes = grid.columns * chosen.format.size();
     let row = |row: usize| weight.read(row * bytes..(row + 1) * bytes);
-    let params = cell_params(&chosen.grid, &chosen.scheme, chosen.format, &row).ok();
-    Ok(params.map(|params| params.iter().map(|params| params.scale).collect()))
+    let Ok(params) = cell_params(grid, &chosen.scheme, chosen.format, &row) else { return Ok(None) };
+    let mut channels: Vec<Channel> =
+        params.iter().map(|params| Channel { scale: params.scale, is_zero: true }).collect();
+    let (_, across) = grid.cells();
+    for (at, value) in weight.values().into_iter().enumerate() {
+        let cell = at / grid.columns.max(1) / grid.cell_rows * across + at % grid.columns.max(1) / grid.cell_columns;
+        if let Some(channel) = channels.get_mut(cell).filter(|_| value != 0.0) {
+            channel.is_zero = false;
+        }
+    }
+    Ok(Some(channels))
 }
 
 /// A code of a bias is no larger: 2^30 products' worth of room is left, so that a kernel that adds them to it cannot overflow.
@@ -176,28 +202,26 @@ mod tests {
     fn weights_that_are_all_but_zero_next_to_their_bias_have_a_larger_scale() {
         let graph = crate::model::onnx::testing::GraphBuilder::new().node("Conv", &["x", "w", "b"], &["y"]).build();
         let node = graph.node_at(0).unwrap();
-        let biased = |bias: &[f32], input_scale| Biased {
-            node,
-            source: "w",
-            place: Place::Input,
-            bias: bias.to_vec(),
-            input_scale,
+        let biased =
+            |bias: &[f32]| Biased { node, source: "w", place: Place::Input, bias: bias.to_vec(), input_scale: 0.5 };
+        let channels = |second, is_zero| {
+            let first = Channel { scale: 0.25, is_zero: false };
+            BTreeMap::from([("w", vec![first, Channel { scale: second, is_zero }])])
         };
-        let of = |bias: &[f32]| in_codes(vec![biased(bias, 0.5)], BTreeMap::from([("w", vec![0.25, 1e-20])]));
-        let Biases { coded, least } = of(&[1.0, 3.0]);
-        let [first, second] = least["w"][..] else { panic!("{least:?}") };
+        let of = |bias: &[f32]| in_codes(vec![biased(bias)], channels(1e-20, false), |_| true);
+        let Biases { coded, given } = of(&[1.0, 3.0]);
+        let [first, second] = given["w"][..] else { panic!("{given:?}") };
         assert_eq!(first, 0.0);
         assert!(second > 5.5e-9 && second < 5.6e-9, "{second}");
-        let codes = coded[&node].codes.as_ref().unwrap();
-        assert!(codes[0] == 8 && codes[1] > (1 << 30) - (1 << 21) && codes[1] <= 1 << 30, "{codes:?}");
+        let fine = |codes: &[i32]| codes[0] == 8 && codes[1] > (1 << 30) - (1 << 21) && codes[1] <= 1 << 30;
+        assert!(fine(coded[&node].codes.as_ref().unwrap()));
         assert_eq!(coded[&node].scales, [0.125, second * 0.5]);
-        assert!(of(&[1.0, 1e-15]).least.is_empty());
+        assert!(of(&[1.0, 1e-15]).given.is_empty());
         assert!(of(&[1.0, f32::INFINITY]).coded[&node].codes.is_none());
-        // The larger of two layers' counts for both.
-        let shared = in_codes(
-            vec![biased(&[0.0, 3.0], 0.5), biased(&[0.0, 3.0], 0.25)],
-            BTreeMap::from([("w", vec![1.0, 0.0])]),
-        );
-        assert!(shared.least["w"][1] > 1.1e-8);
+        // Of weights that are 0 the scale is free, and 1 is none for every bias.
+        let zero = in_codes(vec![biased(&[1.0, 3.0])], channels(1.0, true), |_| true);
+        assert!(fine(zero.coded[&node].codes.as_ref().unwrap()) && zero.given["w"] == given["w"]);
+        let shared = in_codes(vec![biased(&[1.0, 3.0])], channels(1e-20, false), |_| false);
+        assert!(shared.given.is_empty() && shared.coded[&node].codes.is_none());
     }
 }

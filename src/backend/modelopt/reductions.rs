@@ -44,7 +44,12 @@ impl Reduction {
         let op = graph.op(node).filter(|op| op.starts_with("Reduce"))?;
         let proto = graph.node(node);
         let axes = match (graph.input(node, 1), ints_attribute(proto, "axes")) {
-            (Some(axes), _) => Axes::Given(graph.name(axes).to_owned()),
+            // No axes are all of them; how many a computed list has, the run says.
+            (Some(axes), _) => match graph.initializer(axes).map(|axes| axes.dims.contains(&0)) {
+                Some(true) => Axes::All,
+                Some(false) => Axes::Given(graph.name(axes).to_owned()),
+                None => return None,
+            },
             (None, Some(axes)) => Axes::Listed(axes.to_vec()),
             (None, None) => Axes::All,
         };
@@ -140,6 +145,8 @@ mod tests {
         };
         assert_eq!(reduce(start().node("ReduceSum", &["x", "at"], &["y"]), 0), "Squeeze(y.kept, at) -> y");
         assert_eq!(reduce(start().node("ReduceSum", &["x"], &["y"]), 0), "Squeeze(y.kept) -> y");
+        assert_eq!(reduce(start().ints("no", &[]).node("ReduceSum", &["x", "no"], &["y"]), 0), "Squeeze(y.kept) -> y");
+        assert_eq!(reduce(start().node("ReduceSum", &["x", "computed"], &["y"]), 0), "ReduceSum(x, computed) -> y");
         assert_eq!(reduce(start().node("ReduceSum", &["x"], &["y"]), 1), "ReduceSum(x) -> y");
     }
 }

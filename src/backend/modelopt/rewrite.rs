@@ -83,7 +83,7 @@ pub(super) fn rewrite(
         .flat_map(|(site, scale)| site.uses.iter().filter(|one| one.input == 0).map(move |one| (one.node, scale)))
         .collect();
     let flattens = opened.options.placement.flattens;
-    let Biases { coded: biases, least } =
+    let Biases { coded: biases, given } =
         bias::coded(source.graph(), &candidates, &chosen.schemes, &in_codes, flattens)?;
     // A bias that an Add adds stays there.
     let too_large = |coded: &Coded| coded.codes.is_none() && coded.place == Place::Input;
@@ -147,7 +147,7 @@ pub(super) fn rewrite(
 
     // Biases that are in codes now.
     drop_unread(model.graph_mut(), &source);
-    let wanted = weights::Wanted { schemes: &chosen.schemes, forms: &chosen.forms, least: &least };
+    let wanted = weights::Wanted { schemes: &chosen.schemes, forms: &chosen.forms, given: &given };
     let mut written = weights::write(&source, model, wanted, inputs, out, control)?;
     let mut layers = Vec::new();
     for (at, plan) in plan.iter().enumerate() {

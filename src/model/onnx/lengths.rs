@@ -22,8 +22,15 @@ pub enum Length {
 #[derive(Debug, Default)]
 pub struct Lengths {
     dims: BTreeMap<TensorId, Vec<Length>>,
-    /// Tensors of integers that say how long something is, by value: of rank 1, or single numbers.
-    values: BTreeMap<TensorId, Vec<Length>>,
+    values: BTreeMap<TensorId, Values>,
+}
+
+/// What a tensor of integers is that says how long something is.
+#[derive(Clone, Debug)]
+struct Values {
+    lengths: Vec<Length>,
+    /// Whether it has an axis; a single number has none.
+    is_list: bool,
 }
 
 impl Lengths {
@@ -41,7 +48,8 @@ impl Lengths {
             lengths.dims.insert(tensor, proto.dims.iter().map(|&dim| Length::Known(dim)).collect());
             let few = proto.dims.len() <= 1 && proto.data_type == Some(data_type::INT64);
             if let Some(values) = integers(proto).filter(|values| few && values.len() <= MOST_AXES) {
-                lengths.values.insert(tensor, values.into_iter().map(Length::Known).collect());
+                let values = values.into_iter().map(Length::Known).collect();
+                lengths.values.insert(tensor, Values { lengths: values, is_list: proto.dims.len() == 1 });
             }
         }
         for node in graph.nodes() {
@@ -59,9 +67,9 @@ impl Lengths {
         self.dims.get(&tensor).map(Vec::as_slice)
     }
 
-    /// The lengths that a tensor of integers has for values, `Known` ones being those numbers themselves.
+    /// The lengths that a list of integers has for values, `Known` ones being those numbers themselves.
     pub fn values(&self, tensor: TensorId) -> Option<&[Length]> {
-        self.values.get(&tensor).map(Vec::as_slice)
+        self.values.get(&tensor).filter(|values| values.is_list).map(|values| values.lengths.as_slice())
     }
 }
 
@@ -81,21 +89,26 @@ impl Node<'_> {
         self.lengths.dims(self.graph.input(self.node, at)?)
     }
 
-    fn value(&self, at: usize) -> Option<&[Length]> {
+    fn value(&self, at: usize) -> Option<&Values> {
+        self.lengths.values.get(&self.graph.input(self.node, at)?)
+    }
+
+    /// The values of an input that is a list.
+    fn list(&self, at: usize) -> Option<&[Length]> {
         self.lengths.values(self.graph.input(self.node, at)?)
     }
 
     /// The numbers that an input is, if it is all numbers.
     fn numbers(&self, at: usize) -> Option<Vec<i64>> {
-        self.value(at)?
-            .iter()
-            .map(|length| if let Length::Known(number) = length { Some(*number) } else { None })
-            .collect()
+        let number = |length: &Length| if let Length::Known(number) = length { Some(*number) } else { None };
+        self.value(at)?.lengths.iter().map(number).collect()
     }
 
-    /// The axes that a node names, in its input or, of older operators, in its attribute.
+    /// The axes that a node names, in its input or, of older operators, in its attribute; `None` where it names none, which may
+    /// mean all of them.
     fn axes(&self) -> Option<Vec<i64>> {
-        self.numbers(1).or_else(|| ints_attribute(self.graph.node(self.node), "axes").map(<[i64]>::to_vec))
+        let of_attribute = || ints_attribute(self.graph.node(self.node), "axes").map(<[i64]>::to_vec);
+        self.numbers(1).or_else(of_attribute).filter(|axes| !axes.is_empty())
     }
 
     fn int(&self, name: &str) -> Option<i64> {
@@ -111,10 +124,6 @@ impl Node<'_> {
         match self.graph.op(self.node)? {
             op if SAME.contains(&op) => Some(self.input(0)?.to_vec()),
             "Add" | "Sub" | "Mul" | "Div" | "Pow" => self.broadcast(self.input(0)?, self.input(1)?, 0),
-            "Where" => {
-                let values = self.broadcast(self.input(1)?, self.input(2)?, 0)?;
-                self.broadcast(self.input(0)?, &values, 0)
-            }
             "MatMul" => self.product(),
             "Gemm" => {
                 let side = |at: usize, transposed: &str, axis: usize| {
@@ -193,7 +202,7 @@ impl Node<'_> {
     }
 
     fn reshaped(&self) -> Option<Vec<Length>> {
-        let (dims, wanted) = (self.input(0)?, self.value(1)?);
+        let (dims, wanted) = (self.input(0)?, self.list(1)?);
         let mut given = Vec::new();
         for (axis, length) in wanted.iter().enumerate() {
             given.push(match length {
@@ -208,29 +217,41 @@ impl Node<'_> {
         Some(given.iter().enumerate().map(one).collect())
     }
 
-    fn values(&self) -> Option<Vec<Length>> {
+    fn values(&self) -> Option<Values> {
+        let list = |lengths: Vec<Length>| Some(Values { lengths, is_list: true });
         match self.graph.op(self.node)? {
             "Shape" if self.int("start").unwrap_or(0) == 0 && self.int("end").is_none() => {
-                Some(self.input(0)?.to_vec())
+                list(self.input(0)?.to_vec())
             }
-            "Identity" | "Squeeze" | "Unsqueeze" => Some(self.value(0)?.to_vec()),
+            "Identity" => self.value(0).cloned(),
+            // Of a number a list, and of a list of one the number: of more axes, values are not followed.
+            "Unsqueeze" => self
+                .value(0)
+                .filter(|values| !values.is_list && self.axes().is_some_and(|axes| axes.len() == 1))
+                .map(|values| Values { lengths: values.lengths.clone(), is_list: true }),
+            "Squeeze" => self
+                .value(0)
+                .filter(|values| values.is_list && values.lengths.len() == 1)
+                .map(|values| Values { lengths: values.lengths.clone(), is_list: false }),
             "Gather" if self.int("axis").unwrap_or(0) == 0 => {
-                let values = self.value(0)?;
-                self.numbers(1)?.into_iter().map(|at| values.get(axis(at, values.len())?).copied()).collect()
+                let (values, picked) = (self.list(0)?, self.value(1)?);
+                let at = self.numbers(1)?.into_iter().map(|at| values.get(axis(at, values.len())?).copied());
+                Some(Values { lengths: at.collect::<Option<_>>()?, is_list: picked.is_list })
             }
             "Concat" => {
-                let parts = (0..self.graph.node(self.node).input.len()).map(|at| self.value(at));
-                Some(parts.collect::<Option<Vec<_>>>()?.concat()).filter(|values| values.len() <= MOST_AXES)
+                let parts = (0..self.graph.node(self.node).input.len()).map(|at| self.list(at));
+                let values = parts.collect::<Option<Vec<_>>>()?.concat();
+                if values.len() <= MOST_AXES { list(values) } else { None }
             }
             "Slice" => {
-                let values = self.value(0)?;
+                let values = self.list(0)?;
                 let by_one = self.graph.input(self.node, 4).is_none() || self.numbers(4)? == [1];
                 let bound = |at: usize| {
                     let &[bound] = &self.numbers(at)?[..] else { return None };
                     let rank = values.len() as i64;
                     usize::try_from((if bound < 0 { bound.saturating_add(rank) } else { bound }).clamp(0, rank)).ok()
                 };
-                by_one.then(|| values.get(bound(1)?..bound(2)?).map(<[Length]>::to_vec))?
+                by_one.then(|| list(values.get(bound(1)?..bound(2)?)?.to_vec()))?
             }
             _ => None,
         }
@@ -365,6 +386,28 @@ mod tests {
         assert_eq!(dims(graph.clone(), "wide"), ["x.0", "1", "x.1", "8", "1"]);
         assert_eq!(dims(graph.node("Squeeze", &["wide", "at"], &["y"]), "y"), ["x.0", "x.1", "8"]);
         assert_eq!(dims(start().node("Squeeze", &["x"], &["y"]), "y"), ["?"], "which axes go, the lengths say");
+    }
+
+    #[test]
+    fn values_of_more_axes_than_one_are_not_followed() {
+        let graph =
+            start().ints("zero", &[0]).ints("one", &[1]).ints("two", &[2]).ints("none", &[]).ints("rest", &[-1]);
+        let graph = graph.node("Shape", &["x"], &["s"]).node("Slice", &["s", "zero", "two"], &["two_of_them"]);
+        let column = graph.clone().node("Unsqueeze", &["two_of_them", "one"], &["column"]);
+        let column = column.node("Slice", &["column", "zero", "one", "one"], &["cut"]).node(
+            "Squeeze",
+            &["cut", "one"],
+            &["list"],
+        );
+        let shape =
+            |graph: GraphBuilder| graph.node("Concat", &["list", "rest"], &["c"]).node("Reshape", &["x", "c"], &["y"]);
+        assert_eq!(dims(shape(column), "y"), ["?"]);
+        let row = graph.clone().node("Unsqueeze", &["s", "zero"], &["row"]).node("Gather", &["row", "zero"], &["list"]);
+        assert_eq!(dims(shape(row), "y"), ["?"]);
+        let wide = graph.clone().node("Unsqueeze", &["x", "one"], &["wide"]).node("Squeeze", &["wide", "none"], &["y"]);
+        assert_eq!(dims(wide, "y"), ["?"], "no axes may be all");
+        let chosen = graph.node("Where", &["x", "x", "x"], &["y"]);
+        assert_eq!(dims(chosen, "y"), ["?"]);
     }
 
     #[test]

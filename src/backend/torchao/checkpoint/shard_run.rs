@@ -97,7 +97,7 @@ impl ShardRun for LocalShardRun<'_> {
             let read = Box::new(|bytes| shard.read(tensor, bytes));
             match entry.weight.and_then(|scheme| Some((scheme, encoded.next()?))) {
                 Some((scheme, encoded)) => {
-                    weights.push(Weight { name: &tensor.name, scheme, encoded, least: None, read })
+                    weights.push(Weight { name: &tensor.name, scheme, encoded, given: None, read })
                 }
                 None => unchanged.push(Unchanged { name: &tensor.name, bytes: tensor.bytes(), read }),
             }

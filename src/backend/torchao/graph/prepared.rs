@@ -43,7 +43,7 @@ impl Prepared for OpenedGraph {
             control.warn(WarningCode::OpsetUpgraded, format!("carried to opset {}: {}", model.opset(), few(&nodes)));
         }
         let Constants { weights, forms } = &self.chosen;
-        let wanted = weights::Wanted { schemes: weights, forms, least: &BTreeMap::new() };
+        let wanted = weights::Wanted { schemes: weights, forms, given: &BTreeMap::new() };
         let written = weights::write(&self.model, model, wanted, inputs, out, control)?;
         let mut outcome = Outcome {
             bytes_before: self.model.file_bytes,

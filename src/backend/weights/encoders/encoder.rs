@@ -54,16 +54,17 @@ pub(in crate::backend) struct Cut {
 pub(in crate::backend) struct Known<'a> {
     /// What [`Encoder::parameters`] made of the pass ahead, if [`Cut::ahead`] asked for one.
     pub(in crate::backend) parameters: Option<&'a [QParams]>,
-    /// The least scale of each cell of the weight, if there are any: what is added to its products must have a code.
-    pub(in crate::backend) least: Option<&'a [f32]>,
+    /// The scales that some cells of the weight must have, 0 for the others: what is added to their products must have a code.
+    pub(in crate::backend) given: Option<&'a [f32]>,
 }
 
 impl Known<'_> {
-    /// Raises the scales of some cells to the least that they may have.
-    pub(in crate::backend) fn raise(&self, grid: &Grid, cells: &Rect, params: &mut [QParams]) {
-        let Some(least) = self.least else { return };
-        let floors = grid.runs(cells).flat_map(|run| least.get(run).unwrap_or_default());
-        params.iter_mut().zip(floors).for_each(|(params, &floor)| params.scale = params.scale.max(floor));
+    /// Gives cells the scales that they must have.
+    pub(in crate::backend) fn give(&self, grid: &Grid, cells: &Rect, params: &mut [QParams]) {
+        let Some(given) = self.given else { return };
+        let scales = grid.runs(cells).flat_map(|run| given.get(run).unwrap_or_default());
+        let wanted = params.iter_mut().zip(scales).filter(|(_, scale)| **scale > 0.0);
+        wanted.for_each(|(params, &scale)| params.scale = scale);
     }
 }
 

@@ -41,7 +41,7 @@ impl Encoder for RoundToNearest {
                 params.extend(ranges.iter().map(|&range| qparams(range, scheme, part.format)));
             }
         }
-        known.raise(part.grid, &cells, params);
+        known.give(part.grid, &cells, params);
         codes.resize(part.rect.elements(), 0);
         part.encode(scheme, params, codes)
     }
@@ -82,7 +82,7 @@ mod tests {
                 Cow::Owned(row.iter().flat_map(|x| x.to_le_bytes()).collect())
             };
             let part = Block { format: FloatFormat::F32, grid: &grid, rect, isa: Isa::best(), row: &row };
-            let known = Known { parameters: parameters.as_deref(), least: None };
+            let known = Known { parameters: parameters.as_deref(), given: None };
             let error = RoundToNearest.encode(scheme, &part, known, &mut encoded).unwrap();
             assert_eq!(error.count, rect.elements() as u64);
             let expected = rect.rows.clone().flat_map(|row| &codes[row * columns..][rect.columns.clone()]);
@@ -135,19 +135,19 @@ mod tests {
         let rect = grid.whole();
         let part = Block { format: FloatFormat::F32, grid: &grid, rect: &rect, isa: Isa::best(), row: &row };
         let scheme = Scheme::onnx(DType::Int8, Granularity::PerTensor);
-        let known = Known { parameters: None, least: None };
+        let known = Known { parameters: None, given: None };
         let refused = RoundToNearest.encode(&scheme, &part, known, &mut EncodedPart::default());
         assert_eq!(refused, Err(QuantError::NotFinite { row: 0, column: 1 }));
     }
 
     #[test]
-    fn scales_are_no_less_than_they_may_be() {
+    fn cells_have_the_scales_that_they_must_have() {
         let grid = Grid { rows: 2, columns: 2, cell_rows: 1, cell_columns: 2 };
         let row = |_| Cow::Owned([127f32, 1.0].iter().flat_map(|x| x.to_le_bytes()).collect());
         let rect = grid.whole();
         let part = Block { format: FloatFormat::F32, grid: &grid, rect: &rect, isa: Isa::best(), row: &row };
         let scheme = Scheme::onnx(DType::Int8, Granularity::PerChannel { axis: 0 });
-        let known = Known { parameters: None, least: Some(&[0.5, 2.0]) };
+        let known = Known { parameters: None, given: Some(&[0.0, 2.0]) };
         let mut encoded = EncodedPart::default();
         RoundToNearest.encode(&scheme, &part, known, &mut encoded).unwrap();
         assert_eq!(encoded.params.iter().map(|params| params.scale).collect::<Vec<_>>(), [1.0, 2.0]);

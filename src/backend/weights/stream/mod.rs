@@ -82,7 +82,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         let parts = run_all(&tasks, |task| match task {
             Task::Copy(tensor, range) => self.copy(tensor, range).map(|()| Part::default()),
             Task::Encode { weight, rect, .. } => {
-                self.encode(weight, rect, Known { parameters: None, least: weight.least })
+                self.encode(weight, rect, Known { parameters: None, given: weight.given })
             }
         })?;
         let mut encoded: Vec<Vec<(Rect, Part)>> = weights.iter().map(|_| Vec::new()).collect();
@@ -145,7 +145,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         let cells = ahead.cells_of(&ahead.whole()).elements();
         let _reserved = self.buffers.budget.reserve(((size_of::<MinMax>() + size_of::<QParams>()) * cells) as u64)?;
         let parameters = encoder.parameters(&self.ranges(weight, ahead, cells)?, scheme, *format);
-        let known = Known { parameters: Some(&parameters), least: weight.least };
+        let known = Known { parameters: Some(&parameters), given: weight.given };
         let encoded = run_all(&parts, |rect| self.encode(weight, rect, known))?;
         Ok(parts.into_iter().zip(encoded).collect())
     }
@@ -287,7 +287,7 @@ mod tests {
             name: "w",
             scheme: &weight,
             encoded: &encoded,
-            least: None,
+            given: None,
             read: Box::new(|range| source.get(range).unwrap_or_default().into()),
         }];
         let unchanged =
@@ -394,7 +394,7 @@ mod tests {
             name: "w",
             scheme: &scheme,
             encoded: &encoded,
-            least: None,
+            given: None,
             read: Box::new(|range| vec![0; range.len()].into()),
         }];
         let result = stream(&Memory::default(), 1 << 20, |stream| stream.run(&weights, &[]));

@@ -21,8 +21,8 @@ pub(in crate::backend) struct Weight<'a> {
     pub(in crate::backend) scheme: &'a WeightScheme,
     /// Where its codes go.
     pub(in crate::backend) encoded: &'a EncodedWeight,
-    /// The least scale of each cell, if there are any.
-    pub(in crate::backend) least: Option<&'a [f32]>,
+    /// The scales that some cells must have, 0 for the others.
+    pub(in crate::backend) given: Option<&'a [f32]>,
     /// Reads its elements, as they lie in the source file.
     pub(in crate::backend) read: Read<'a>,
 }
