@@ -19,4 +19,4 @@ pub use error_stats::{ErrorBits, ErrorStats};
 pub use grid::{Grid, PART_ELEMENTS, Rect};
 pub use qparams::{MinMax, QParams, qparams, scale_for};
 pub use scheme::{Granularity, Quotient, ScaleRule, Scheme};
-pub use simulate::{cell_params, one_cell, simulate};
+pub use simulate::{cell_ranges, one_cell, simulate};

@@ -26,7 +26,9 @@ pub fn simulate(
     let params = match params {
         Some(params) => params,
         None => {
-            found = cell_params(grid, scheme, FloatFormat::F32, &|row| row_bytes(values, grid, &grid.whole(), row))?;
+            let ranges =
+                cell_ranges(grid, scheme, FloatFormat::F32, &|row| row_bytes(values, grid, &grid.whole(), row))?;
+            found = ranges.into_iter().map(|range| qparams(range, scheme, FloatFormat::F32)).collect::<Vec<_>>();
             &found
         }
     };
@@ -59,19 +61,19 @@ pub fn simulate(
     Ok(total)
 }
 
-/// The parameters of each cell of a weight, as they will be stored: `row` gives the bytes of a row of its matrix. Values that
-/// are not finite are an error.
-pub fn cell_params<'a>(
+/// The range of each cell of a weight, from which its parameters follow: `row` gives the bytes of a row of its matrix. Values
+/// that are not finite are an error.
+pub fn cell_ranges<'a>(
     grid: &Grid,
     scheme: &Scheme,
     format: FloatFormat,
     row: &dyn Fn(usize) -> Cow<'a, [u8]>,
-) -> Result<Vec<QParams>, QuantError> {
+) -> Result<Vec<MinMax>, QuantError> {
     let whole = grid.whole();
     let (down, across) = grid.cells();
     let mut ranges = vec![MinMax::EMPTY; down * across];
     Block { format, grid, rect: &whole, isa: Isa::best(), row }.observe(scheme, &mut ranges)?;
-    Ok(ranges.into_iter().map(|range| qparams(range, scheme, format)).collect())
+    Ok(ranges)
 }
 
 fn row_bytes(values: &[f32], grid: &Grid, rect: &Rect, row: usize) -> Cow<'static, [u8]> {

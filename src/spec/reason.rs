@@ -39,8 +39,9 @@ codes! {
         ConstantOperand("constant_operand", "Nothing: it is computed in floats.");
         /// What it gives is an output of the model, in floats.
         GivesAnOutput("gives_an_output", "Nothing: it is computed in floats.");
-        /// A bias is infinite, or so large that no 32-bit code stands for it at any scale of the weights.
-        BiasTooLarge("bias_too_large", "Look at the layer's bias: a trained one is not so large.");
+        /// No 32-bit code stands for its bias at a scale that its weights can have: it is infinite, or several layers share weights that are
+        /// all but 0 beside it.
+        BiasTooLarge("bias_too_large", "Look at the layer's bias; give it weights of its own if it shares them.");
         /// The runtime has no integer kernel for it.
         NoIntegerKernel("no_integer_kernel", "Nothing: it would be slower in codes; name it without wildcards to have it quantized.");
         /// Nothing computes it in codes whose scale is found as the model runs.

@@ -7,7 +7,7 @@ use crate::{
     backend::{BackendError, graph::inventory::Candidate, weights::WeightScheme},
     model::onnx::{Graph, NodeId, TensorId, constant},
     numeric::{DType, FloatFormat},
-    quant::{Granularity, cell_params},
+    quant::{Granularity, MinMax, cell_ranges, qparams},
 };
 
 /// Where the bias of a Conv or Gemm is.
@@ -23,7 +23,6 @@ pub(super) struct Coded {
 }
 
 /// Biases in codes, and what these ask of the weights.
-#[derive(Default)]
 pub(super) struct Biases {
     /// By the node of their layer.
     pub(super) coded: BTreeMap<NodeId, Coded>,
@@ -157,17 +156,12 @@ fn weight_channels(graph: &Graph, source: &str, chosen: &WeightScheme) -> Result
     let grid = &chosen.grid;
     let bytes = grid.columns * chosen.format.size();
     let row = |row: usize| weight.read(row * bytes..(row + 1) * bytes);
-    let Ok(params) = cell_params(grid, &chosen.scheme, chosen.format, &row) else { return Ok(None) };
-    let mut channels: Vec<Channel> =
-        params.iter().map(|params| Channel { scale: params.scale, is_zero: true }).collect();
-    let (_, across) = grid.cells();
-    for (at, value) in weight.values().into_iter().enumerate() {
-        let cell = at / grid.columns.max(1) / grid.cell_rows * across + at % grid.columns.max(1) / grid.cell_columns;
-        if let Some(channel) = channels.get_mut(cell).filter(|_| value != 0.0) {
-            channel.is_zero = false;
-        }
-    }
-    Ok(Some(channels))
+    let ranges = cell_ranges(grid, &chosen.scheme, chosen.format, &row).ok();
+    let channel = |range: MinMax| Channel {
+        scale: qparams(range, &chosen.scheme, chosen.format).scale,
+        is_zero: range.amax() == 0.0,
+    };
+    Ok(ranges.map(|ranges| ranges.into_iter().map(channel).collect()))
 }
 
 /// A code of a bias is no larger: 2^30 products' worth of room is left, so that a kernel that adds them to it cannot overflow.

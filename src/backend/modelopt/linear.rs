@@ -134,7 +134,7 @@ impl Shapes {
 /// The shape as a constant, if all lengths but one at most are known, which then follows from the number of values.
 fn constant(leading: &Leading, last: usize) -> Option<Vec<i64>> {
     let Leading::Known(leading) = leading else { return None };
-    let number = |length: &Length| if let Length::Known(number) = length { *number } else { -1 };
+    let number = |length: &Length| length.number().unwrap_or(-1);
     let shape: Vec<i64> = leading.iter().map(number).chain([last as i64]).collect();
     (shape.iter().filter(|&&length| length < 1).count() <= 1 && !shape.contains(&0)).then_some(shape)
 }

@@ -12,13 +12,16 @@ use crate::{
 
 /// Has reductions keep their axes. Where there are no pairs, nothing is fused and all stays as it is.
 pub(super) fn keep_dims(graph: &mut Graph, sites: &[QdqSite]) {
+    if sites.is_empty() {
+        return;
+    }
     let coded: BTreeSet<&str> = sites.iter().map(|site| site.tensor.as_str()).collect();
     let types = graph.carried_types();
     let is_integer = |name: &str| types.get(name).is_some_and(|&element| FloatFormat::from_onnx(element).is_none());
     let swapped: Vec<Reduction> = graph
         .nodes()
         .filter_map(|node| Reduction::new(graph, node))
-        .filter(|found| !sites.is_empty() && !is_integer(&found.output) && found.is_fused_wrongly(&coded))
+        .filter(|found| !is_integer(&found.output) && found.is_fused_wrongly(&coded))
         .collect();
     swapped.iter().for_each(|reduction| reduction.swap(graph));
 }

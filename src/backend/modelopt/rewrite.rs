@@ -92,7 +92,7 @@ pub(super) fn rewrite(
         beyond.filter_map(|(node, _)| Some((*node, opened.layer_of(*node)?))).collect();
     if !beyond.is_empty() {
         let names: Vec<String> = beyond.values().map(|&layer| format!("`{}`", plan[layer].name)).collect();
-        let message = format!("{} stay native: a bias has no code at any scale", few(&names));
+        let message = format!("{} stay native: a bias has no code at the scale that its weights can have", few(&names));
         control.warn(Reason::BiasTooLarge, message);
         native.extend(beyond.values().map(|&layer| (layer, Reason::BiasTooLarge)));
         (source, candidates, chosen) = choose(&native);

@@ -32,7 +32,7 @@ impl Constant<'_> {
         TensorView::new(self.format, &self.shape, &self.bytes)
     }
 
-    /// The elements.
+    /// The elements as f32, in row-major order.
     pub fn values(&self) -> Vec<f32> {
         self.format.decode(&self.bytes)
     }

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Graph, NodeId, TensorId, constants::integers, dimensions, int_attribute, ints_attribute, proto::data_type,
+    Graph, NodeId, TensorId, constants::integers, dimensions, int_attribute, ints_attribute, node::axis_from_front,
+    proto::data_type,
 };
 
 /// How long an axis is.
@@ -16,6 +17,13 @@ pub enum Length {
     Known(i64),
     /// As long as this axis of this tensor, the first of that length.
     Axis(TensorId, usize),
+}
+
+impl Length {
+    /// How many elements that is, if it is a number.
+    pub fn number(self) -> Option<i64> {
+        if let Length::Known(number) = self { Some(number) } else { None }
+    }
 }
 
 /// The lengths of the axes of a graph's tensors, of those whose rank follows from the graph.
@@ -56,7 +64,8 @@ impl Lengths {
             let Some(output) = graph.output(node, 0) else { continue };
             let node = Node { graph, node, output, lengths: &lengths };
             let (dims, values) = (node.dims().or_else(|| node.stated()), node.values());
-            lengths.dims.extend(dims.map(|dims| (output, dims)));
+            // A Gather's rank is that of both its inputs, so that a few dozen of them could ask for all memory.
+            lengths.dims.extend(dims.filter(|dims| dims.len() <= MOST_AXES).map(|dims| (output, dims)));
             lengths.values.extend(values.map(|values| (output, values)));
         }
         lengths
@@ -100,8 +109,7 @@ impl Node<'_> {
 
     /// The numbers that an input is, if it is all numbers.
     fn numbers(&self, at: usize) -> Option<Vec<i64>> {
-        let number = |length: &Length| if let Length::Known(number) = length { Some(*number) } else { None };
-        self.value(at)?.lengths.iter().map(number).collect()
+        self.value(at)?.lengths.iter().map(|length| length.number()).collect()
     }
 
     /// The axes that a node names, in its input or, of older operators, in its attribute; `None` where it names none, which may
@@ -260,11 +268,7 @@ impl Node<'_> {
 
 /// What is left of `dims` for one axis more beside those that are `given`.
 fn rest(dims: &[Length], given: &[Length]) -> Option<Length> {
-    let number = |dims: &[Length]| {
-        let known =
-            dims.iter().filter_map(|length| if let Length::Known(number) = length { Some(*number) } else { None });
-        known.into_iter().try_fold(1_i64, i64::checked_mul)
-    };
+    let number = |dims: &[Length]| dims.iter().filter_map(|length| length.number()).try_fold(1_i64, i64::checked_mul);
     let (all, taken) = (number(dims)?, number(given)?);
     let mut open: Vec<Length> = dims.iter().filter(|length| matches!(length, Length::Axis(..))).copied().collect();
     for length in given.iter().filter(|length| matches!(length, Length::Axis(..))) {
@@ -279,8 +283,7 @@ fn rest(dims: &[Length], given: &[Length]) -> Option<Length> {
 
 /// An axis counted from the front; `None` where it is beyond the rank.
 fn axis(at: i64, rank: usize) -> Option<usize> {
-    let at = if at < 0 { at.saturating_add(rank as i64) } else { at };
-    usize::try_from(at).ok().filter(|&at| at < rank)
+    axis_from_front(at, rank).filter(|&at| at < rank)
 }
 
 /// Operators that work element by element, or along an axis that stays.
@@ -408,6 +411,16 @@ mod tests {
         assert_eq!(dims(wide, "y"), ["?"], "no axes may be all");
         let chosen = graph.node("Where", &["x", "x", "x"], &["y"]);
         assert_eq!(dims(chosen, "y"), ["?"]);
+    }
+
+    #[test]
+    fn a_rank_that_doubles_at_every_node_is_not_followed() {
+        let names: Vec<String> = (0..60).map(|number| format!("g{number}")).collect();
+        let graph = names.windows(2).fold(GraphBuilder::new().input("g0", &[2, 2]), |graph, pair| {
+            graph.node("Gather", &[&pair[0], &pair[0]], &[&pair[1]])
+        });
+        assert_eq!(dims(graph.clone(), "g1"), ["2", "2", "2"]);
+        assert_eq!(dims(graph, "g59"), ["?"]);
     }
 
     #[test]

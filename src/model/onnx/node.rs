@@ -60,6 +60,12 @@ pub(super) fn given_without_nodes(graph: &GraphProto) -> impl Iterator<Item = &s
     inputs.chain(constants).chain(sparse)
 }
 
+/// An axis counted from the front, or from the end where it is negative; `None` where it lies before the first. It may lie beyond
+/// the last.
+pub(super) fn axis_from_front(axis: i64, rank: usize) -> Option<usize> {
+    usize::try_from(if axis < 0 { axis.saturating_add(rank as i64) } else { axis }).ok()
+}
+
 /// A float attribute of a node.
 pub fn float_attribute(node: &NodeProto, name: &str) -> Option<f32> {
     attribute(node, name).and_then(|a| a.f)

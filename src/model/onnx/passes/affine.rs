@@ -4,15 +4,25 @@ use crate::model::onnx::{Constant, Graph, NodeId, OnnxError, TensorId, constant,
 
 /// `(x − mean) · factor + shift` for each channel, in f64.
 pub(super) struct Affine {
-    pub(super) mean: Vec<f64>,
-    pub(super) factor: Vec<f64>,
-    pub(super) shift: Vec<f64>,
+    mean: Vec<f64>,
+    factor: Vec<f64>,
+    shift: Vec<f64>,
 }
 
 /// What ONNX adds to the variance where a node does not say.
 const DEFAULT_EPSILON: f32 = 1e-5;
 
 impl Affine {
+    /// Goes on from `x · factor + bias`, one of each for a channel.
+    pub(super) fn apply(&self, factors: &mut [f64], biases: &mut [f64]) {
+        let Affine { mean, factor, shift } = self;
+        let channels = mean.iter().zip(factor.iter().zip(shift));
+        for ((mean, (factor, shift)), (factors, bias)) in channels.zip(factors.iter_mut().zip(biases)) {
+            *factors *= factor;
+            *bias = (*bias - mean) * factor + shift;
+        }
+    }
+
     /// Of a BatchNormalization, `y = (x − mean) / √(variance + ε) · γ + β`.
     pub(super) fn of_batch_norm(graph: &Graph, norm: NodeId, channels: usize) -> Result<Option<Self>, OnnxError> {
         let inference = int_attribute(graph.node(norm), "training_mode").unwrap_or(0) == 0

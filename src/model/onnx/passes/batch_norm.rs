@@ -27,20 +27,16 @@ fn run(model: &mut Model, options: &PassOptions, changes: &mut PassChanges) -> R
         changes.batch_norms_folded = fold(model.graph_mut(), &["BatchNormalization"])?;
     }
     if options.fold_factors {
-        // What stands behind one that is folded is behind the layer then.
-        loop {
-            let folded = fold(model.graph_mut(), &["Mul", "Div", "Add", "Sub"])?;
-            if folded.is_empty() {
-                break;
-            }
-            changes.factors_folded.extend(folded);
-        }
+        changes.factors_folded = fold(model.graph_mut(), &FACTORS)?;
     }
     Ok(())
 }
 
+/// What may follow one another behind a layer.
+const FACTORS: [&str; 4] = ["Mul", "Div", "Add", "Sub"];
+
 /// Folds every node of these operators that alone reads the output of a linear layer with constant weights, and is a factor and
-/// a shift of its channels. The names of the nodes folded.
+/// a shift of its channels, and the factors that follow it. The names of the nodes folded.
 fn fold(graph: &mut Graph, ops: &[&str]) -> Result<Vec<String>, OnnxError> {
     let mut foldings = Vec::new();
     for norm in graph.nodes().filter(|node| graph.op(*node).is_some_and(|op| ops.contains(&op))) {
@@ -52,7 +48,8 @@ fn fold(graph: &mut Graph, ops: &[&str]) -> Result<Vec<String>, OnnxError> {
             }
         }
     }
-    let names = foldings.iter().map(|folding| node_name(graph.node(folding.norm))).collect();
+    let folded: Vec<NodeId> = foldings.iter().flat_map(|folding| &folding.folded).copied().collect();
+    let names = folded.iter().map(|node| node_name(graph.node(*node))).collect();
     let mut orphans = Vec::new();
     let mut layers = Vec::new();
     for folding in &foldings {
@@ -64,31 +61,34 @@ fn fold(graph: &mut Graph, ops: &[&str]) -> Result<Vec<String>, OnnxError> {
             None => graph.claim(&format!("{layer}.folded_weight")),
         };
         let bias = graph.claim(&format!("{layer}.folded_bias"));
-        let output = graph.output(folding.linear, 0);
-        orphans
-            .extend(graph.inputs_of(folding.norm).map(|(_, tensor)| tensor).filter(|tensor| Some(*tensor) != output));
+        // What the nodes hand on to one another goes with them.
+        let handed_on: BTreeSet<TensorId> =
+            [&folding.linear].into_iter().chain(&folding.folded).flat_map(|node| graph.outputs_of(*node)).collect();
+        let read = folding.folded.iter().flat_map(|node| graph.inputs_of(*node)).map(|(_, tensor)| tensor);
+        orphans.extend(read.filter(|tensor| !handed_on.contains(tensor)));
         let of_layer = graph.inputs_of(folding.linear).filter(|(at, tensor)| *at > 0 && Some(*tensor) != own);
         orphans.extend(of_layer.map(|(_, tensor)| tensor));
-        layers.push((folding, graph.node(folding.norm).output.iter().take(1).cloned().collect(), [weight, bias]));
+        let last = folding.folded.last().and_then(|node| graph.output(*node, 0));
+        layers.push((folding, last.map(|output| graph.name(output).to_owned()), [weight, bias]));
     }
-    graph.remove(&foldings.iter().map(|folding| folding.norm).collect::<BTreeSet<_>>());
+    graph.remove(&folded.into_iter().collect::<BTreeSet<_>>());
     for (folding, output, [weight, bias]) in layers {
         graph.add_initializer(folding.weight(&weight));
         graph.add_initializer(folding.bias(&bias));
         graph.update(folding.linear, |node| {
             node.input.truncate(1);
             node.input.extend([weight, bias]);
-            node.output = output;
+            node.output = output.into_iter().collect();
         });
     }
     prune(graph, orphans);
     Ok(names)
 }
 
-/// A layer with its BatchNormalization in it.
+/// A layer with its BatchNormalization in it, or with its factors.
 struct Folding {
     linear: NodeId,
-    norm: NodeId,
+    folded: Vec<NodeId>,
     format: FloatFormat,
     dims: Vec<i64>,
     weight: Vec<f32>,
@@ -98,7 +98,6 @@ struct Folding {
 impl Folding {
     /// `None` if the two nodes are not of the form that can be folded. `output` is what one gives and the other reads.
     fn new(graph: &Graph, linear: NodeId, norm: NodeId, output: TensorId) -> Result<Option<Self>, OnnxError> {
-        let ids = (linear, norm);
         let floats = |node: NodeId, input: usize| match graph.input(node, input) {
             Some(tensor) => constant(graph, tensor),
             None => Ok(None),
@@ -129,14 +128,25 @@ impl Folding {
                 None => return Ok(None),
             },
         };
-        let affine = match graph.op(norm) {
-            Some("BatchNormalization") => Affine::of_batch_norm(graph, norm, across.channels)?,
-            _ => Affine::of_constant(graph, norm, output, weight.shape.rank(), across.channels)?,
-        };
-        let Some(Affine { mean, factor: factors, shift }) = affine else { return Ok(None) };
-        let shifted = bias.iter().zip(&mean).zip(factors.iter().zip(&shift));
-        let bias: Vec<f32> =
-            shifted.map(|((&b, mean), (factor, shift))| ((f64::from(b) - mean) * factor + shift) as f32).collect();
+        let mut bias: Vec<f64> = bias.into_iter().map(f64::from).collect();
+        let (mut factors, mut folded) = (vec![1.0; across.channels], Vec::new());
+        let mut next = Some((norm, output));
+        while let Some((node, x)) = next {
+            let is_factor = graph.op(node).is_some_and(|op| FACTORS.contains(&op));
+            let affine = match is_factor {
+                true => Affine::of_constant(graph, node, x, weight.shape.rank(), across.channels)?,
+                false if folded.is_empty() => Affine::of_batch_norm(graph, node, across.channels)?,
+                false => None,
+            };
+            let Some(affine) = affine else { break };
+            affine.apply(&mut factors, &mut bias);
+            folded.push(node);
+            next = is_factor.then(|| only_reader(graph, node)).flatten();
+        }
+        if folded.is_empty() {
+            return Ok(None);
+        }
+        let bias: Vec<f32> = bias.into_iter().map(|bias| bias as f32).collect();
         let Some(view) = weight.view() else { return Ok(None) };
         let mut values = weight.format.decode(view.bytes());
         // Row-major: `inner` values of a channel, then those of the next; `outer` times.
@@ -148,7 +158,7 @@ impl Folding {
             return Ok(None);
         }
         let dims = weight.shape.dims().iter().map(|&d| d as i64).collect();
-        Ok(Some(Folding { linear: ids.0, norm: ids.1, format: weight.format, dims, weight: values, bias }))
+        Ok(Some(Folding { linear, folded, format: weight.format, dims, weight: values, bias }))
     }
 
     fn weight(&self, name: &str) -> TensorProto {
@@ -169,6 +179,13 @@ impl Folding {
             ..Default::default()
         }
     }
+}
+
+/// The one node that reads what a node gives, and what that is.
+fn only_reader(graph: &Graph, node: NodeId) -> Option<(NodeId, TensorId)> {
+    let output = graph.output(node, 0)?;
+    let [only] = graph.uses(output) else { return None };
+    (graph.reads(output) == 1).then_some((only.node, output))
 }
 
 /// Whether a Gemm multiplies neither product nor bias by a factor, and takes its input as it is.

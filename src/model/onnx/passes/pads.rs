@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::onnx::{
     Graph, Model, NodeId, OnnxError, TensorId, Use, attribute, attribute_ints, constants::integers, ints_attribute,
-    node_name, scalar,
+    node::axis_from_front, node_name, scalar,
 };
 
 pub(super) const PASS: Pass = Pass { name: "pads", run };
@@ -94,7 +94,7 @@ fn pads(graph: &Graph, pad: NodeId, at: Use) -> Option<Vec<i64>> {
     // Starts of all axes come first, then ends.
     for (half, added) in added.chunks_exact(axes.len().max(1)).enumerate() {
         for (axis, count) in axes.iter().zip(added) {
-            let axis = usize::try_from(if *axis < 0 { axis + rank as i64 } else { *axis }).ok()?;
+            let axis = axis_from_front(*axis, rank)?;
             match axis.checked_sub(2).filter(|axis| *axis < spatial) {
                 Some(axis) => {
                     let sum = pads.get_mut(half * spatial + axis)?;

@@ -3,6 +3,7 @@
 use super::operands::Operands;
 use crate::model::onnx::{
     int_attribute,
+    node::axis_from_front,
     proto::{TensorProto, data_type},
 };
 
@@ -51,8 +52,7 @@ pub(super) fn unsqueeze(operands: &Operands<'_>) -> Option<TensorProto> {
 
 /// Axes counted from the front; `None` where one is beyond the rank.
 pub(super) fn normal(axes: &[i64], rank: usize) -> Option<Vec<usize>> {
-    let normal = |&axis: &i64| usize::try_from(if axis < 0 { axis.saturating_add(rank as i64) } else { axis }).ok();
-    axes.iter().map(|axis| normal(axis).filter(|&axis| axis < rank)).collect()
+    axes.iter().map(|&axis| axis_from_front(axis, rank).filter(|&axis| axis < rank)).collect()
 }
 
 /// The elements of these dimensions, if they can be counted.

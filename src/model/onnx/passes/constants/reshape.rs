@@ -1,7 +1,7 @@
 //! The same elements in other dimensions: Identity, Reshape and Flatten.
 
 use super::{dims::product, operands::Operands};
-use crate::model::onnx::{int_attribute, proto::TensorProto};
+use crate::model::onnx::{int_attribute, node::axis_from_front, proto::TensorProto};
 
 /// The constant under another name.
 pub(super) fn identity(operands: &Operands<'_>) -> Option<TensorProto> {
@@ -20,8 +20,7 @@ pub(super) fn reshape(operands: &Operands<'_>) -> Option<TensorProto> {
 /// The dimensions before an axis as one, and those from it on.
 pub(super) fn flatten(operands: &Operands<'_>) -> Option<TensorProto> {
     let floats = operands.floats()?;
-    let (axis, rank) = (int_attribute(operands.node(), "axis").unwrap_or(1), floats.dims.len() as i64);
-    let axis = usize::try_from(if axis < 0 { axis.saturating_add(rank) } else { axis }).ok()?;
+    let axis = axis_from_front(int_attribute(operands.node(), "axis").unwrap_or(1), floats.dims.len())?;
     let (outer, inner) = floats.dims.split_at_checked(axis)?;
     Some(floats.in_dims([product(outer)?, product(inner)?]))
 }
