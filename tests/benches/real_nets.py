@@ -23,6 +23,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
 import trained  # noqa: E402
+from compared import cpu, session, sqnr  # noqa: E402
 from trained import CALIBRATED  # noqa: E402
 
 program, folder = sys.argv[1], sys.argv[2]
@@ -112,25 +113,12 @@ def files(name, path, given):
             print(f"  {label} failed: {type(error).__name__}: {str(error).strip()[-600:]}", flush=True)
 
 
-def session(path, optimized=None):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    if optimized:
-        options.optimized_model_filepath = optimized
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
 def counted(path):
     """How many nodes of each kind the session runs; layers with weights alone, of those that may have none."""
     session(path, path + ".optimized")
     graph = onnx.load(path + ".optimized").graph
     constants = {tensor.name for tensor in graph.initializer}
     return collections.Counter(node.op_type for node in graph.node if node.op_type not in LAYERS or node.input[1] in constants)
-
-
-def sqnr(exact, given):
-    noise = sum(float(((a - b).astype("f8") ** 2).sum()) for a, b in zip(exact, given))
-    return 10 * np.log10(sum(float((a.astype("f8") ** 2).sum()) for a in exact) / noise) if noise else np.inf
 
 
 def measure(sessions, given):
@@ -150,13 +138,6 @@ def measure(sessions, given):
             one.run(None, given[round_ % len(given)])
             times[label].append(time.thread_time() - began)
     return {label: (np.median(times[label]), sqnr(outputs["float"], outputs[label])) for label in sessions}
-
-
-def cpu():
-    known = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "avx512_bf16")
-    with open("/proc/cpuinfo") as file:
-        told = {key.strip(): value.split() for key, _, value in (line.partition(":") for line in file)}
-    return " ".join(told["model name"] + [flag for flag in known if flag in told["flags"]])
 
 
 def main():

@@ -21,6 +21,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
 import nets  # noqa: E402
+from compared import cpu, session, sqnr  # noqa: E402
 
 program, folder = sys.argv[1], sys.argv[2]
 logging.disable(logging.WARNING)
@@ -202,23 +203,10 @@ def files(name, path, x):
             yield f"dynamic{', per channel' if per_channel else ''}", out
 
 
-def session(path, optimized=None):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    if optimized:
-        options.optimized_model_filepath = optimized
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
 def fused(path):
     session(path, path + ".optimized")
     counts = collections.Counter(node.op_type for node in onnx.load(path + ".optimized", load_external_data=False).graph.node)
     return " ".join(f"{counts[op]} {op}" for op in OPTIMIZED if counts[op])
-
-
-def sqnr(exact, given):
-    noise = sum(float(((a - b).astype("f8") ** 2).sum()) for a, b in zip(exact, given))
-    return 10 * np.log10(sum(float((a.astype("f8") ** 2).sum()) for a in exact) / noise) if noise else np.inf
 
 
 def measure(runs, x):
@@ -242,13 +230,7 @@ def table(title, figures, notes):
         print(f"  {label:28} {base / seconds:5.2f} x {db:6.2f} dB  {notes.get(label, '')}", flush=True)
 
 
-def flags():
-    known = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "avx512_bf16")
-    lines = [line for line in open("/proc/cpuinfo") if line.startswith(("flags", "model name"))][:2]
-    return lines[0].split(":")[1].strip(), [flag for flag in known if any(flag in line.split() for line in lines)]
-
-
-print("CPU:", *flags(), "onnxruntime", ort.__version__)
+print("CPU:", cpu(), "onnxruntime", ort.__version__)
 os.makedirs(folder, exist_ok=True)
 for name in sys.argv[3:] or NETS:
     make, shape = NETS[name]

@@ -1,20 +1,12 @@
 //! Microscaling formats against compressed-tensors', byte for byte.
 
 use ptqd::{
-    numeric::{DType, Element, ElementVisitor, FloatFormat, Packing, ScaleFormat},
+    numeric::{DType, FloatFormat, Packing, ScaleFormat},
     quant::Scheme,
     tensor::Shape,
 };
 
-use crate::support::{Golden, quantize};
-
-struct Decode(u8);
-impl ElementVisitor for Decode {
-    type Output = f32;
-    fn visit<E: Element>(self) -> f32 {
-        E::decode(self.0)
-    }
-}
+use crate::support::{Decode, Golden, quantize};
 
 #[test]
 fn codes_and_exponents_of_blocks_are_compressed_tensors() {

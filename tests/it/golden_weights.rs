@@ -1,20 +1,12 @@
 //! Weight quantization against torchao's, bit for bit.
 
 use ptqd::{
-    numeric::{DType, Element, ElementVisitor, FloatFormat, ScaleFormat},
+    numeric::{DType, FloatFormat, ScaleFormat},
     quant::{Granularity, Scheme},
     tensor::Shape,
 };
 
-use crate::support::{Golden, quantize};
-
-struct Decode(u8);
-impl ElementVisitor for Decode {
-    type Output = f32;
-    fn visit<E: Element>(self) -> f32 {
-        E::decode(self.0)
-    }
-}
+use crate::support::{Decode, Golden, quantize};
 
 #[test]
 fn codes_scales_and_decoded_weights_are_torchaos() {

@@ -24,7 +24,7 @@ pub use local::{data, local_job, run_local};
 pub use process::{Postgres, Process, eventually, key, program, schema, serve, start_server, work};
 pub use proxy::{Line, OVERLOADED, Proxy};
 pub use python::python;
-pub use quantize::quantize;
+pub use quantize::{Decode, quantize};
 pub use repeated::repeated;
 pub use server::{Answer, Client, Server};
 

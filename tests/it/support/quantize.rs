@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use ptqd::{
-    numeric::FloatFormat,
+    numeric::{Element, ElementVisitor, FloatFormat},
     quant::{Block, Grid, MinMax, QParams, Scheme, kernels::Isa, qparams},
     tensor::Shape,
 };
@@ -22,4 +22,14 @@ pub fn quantize(format: FloatFormat, shape: &Shape, bytes: &[u8], scheme: &Schem
     let mut codes = vec![0; rect.elements()];
     block.encode(scheme, &params, &mut codes).expect("as many codes as elements");
     (codes, params.into_iter().map(|params| params.scale).collect())
+}
+
+/// What a code stands for, in units of its scale.
+pub struct Decode(pub u8);
+
+impl ElementVisitor for Decode {
+    type Output = f32;
+    fn visit<E: Element>(self) -> f32 {
+        E::decode(self.0)
+    }
 }
